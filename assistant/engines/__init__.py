@@ -1,0 +1,1 @@
+"""Engines: everything that turns prompts into text, behind one interface."""

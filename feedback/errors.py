@@ -1,0 +1,32 @@
+"""The one error family of Hone. Raised at the depth that knows why; turned into text, exit code or HTTP status at the edges."""
+
+
+class HoneError(Exception):
+    """A mistake a person can mend: what happened, why, and what to do, in one sentence each.
+
+    `status` is the HTTP status a web edge answers; command lines always leave with exit code 2.
+    """
+
+    status = 400
+
+    def __init__(self, what: str, why: str = "", todo: str = "") -> None:
+        self.what, self.why, self.todo = what, why, todo
+        super().__init__(" ".join(part for part in (what, why, todo) if part))
+
+
+class NotFoundError(HoneError):
+    """The thing named does not exist, or this person may not know that it does."""
+
+    status = 404
+
+
+class ForbiddenError(HoneError):
+    """The person is known, and their role does not allow this."""
+
+    status = 403
+
+
+class ConflictError(HoneError):
+    """The thing is in a state that does not allow this now (for example a reply is being written)."""
+
+    status = 409

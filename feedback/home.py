@@ -1,0 +1,43 @@
+"""The home folder: where a person's data live. Knows names of places, opens nothing."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """One folder with everything Hone keeps. Nothing mutable lies anywhere else."""
+
+    path: Path
+
+    @property
+    def store_file(self) -> Path:
+        return self.path / "hone.db"
+
+    @property
+    def bases(self) -> Path:
+        """Base weights made ready for loading, one folder a base; safe to delete."""
+        return self.path / "bases"
+
+    @property
+    def models(self) -> Path:
+        """One folder a model version: adapter and manifest."""
+        return self.path / "models"
+
+    @property
+    def runs(self) -> Path:
+        """One folder a run: log, checkpoints, plots."""
+        return self.path / "runs"
+
+
+def find(chosen: str | None = None) -> Home:
+    """`--home`, else HONE_HOME, else the per-user default of this system."""
+    if chosen or os.environ.get("HONE_HOME"):
+        return Home(Path(chosen or os.environ["HONE_HOME"]).expanduser().resolve())
+    if sys.platform == "win32":
+        return Home(Path(os.environ.get("LOCALAPPDATA", Path.home())) / "Hone")
+    if sys.platform == "darwin":
+        return Home(Path.home() / "Library" / "Application Support" / "Hone")
+    return Home(Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share")) / "hone")

@@ -1,0 +1,1 @@
+"""How the model gets better: recipes, runs, the gate, promotion, the operator page."""
