@@ -1,0 +1,58 @@
+"""Markdown to safe HTML, for every page of Hone. The one renderer: no page turns a person's or a model's text into HTML itself.
+
+Raw HTML in the text is shown, never obeyed; pictures are not fetched; links go to http, https and mailto only and
+open apart from the page. Knows nothing of messages, pages or the store.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+SAFE_SCHEMES = ("http://", "https://", "mailto:")
+
+
+@cache
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True}).enable("table")
+    # An image in a reply would make the reader's browser call another machine: it is shown as a link's text instead.
+    parser.disable("image")
+    parser.validateLink = _is_safe_link  # type: ignore[method-assign]
+    parser.add_render_rule("link_open", _link_open)
+    parser.add_render_rule("table_open", _table_open)
+    parser.add_render_rule("table_close", _table_close)
+    parser.add_render_rule("fence", _code_block)
+    parser.add_render_rule("code_block", _code_block)
+    return parser
+
+
+def _is_safe_link(url: str) -> bool:
+    return url.strip().lower().startswith(SAFE_SCHEMES)
+
+
+def _link_open(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    href = escape(str(tokens[index].attrs.get("href", "")), quote=True)
+    return f'<a href="{href}" target="_blank" rel="noopener noreferrer nofollow">'
+
+
+def _table_open(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    return '<div class="md-table"><table>\n'
+
+
+def _table_close(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    return "</table></div>\n"
+
+
+def _code_block(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    token = tokens[index]
+    language = escape(token.info.split()[0], quote=True) if token.info.split() else ""
+    named = f' data-language="{language}"' if language else ""
+    return f"<pre{named}><code>{escape(token.content)}</code></pre>\n"
+
+
+def to_html(text: str) -> str:
+    """`text` (CommonMark with tables; a single newline is a line break) as HTML that is safe to put into a page."""
+    return str(_parser().render(text))
