@@ -1,7 +1,7 @@
 """How Hone looks: one theme, one set of CSS variables, one header, for every page. Knows no page's content.
 
-Nothing here is fetched from another origin: fonts are the system's own. The theme is made on first use, because
-importing Gradio takes seconds and a command line must not pay for it.
+Nothing here is fetched from another origin: fonts are the system's own. The theme is made on first use,
+because importing Gradio takes seconds and a command line must not pay for it.
 """
 
 from collections.abc import Collection
@@ -36,7 +36,8 @@ FONT = (
 FONT_MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono", "monospace")
 
 LIGHT = """
-  --hone-bg: #f7f7f5; --hone-surface: #ffffff; --hone-sunken: #efefec; --hone-line: #dededa; --hone-line-strong: #c3c3bd;
+  --hone-bg: #f7f7f5; --hone-surface: #ffffff; --hone-sunken: #efefec; --hone-line: #dededa;
+  --hone-line-strong: #c3c3bd;
   --hone-text: #1c1d1f; --hone-muted: #5c5f66; --hone-accent: #0b6e63; --hone-accent-strong: #095a51;
   --hone-accent-soft: #e0f1ee; --hone-on-accent: #ffffff; --hone-warm: #a8501c; --hone-warm-soft: #fbecdf;
   --hone-good: #17713a; --hone-good-soft: #e2f3e7; --hone-bad: #b3261e; --hone-bad-soft: #fbe7e5;
@@ -44,7 +45,8 @@ LIGHT = """
   --hone-shadow: 0 1px 2px rgba(20, 22, 25, .06), 0 4px 14px rgba(20, 22, 25, .05);
 """
 DARK = """
-  --hone-bg: #121416; --hone-surface: #1b1e21; --hone-sunken: #16181b; --hone-line: #2c3035; --hone-line-strong: #444a51;
+  --hone-bg: #121416; --hone-surface: #1b1e21; --hone-sunken: #16181b; --hone-line: #2c3035;
+  --hone-line-strong: #444a51;
   --hone-text: #e9eaec; --hone-muted: #a0a5ad; --hone-accent: #4fc3b3; --hone-accent-strong: #7ad8cb;
   --hone-accent-soft: #16332f; --hone-on-accent: #06211d; --hone-warm: #f0a36e; --hone-warm-soft: #38261a;
   --hone-good: #6fcf8e; --hone-good-soft: #173022; --hone-bad: #f28b82; --hone-bad-soft: #3b1f1d;
@@ -75,14 +77,18 @@ def plain_css() -> str:
 
 
 def head() -> str:
-    """For `mount_gradio_app(head=...)`: the sheet unscoped (Gradio's own `css=` prefixes selectors), and the viewport."""
+    """For `mount_gradio_app(head=...)`: the viewport and the sheet (Gradio's own `css=` would prefix selectors)."""
     return f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{css()}</style>'
 
 
 def nav(current: Page, roles: Collection[Role], name: str = "") -> str:
-    """The header as HTML: the pages these roles may open, the current one marked. `name`: who is logged in, with a way out."""
+    """The header as HTML: the pages these roles may open, the current one marked.
+
+    `name`: who is logged in, shown with a way out; empty on a server without accounts.
+    """
     links = "".join(
-        f'<a href="{href}"{" aria-current=page" if page == current else ""} data-testid="nav-{page}">{title}</a>'
+        f'<a href="{href}" data-testid="nav-{page}"{" aria-current=page" if page == current else ""}>'
+        f"{title}</a>"
         for page, title, href, role in PAGES
         if role in roles
     )
@@ -94,8 +100,9 @@ def nav(current: Page, roles: Collection[Role], name: str = "") -> str:
     )
     return (
         '<header class="hone-nav"><a class="hone-brand" href="/" aria-label="Hone">'
-        '<svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true"><path d="M3 18 15 4l4 3.4L8.6 20Z" '
-        'fill="currentColor"/><path d="M12 21h9" stroke="currentColor" stroke-width="2" stroke-linecap="round"/></svg>'
+        '<svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true">'
+        '<path d="M3 18 15 4l4 3.4L8.6 20Z" fill="currentColor"/>'
+        '<path d="M12 21h9" stroke="currentColor" stroke-width="2" stroke-linecap="round"/></svg>'
         f"<b>Hone</b></a><nav aria-label=Pages>{links}</nav>{way_out}</header>"
     )
 
@@ -143,4 +150,5 @@ def theme() -> "gr.themes.Base":
         "slider_color": "var(--hone-accent)",
     }
     # Both modes name the same variables; the variables themselves change with `.dark`.
-    return base.set(**both, **{f"{key}_dark": value for key, value in both.items()})
+    dark = {f"{key}_dark": value for key, value in both.items() if key != "color_accent"}
+    return base.set(**both, **dark)

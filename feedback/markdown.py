@@ -1,7 +1,7 @@
-"""Markdown to safe HTML, for every page of Hone. The one renderer: no page turns a person's or a model's text into HTML itself.
+"""Markdown to safe HTML: the one place where a person's or a model's text becomes HTML, for every page of Hone.
 
-Raw HTML in the text is shown, never obeyed; pictures are not fetched; links go to http, https and mailto only and
-open apart from the page. Knows nothing of messages, pages or the store.
+Raw HTML in the text is shown, never obeyed; pictures are not fetched; links go to http, https and mailto only
+and open apart from the page. Knows nothing of messages, pages or the store.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ SAFE_SCHEMES = ("http://", "https://", "mailto:")
 @cache
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True}).enable("table")
-    # An image in a reply would make the reader's browser call another machine: it is shown as a link's text instead.
+    # An image in a reply would make the reader's browser call another machine: it is shown as a link instead.
     parser.disable("image")
     parser.validateLink = _is_safe_link  # type: ignore[method-assign]
     parser.add_render_rule("link_open", _link_open)
@@ -54,5 +54,5 @@ def _code_block(renderer: Any, tokens: Sequence[Token], index: int, options: Any
 
 
 def to_html(text: str) -> str:
-    """`text` (CommonMark with tables; a single newline is a line break) as HTML that is safe to put into a page."""
+    """`text` (CommonMark with tables; a single newline breaks the line) as HTML safe to put into a page."""
     return str(_parser().render(text))
