@@ -1,0 +1,177 @@
+"""Recipes: the method of a run and its settings, read from YAML. Knows no torch, no store and no trainer.
+
+A recipe is a frozen dataclass; each default is written once, here. A preset (training/recipes/*.yaml) says only what
+differs. An unknown key is refused, with the nearest known one.
+"""
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from feedback.errors import HoneError, NotFoundError
+
+METHODS = ("sft", "dpo")
+LOSSES = ("sigmoid", "hinge", "ipo", "robust", "apo_zero", "sigmoid_norm", "sft")
+SCHEDULES = ("linear", "cosine", "constant")
+FOLDER = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a run does, apart from its snapshot and the version it starts from.
+
+    `losses` and `loss_weights` are TRL's names for DPO's terms and their shares (the same length). `beta` is DPO's
+    (https://arxiv.org/abs/2305.18290, eq. 7). `max_length` is in tokens, prompt and answer together. `save_every` is
+    in optimiser steps. `max_steps` 0 means: as many as `epochs` asks for. `model` and `quantize` name the base as
+    `hone serve` does; a base other than the champion's is refused when the run starts.
+    """
+
+    name: str = "custom"
+    description: str = ""
+    method: str = "dpo"
+    model: str = "embedded"
+    quantize: str = "auto"
+    epochs: float = 1.0
+    max_steps: int = 0
+    learning_rate: float = 1e-4
+    schedule: str = "linear"
+    warmup_share: float = 0.05
+    max_grad_norm: float = 1.0
+    batch: int = 4
+    accumulation: int = 2
+    reference_batch: int = 8
+    max_length: int = 512
+    lora_rank: int = 16
+    lora_alpha: int = 32
+    adapt: str = "all-linear"
+    beta: float = 0.1
+    losses: tuple[str, ...] = ("sigmoid",)
+    loss_weights: tuple[float, ...] = (1.0,)
+    label_smoothing: float = 0.0
+    seed: int = 0
+    save_every: int = 5
+    evaluate: bool = True
+
+    def __post_init__(self) -> None:
+        for complaint in _complaints(self):
+            raise HoneError(
+                f"The recipe {self.name} cannot be used.", complaint, "Correct that setting and try again."
+            )
+
+
+def _complaints(recipe: Recipe) -> list[str]:
+    """What is wrong with the values, one sentence each."""
+    positive = (
+        "epochs",
+        "learning_rate",
+        "batch",
+        "accumulation",
+        "reference_batch",
+        "max_length",
+        "lora_rank",
+    )
+    positive += ("lora_alpha", "beta", "save_every", "max_grad_norm")
+    found = [f"{key} must be above 0." for key in positive if not getattr(recipe, key) > 0]
+    found += [f"{key} must lie in [0, 1)." for key in ("warmup_share",) if not 0 <= getattr(recipe, key) < 1]
+    choices = {"method": METHODS, "schedule": SCHEDULES}
+    found += [
+        f"{key} must be one of {', '.join(allowed)}, not {getattr(recipe, key)!r}."
+        for key, allowed in choices.items()
+        if getattr(recipe, key) not in allowed
+    ]
+    found += [
+        f"{loss!r} is not a loss; known are {', '.join(LOSSES)}."
+        for loss in recipe.losses
+        if loss not in LOSSES
+    ]
+    if not recipe.losses or len(recipe.losses) != len(recipe.loss_weights):
+        found.append("losses and loss_weights must be lists of one length.")
+    if not 0 <= recipe.label_smoothing < 0.5:
+        found.append("label_smoothing, the share of flipped votes, must lie in [0, 0.5).")
+    if recipe.max_steps < 0:
+        found.append("max_steps must be 0 (no limit) or more.")
+    return found
+
+
+def from_mapping(values: Mapping[str, Any], start: Recipe | None = None) -> Recipe:
+    """`start` (default: the defaults) with `values` put in. HoneError for unknown keys and for values of a wrong kind."""
+    start = start or Recipe()
+    known = {field.name: getattr(start, field.name) for field in dataclasses.fields(Recipe)}
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            raise HoneError(
+                f"A recipe has no setting {key!r}.",
+                f"Did you mean {near[0]!r}?" if near else "",
+                f"Known settings: {', '.join(known)}." if not near else "",
+            )
+    return dataclasses.replace(
+        start, **{key: _typed(key, value, known[key]) for key, value in values.items()}
+    )
+
+
+def _typed(key: str, value: Any, like: Any) -> Any:
+    """`value` as the kind of thing that `like` is. YAML reads 1e-4 as text, and a command line reads everything so."""
+    try:
+        if isinstance(like, bool):
+            return {"true": True, "false": False}[str(value).lower()]
+        if isinstance(like, tuple):
+            parts = value.split(",") if isinstance(value, str) else value
+            return tuple(_typed(key, part, like[0]) for part in parts)
+        if isinstance(like, int):
+            if float(value) != int(float(value)):
+                raise ValueError
+            return int(float(value))
+        return type(like)(value)
+    except (ValueError, TypeError, KeyError) as error:
+        raise HoneError(
+            f"The setting {key} cannot be {value!r}.",
+            f"It must be of the kind of its default, {like!r}.",
+            "Correct it and try again.",
+        ) from error
+
+
+def to_json(recipe: Recipe) -> str:
+    """The whole recipe, as the store keeps it with a run."""
+    return json.dumps(dataclasses.asdict(recipe), sort_keys=True)
+
+
+def from_json(text: str) -> Recipe:
+    """The inverse of `to_json`."""
+    return from_mapping(json.loads(text))
+
+
+@cache
+def presets() -> dict[str, Recipe]:
+    """The shipped recipes by name, in the order of their names."""
+    return {file.stem: _read(file) for file in sorted(FOLDER.glob("*.yaml"))}
+
+
+def load(name_or_file: str) -> Recipe:
+    """A preset by name, or a recipe from a YAML file. NotFoundError when it is neither."""
+    if name_or_file in presets():
+        return presets()[name_or_file]
+    if (file := Path(name_or_file)).suffix in (".yaml", ".yml") and file.is_file():
+        return _read(file)
+    raise NotFoundError(
+        f"There is no recipe {name_or_file!r}.",
+        f"Presets are {', '.join(presets())}.",
+        "Name one of them, or a .yaml file.",
+    )
+
+
+def _read(file: Path) -> Recipe:
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise HoneError(f"The recipe {file.name} is not YAML.", f"{error}.", "Correct the file.") from error
+    if not isinstance(values, dict):
+        raise HoneError(f"The recipe {file.name} is not a list of settings.", "", "Write `key: value` lines.")
+    return from_mapping({"name": file.stem, **values})

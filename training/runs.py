@@ -1,0 +1,254 @@
+"""Runs: one training job each, from `queued` to its end. Knows rows, processes and folders; no torch, no trainer.
+
+A run is a process of its own (training.worker), and its whole state is in the store, so any process may look at it,
+cancel it or start the next. At most one trains at a time: the others wait as `queued`, oldest first.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from sqlite3 import Row
+
+import psutil
+
+from assistant import registry
+from feedback import audit, snapshots
+from feedback.errors import ConflictError, HoneError, NotFoundError
+from feedback.home import Home
+from feedback.ids import ModelVersionId, RunId, SnapshotId, UserId, new_id
+from feedback.store import Store, now
+from training import recipes
+from training.recipes import Recipe
+
+ACTIVE = ("running", "evaluating")
+ENDED = ("done", "failed", "cancelled", "interrupted")
+RESUMABLE = ("failed", "cancelled", "interrupted")
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of `runs`. `candidate_id` is the model version it made, once there is one."""
+
+    id: RunId
+    method: str
+    snapshot_id: SnapshotId
+    base_version_id: ModelVersionId
+    recipe: Recipe
+    state: str
+    pid: int | None
+    heartbeat_at: str | None
+    step: int
+    total_steps: int | None
+    cancel_requested: bool
+    error: str | None
+    created_by: UserId
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    candidate_id: ModelVersionId | None
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in ENDED
+
+
+@dataclass(frozen=True)
+class MetricPoint:
+    """One value of one curve: `name` is loss, margin, accuracy, chosen_reward, rejected_reward, grad_norm, ..."""
+
+    step: int
+    name: str
+    value: float
+
+
+SELECT = """
+SELECT runs.*, (SELECT model_versions.id FROM model_versions WHERE model_versions.run_id = runs.id) AS candidate_id
+FROM runs
+"""
+
+
+def folder(home: Home, run_id: RunId) -> Path:
+    """The run's folder: log.txt, checkpoints, the adapter before it is registered."""
+    return home.runs / run_id
+
+
+def create(store: Store, user_id: UserId, recipe: Recipe, snapshot_id: SnapshotId) -> Run:
+    """A queued run that starts from the present champion. Nothing is started: see `start`.
+
+    Refuses a snapshot without training pairs, and one that was frozen under another chat template than serving's.
+    """
+    snapshot = snapshots.get(store, snapshot_id)
+    champion = registry.champion(store)
+    if snapshot.train_pairs == 0:
+        raise HoneError(
+            f"The snapshot {snapshot.id} has nothing to train on.",
+            "All of its pairs are held out.",
+            "Collect more votes, freeze again, and train on that.",
+        )
+    if snapshot.chat_template_sha256 != champion.chat_template_sha256:
+        raise HoneError(
+            f"The snapshot {snapshot.id} was frozen for another chat template than {champion.name} is served with.",
+            "What is trained must be what is served.",
+            "Freeze a new snapshot and train on that.",
+        )
+    run_id = RunId(new_id("r"))
+    with store.transaction():
+        store.execute(
+            """INSERT INTO runs (id, method, snapshot_id, base_version_id, recipe_json, state, created_by, created_at)
+               VALUES (?, ?, ?, ?, ?, 'queued', ?, ?)""",
+            run_id, recipe.method, snapshot.id, champion.id, recipes.to_json(recipe), user_id, now(),
+        )  # fmt: skip
+        audit.record(store, user_id, "run.create", run_id, snapshot=snapshot.id, recipe=recipe.name)
+    return get(store, run_id)
+
+
+def start(home: Home, run_id: RunId) -> Run:
+    """Start the queued run in a process of its own, or leave it queued while another trains.
+
+    Returns the run as it stands. Runs that were queued earlier go first.
+    """
+    store = Store(home.store_file)
+    if get(store, run_id).state == "queued":
+        start_next(home, store)
+    return get(store, run_id)
+
+
+def start_next(home: Home, store: Store) -> RunId | None:
+    """Launch the oldest queued run if none is training; the one door by which worker processes come to be."""
+    sweep(store)
+    if store.row("SELECT 1 FROM runs WHERE state IN ('running','evaluating')"):
+        return None
+    waiting = store.row("SELECT id FROM runs WHERE state = 'queued' ORDER BY created_at, rowid LIMIT 1")
+    if waiting is None:
+        return None
+    run_id = RunId(waiting["id"])
+    folder(home, run_id).mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")])
+    }
+    with (folder(home, run_id) / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "training.worker", run_id, "--home", str(home.path)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
+        )  # fmt: skip
+    _children.append(process)
+    return run_id
+
+
+_children: list["subprocess.Popen[bytes]"] = []
+"""Workers that this process started; polled in `sweep`, so that a finished one does not stay a zombie."""
+
+
+def get(store: Store, run_id: str) -> Run:
+    """The run with this id, or the only one whose id starts so; `latest` is the newest. NotFoundError otherwise."""
+    if run_id == "latest":
+        found = store.rows(SELECT + "ORDER BY created_at DESC, rowid DESC LIMIT 1")
+    else:
+        found = store.rows(SELECT + "WHERE runs.id = ?", run_id)
+        found = found or store.rows(SELECT + "WHERE substr(runs.id, 1, length(?)) = ?", run_id, run_id)
+    if len(found) != 1:
+        raise NotFoundError(
+            f"There is no run {run_id}." if not found else f"More than one run's id starts with {run_id}.",
+            "",
+            "See `hone runs list`.",
+        )
+    return _from_row(found[0])
+
+
+def listing(store: Store) -> list[Run]:
+    """All runs, newest first."""
+    return [_from_row(row) for row in store.rows(SELECT + "ORDER BY created_at DESC, rowid DESC")]
+
+
+def _from_row(row: Row) -> Run:
+    values = {key: row[key] for key in row.keys() if key != "recipe_json"}  # noqa: SIM118 - a Row iterates over values
+    values["cancel_requested"] = bool(values["cancel_requested"])
+    return Run(**values, recipe=recipes.from_json(row["recipe_json"]))
+
+
+def cancel(store: Store, user_id: UserId, run_id: RunId) -> Run:
+    """Ask a run to end. A queued or dead one ends at once; a running one within seconds, by itself."""
+    sweep(store)
+    with store.transaction():
+        run = get(store, run_id)
+        if run.state in ("done", "failed", "cancelled"):
+            raise ConflictError(f"The run {run.id} cannot be cancelled.", f"It is {run.state}.")
+        if run.state in ACTIVE:
+            store.execute("UPDATE runs SET cancel_requested = 1 WHERE id = ?", run.id)
+        else:
+            store.execute("UPDATE runs SET state = 'cancelled', ended_at = ? WHERE id = ?", now(), run.id)
+        audit.record(store, user_id, "run.cancel", run.id)
+    return get(store, run.id)
+
+
+def resume(home: Home, store: Store, user_id: UserId, run_id: RunId) -> Run:
+    """Queue a run that ended early once more, and start it: it goes on from its last complete checkpoint."""
+    sweep(store)
+    with store.transaction():
+        run = get(store, run_id)
+        if run.state not in RESUMABLE:
+            raise ConflictError(
+                f"The run {run.id} cannot be resumed.",
+                f"It is {run.state}.",
+                "Only a failed, cancelled or interrupted run can be.",
+            )
+        store.execute(
+            """UPDATE runs SET state = 'queued', cancel_requested = 0, error = NULL, ended_at = NULL, pid = NULL
+               WHERE id = ?""",
+            run.id,
+        )
+        audit.record(store, user_id, "run.resume", run.id, step=run.step)
+    return start(home, run.id)
+
+
+def metrics(store: Store, run_id: RunId, names: Sequence[str] = ()) -> list[MetricPoint]:
+    """The run's curves, by step; only those named, if any are."""
+    found = store.rows(
+        "SELECT step, name, value FROM run_metrics WHERE run_id = ? ORDER BY step, name", run_id
+    )
+    return [MetricPoint(**dict(row)) for row in found if not names or row["name"] in names]
+
+
+def log_text(home: Home, run_id: RunId, last_bytes: int = 65536) -> str:
+    """The end of the run's log; empty before it has one."""
+    file = folder(home, run_id) / "log.txt"
+    if not file.is_file():
+        return ""
+    with file.open("rb") as log:
+        log.seek(max(0, file.stat().st_size - last_bytes))
+        return log.read().decode("utf-8", errors="replace")
+
+
+def sweep(store: Store) -> list[RunId]:
+    """Mark runs whose process is gone `interrupted`; returns their ids. Cheap, and safe to call at any time."""
+    _children[:] = [child for child in _children if child.poll() is None]
+    found = []
+    for row in store.rows("SELECT id, pid, heartbeat_at FROM runs WHERE state IN ('running','evaluating')"):
+        if _alive(row["pid"], row["heartbeat_at"]):
+            continue
+        changed = store.execute(
+            """UPDATE runs SET state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'interrupted' END, ended_at = ?
+               WHERE id = ? AND pid IS ? AND state IN ('running','evaluating')""",
+            now(), row["id"], row["pid"],
+        )  # fmt: skip
+        if changed:
+            found.append(RunId(row["id"]))
+    return found
+
+
+def _alive(pid: int | None, heartbeat_at: str | None) -> bool:
+    """Whether that process still is the one that wrote the heartbeat: a process born later only inherited its number."""
+    if pid is None or heartbeat_at is None:
+        return False
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return process.create_time() <= datetime.fromisoformat(heartbeat_at).timestamp() + 1.0
+    except psutil.NoSuchProcess:
+        return False
