@@ -77,7 +77,7 @@ def plain_css() -> str:
 
 
 def head() -> str:
-    """For `mount_gradio_app(head=...)`: the viewport and the sheet (Gradio's own `css=` would prefix selectors)."""
+    """For `mount_gradio_app(head=...)`: the viewport and the sheet (Gradio would prefix the selectors of `css=`)."""
     return f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{css()}</style>'
 
 

@@ -1,4 +1,4 @@
-"""Markdown to safe HTML: the one place where a person's or a model's text becomes HTML, for every page of Hone.
+"""Markdown to safe HTML: the one place where a person's or a model's text becomes HTML, for all pages.
 
 Raw HTML in the text is shown, never obeyed; pictures are not fetched; links go to http, https and mailto only
 and open apart from the page. Knows nothing of messages, pages or the store.

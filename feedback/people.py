@@ -1,4 +1,4 @@
-"""Who is at the page, as far as a page needs to know. Knows no accounts, cookies or sessions: assistant does."""
+"""Who is at the page, as far as a page needs to know. Knows no accounts or sessions: assistant does."""
 
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
@@ -22,12 +22,12 @@ class Person(Protocol):
 
 
 CurrentUser = Callable[[Any], Person]
-"""From a web request (FastAPI's or Gradio's: both have `.cookies`, `.headers`, `.client`) to the person; raises
-HoneError (status 401) when nobody is logged in. Given to each page's `build`: pages need no accounts."""
+"""From a web request (FastAPI's or Gradio's: both have `.cookies`, `.headers`, `.client`) to the person;
+raises HoneError (status 401) when nobody is logged in. Given to each page's `build`: pages need no accounts."""
 
 
 def allowed(person: Person, role: Role) -> Person:
-    """The person, if they hold `role`; else ForbiddenError. Called in every handler: hiding protects nothing."""
+    """The person, if they hold `role`; else ForbiddenError. For every handler: hiding protects nothing."""
     if role not in person.roles:
         raise ForbiddenError(
             f"This needs the role {role}.",
