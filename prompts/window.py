@@ -1,0 +1,64 @@
+"""Fits a conversation into a model's window by dropping its oldest exchanges. Knows messages and a way to count."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from feedback.errors import HoneError
+from prompts.chat import ChatMessage, ChatTemplate
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """`text`: the prompt as the model gets it. `dropped_turns`: messages left out; a whole exchange is two."""
+
+    text: str
+    prompt_tokens: int
+    dropped_turns: int
+
+
+def fit(
+    messages: Sequence[ChatMessage], template: ChatTemplate, count_tokens: Callable[[str], int], budget: int
+) -> Fitted:
+    """The longest recent part of the conversation whose prompt takes at most `budget` tokens.
+
+    Only messages marked `earlier` are dropped, oldest first, a question always together with its reply; the
+    strategy's own messages and the question stay. Raises HoneError when even these alone are too long.
+    Counts once when all fits, else about log2(exchanges) times more.
+    """
+    exchanges = _exchanges(messages)
+
+    def without(dropped: int) -> Fitted:
+        gone = {index for exchange in exchanges[:dropped] for index in exchange}
+        text = template.text([message for index, message in enumerate(messages) if index not in gone])
+        return Fitted(text, count_tokens(text), len(gone))
+
+    whole = without(0)
+    if whole.prompt_tokens <= budget:
+        return whole
+    best = without(len(exchanges)) if exchanges else whole
+    if best.prompt_tokens > budget:
+        raise HoneError(
+            "This message is too long for the model.",
+            f"It takes {best.prompt_tokens} tokens even without the earlier conversation, and {max(budget, 0)} are free.",
+            "Shorten it, lower the reply's max tokens, or choose a strategy with a shorter prompt.",
+        )
+    too_few, enough = 0, len(exchanges)
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        candidate = without(middle)
+        if candidate.prompt_tokens <= budget:
+            enough, best = middle, candidate
+        else:
+            too_few = middle
+    return best
+
+
+def _exchanges(messages: Sequence[ChatMessage]) -> list[list[int]]:
+    """The indexes of the earlier messages, oldest first, grouped so that each group opens with a question."""
+    groups: list[list[int]] = []
+    for index, message in enumerate(messages):
+        if message.earlier:
+            if message.role == "user" or not groups:
+                groups.append([])
+            groups[-1].append(index)
+    return groups
