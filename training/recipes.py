@@ -80,7 +80,7 @@ def _complaints(recipe: Recipe) -> list[str]:
     positive += ("lora_alpha", "beta", "save_every", "max_grad_norm")
     found = [f"{key} must be above 0." for key in positive if not getattr(recipe, key) > 0]
     found += [f"{key} must lie in [0, 1)." for key in ("warmup_share",) if not 0 <= getattr(recipe, key) < 1]
-    choices = {"method": METHODS, "schedule": SCHEDULES}
+    choices: dict[str, tuple[str, ...]] = {"method": METHODS, "schedule": SCHEDULES}
     found += [
         f"{key} must be one of {', '.join(allowed)}, not {getattr(recipe, key)!r}."
         for key, allowed in choices.items()

@@ -1,0 +1,195 @@
+"""What the gate looks at: a candidate and the champion, measured side by side through the serving engine.
+
+Everything goes through `Engine`, so what is judged is what would be served. Knows no verdicts and no store.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from math import exp
+from pathlib import Path
+
+from assistant.engines.interface import AnswerLogprob, Engine, Request
+from assistant.registry import ModelVersion
+from feedback.conversations import Sampling
+from feedback.snapshots import SnapshotPair
+from prompts.plain import plain_messages
+
+SAMPLE_FILE = Path(__file__).parent / "data" / "sample.txt"
+REPLY_PROMPTS = 24
+REPLY_TOKENS = 160
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being measured, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True)
+class PairScore:
+    """One held-out pair under both versions.
+
+    `margin_nats` = (candidate(chosen) - champion(chosen)) - (candidate(rejected) - champion(rejected)), in
+    whole-answer log-probabilities: DPO's implicit reward margin without beta. The `_gap` figures are mean
+    log-probability a token of the chosen answer less that of the rejected one, in nats a token.
+    """
+
+    prompt_sha256: str
+    margin_nats: float
+    candidate_gap: float
+    champion_gap: float
+
+
+@dataclass(frozen=True)
+class SampledReply:
+    """A greedy reply to one held-out prompt. `endless`: it hit the limit without ending."""
+
+    text: str
+    tokens: int
+    endless: bool
+
+    @property
+    def empty(self) -> bool:
+        return not self.text.strip()
+
+
+@dataclass(frozen=True)
+class ReplyPair:
+    """What both versions answered to one held-out prompt."""
+
+    prompt: str
+    candidate: SampledReply
+    champion: SampledReply
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """All that was measured. Perplexities are on training/data/sample.txt, per token."""
+
+    pairs: tuple[PairScore, ...]
+    candidate_perplexity: float
+    champion_perplexity: float
+    replies: tuple[ReplyPair, ...]
+
+    def swap(self) -> "Measurement":
+        """The same measurement seen from the other side. Nothing may depend on who is called candidate."""
+        return Measurement(
+            tuple(
+                replace(
+                    p, margin_nats=-p.margin_nats, candidate_gap=p.champion_gap, champion_gap=p.candidate_gap
+                )
+                for p in self.pairs
+            ),
+            self.champion_perplexity,
+            self.candidate_perplexity,
+            tuple(ReplyPair(r.prompt, r.champion, r.candidate) for r in self.replies),
+        )
+
+
+def measure(
+    engine: Engine,
+    candidate: ModelVersion,
+    champion: ModelVersion,
+    held_out: Sequence[SnapshotPair],
+    progress: Progress | None = None,
+) -> Measurement:
+    """Measure both versions on the held-out pairs, the fixed text sample and replies to held-out prompts."""
+    report = progress or (lambda what, done, total: None)
+    scored = {v.id: _score(engine, v, held_out, report) for v in (candidate, champion)}
+    pairs = tuple(
+        _pair_score(pair, ours, theirs)
+        for pair, ours, theirs in zip(held_out, scored[candidate.id], scored[champion.id], strict=True)
+    )
+    return Measurement(
+        pairs,
+        perplexity(engine, candidate, sample(), report),
+        perplexity(engine, champion, sample(), report),
+        _replies(engine, candidate, champion, held_out, report),
+    )
+
+
+def _score(
+    engine: Engine, version: ModelVersion, held_out: Sequence[SnapshotPair], report: Progress
+) -> list[tuple[AnswerLogprob, AnswerLogprob]]:
+    """(chosen, rejected) log-probabilities of each pair under `version`."""
+    asked = []
+    for pair in held_out:
+        prompt = engine.template.text(plain_messages(pair.turns))
+        asked += [(prompt, pair.chosen), (prompt, pair.rejected)]
+    found = _logprobs(engine, version, asked, f"held-out pairs, {version.name}", report)
+    return list(zip(found[::2], found[1::2], strict=True))
+
+
+def _logprobs(
+    engine: Engine, version: ModelVersion, asked: Sequence[tuple[str, str]], what: str, report: Progress
+) -> list[AnswerLogprob]:
+    return engine.logprobs(asked, version, lambda done, total: report(what, done, total))
+
+
+def _pair_score(
+    pair: SnapshotPair,
+    ours: tuple[AnswerLogprob, AnswerLogprob],
+    theirs: tuple[AnswerLogprob, AnswerLogprob],
+) -> PairScore:
+    return PairScore(
+        pair.prompt_sha256,
+        margin_nats=(ours[0].total_nats - theirs[0].total_nats) - (ours[1].total_nats - theirs[1].total_nats),
+        candidate_gap=_per_token(ours[0]) - _per_token(ours[1]),
+        champion_gap=_per_token(theirs[0]) - _per_token(theirs[1]),
+    )
+
+
+def _per_token(answer: AnswerLogprob) -> float:
+    return answer.total_nats / max(1, answer.tokens)
+
+
+@cache
+def sample() -> tuple[str, ...]:
+    """The fixed text sample, one paragraph an item."""
+    return tuple(SAMPLE_FILE.read_text(encoding="utf-8").strip().split("\n\n"))
+
+
+def perplexity(
+    engine: Engine, version: ModelVersion, texts: Sequence[str], report: Progress | None = None
+) -> float:
+    """exp of the mean negative log-probability a token, each text given its own first three words.
+
+    The engine always counts an end token after an answer. Here it would punish a model for expecting to end (or
+    not) after a paragraph, so its log-probability is measured alone and taken away again.
+    """
+    heads = [" ".join(text.split(" ")[:3]) for text in texts]
+    asked = [(head, text[len(head) :]) for head, text in zip(heads, texts, strict=True)]
+    asked += [(text, "") for text in texts]
+    found = _logprobs(
+        engine, version, asked, f"text sample, {version.name}", report or (lambda what, done, total: None)
+    )
+    whole, ends = found[: len(texts)], found[len(texts) :]
+    nats = sum(a.total_nats for a in whole) - sum(e.total_nats for e in ends)
+    tokens = sum(a.tokens for a in whole) - sum(e.tokens for e in ends)
+    return exp(-nats / max(1, tokens))
+
+
+def _replies(
+    engine: Engine,
+    candidate: ModelVersion,
+    champion: ModelVersion,
+    held_out: Sequence[SnapshotPair],
+    report: Progress,
+) -> tuple[ReplyPair, ...]:
+    distinct = {pair.prompt_sha256: pair for pair in held_out}
+    asked = list(distinct.values())[:REPLY_PROMPTS]
+    if not asked:
+        return ()
+    sampling = Sampling(temperature=0.0, max_tokens=REPLY_TOKENS, seed=0)
+    both = []
+    for step, version in enumerate((candidate, champion)):
+        report("replies", step, 2)
+        requests = [
+            Request(engine.template.text(plain_messages(p.turns)), sampling, version, threading.Event())
+            for p in asked
+        ]
+        both.append([SampledReply(c.text, c.tokens, c.finish == "length") for c in engine.batch(requests)])
+    report("replies", 2, 2)
+    return tuple(
+        ReplyPair(pair.turns[-1].content, ours, theirs)
+        for pair, ours, theirs in zip(asked, both[0], both[1], strict=True)
+    )

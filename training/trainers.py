@@ -1,0 +1,268 @@
+"""SFT and DPO through TRL, with our settings. Imports torch and TRL only when a run trains. Knows no store.
+
+TRL's defaults are for large GPUs. Ours: no gradient checkpointing, the reference's log-probabilities computed once,
+adapters in fp32 on the frozen base, batches of examples of like length.
+
+The reference of DPO is the version that the run starts from: the base with the adapter switched off, or, where the
+champion has an adapter, TRL's frozen copy of it (named `ref`).
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feedback.errors import HoneError
+from training.data import Row
+from training.recipes import Recipe
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+METRICS = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "num_tokens": "tokens",
+    "rewards/margins": "margin",
+    "rewards/accuracies": "accuracy",
+    "rewards/chosen": "chosen_reward",
+    "rewards/rejected": "rejected_reward",
+    "logps/chosen": "chosen_logprob",
+    "logps/rejected": "rejected_logprob",
+    "mean_token_accuracy": "token_accuracy",
+    "entropy": "entropy",
+}
+"""TRL's name of a metric: ours."""
+
+COMPLETE = "complete"
+"""A checkpoint with this file in it was written to its end."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """How a run watches its training: `on_step(step, total)` and `on_metrics(step, {our name: value})`."""
+
+    on_step: Callable[[int, int], None]
+    on_metrics: Callable[[int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train. `start_adapter` is the champion's adapter folder, None when the champion is the base.
+
+    `folder` is the run's own: checkpoints go there, and training goes on from the last complete one.
+    """
+
+    model: Any
+    tokenizer: Any
+    rows: Sequence[Row]
+    recipe: Recipe
+    folder: Path
+    start_adapter: Path | None
+    device: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A recipe in the words of TRL and PEFT: keyword arguments of the config classes."""
+
+    trainer: dict[str, Any]
+    lora: dict[str, Any]
+
+
+def settings(recipe: Recipe, folder: Path, device: str) -> Settings:
+    """Pure: what `recipe` means to TRL and PEFT."""
+    trainer: dict[str, Any] = {
+        "output_dir": str(folder / "checkpoints"),
+        "num_train_epochs": recipe.epochs,
+        "max_steps": recipe.max_steps or -1,
+        "learning_rate": recipe.learning_rate,
+        "lr_scheduler_type": recipe.schedule,
+        "warmup_steps": recipe.warmup_share,  # below 1 it is a share of all steps
+        "max_grad_norm": recipe.max_grad_norm,
+        "per_device_train_batch_size": recipe.batch,
+        "gradient_accumulation_steps": recipe.accumulation,
+        "max_length": recipe.max_length,
+        "seed": recipe.seed,
+        "save_strategy": "steps",
+        "save_steps": recipe.save_every,
+        "save_total_limit": 2,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,  # else a NaN loss is logged as the last good one
+        "use_cpu": device == "cpu",
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "dataloader_pin_memory": device != "cpu",
+        "disable_tqdm": True,
+        "report_to": "none",
+    }
+    if recipe.method == "dpo":
+        trainer |= {
+            "beta": recipe.beta,
+            "loss_type": list(recipe.losses),
+            "loss_weights": list(recipe.loss_weights),
+            "label_smoothing": recipe.label_smoothing,
+            "precompute_ref_log_probs": True,
+            "precompute_ref_batch_size": recipe.reference_batch,
+        }
+    else:
+        trainer |= {"completion_only_loss": True}
+    targets = recipe.adapt if recipe.adapt == "all-linear" else recipe.adapt.split(",")
+    lora = {
+        "r": recipe.lora_rank,
+        "lora_alpha": recipe.lora_alpha,
+        "target_modules": targets,
+        "task_type": "CAUSAL_LM",
+    }
+    return Settings(trainer, lora)
+
+
+def train_dpo(job: Job, hooks: Hooks) -> Path:
+    """Train on preferences; returns the folder of the finished adapter."""
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    data = Dataset.from_list(
+        [{"prompt": r.prompt, "chosen": r.chosen, "rejected": r.rejected} for r in job.rows]
+    )
+    return _train(job, hooks, DPOTrainer, DPOConfig, data)
+
+
+def train_sft(job: Job, hooks: Hooks) -> Path:
+    """Train on chosen answers, the loss on the answer only; returns the folder of the finished adapter."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    data = Dataset.from_list([{"prompt": r.prompt, "completion": r.chosen} for r in job.rows])
+    return _train(job, hooks, SFTTrainer, SFTConfig, data)
+
+
+def _train(job: Job, hooks: Hooks, trainer_class: Any, config_class: Any, data: Any) -> Path:
+    from peft import LoraConfig
+
+    chosen = settings(job.recipe, job.folder, job.device)
+    model, fresh = job.model, None
+    if job.start_adapter is None:
+        fresh = LoraConfig(**chosen.lora)
+    else:
+        model = _continued(job)
+    trainer = _grouped(trainer_class, job)(
+        model=model,
+        args=config_class(**chosen.trainer),
+        train_dataset=data,
+        processing_class=job.tokenizer,
+        peft_config=fresh,
+        callbacks=[_callback(hooks)],
+    )
+    _drop_incomplete(job.folder / "checkpoints")
+    trainer.train(resume_from_checkpoint=last_checkpoint(job.folder))
+    return _save(trainer.model, job.folder / "adapter")
+
+
+def _continued(job: Job) -> PeftModel:
+    """The model with the champion's adapter, trainable. Its rank and targets stand; the recipe's do not apply."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(job.model, str(job.start_adapter), is_trainable=True)
+
+
+def _save(model: PeftModel, folder: Path) -> Path:
+    """Write the root adapter alone (never TRL's `ref`), aside first, then renamed."""
+    aside = folder.with_name(folder.name + ".part")
+    for old in (aside, folder):
+        shutil.rmtree(old, ignore_errors=True)
+    model.save_pretrained(str(aside), selected_adapters=["default"])
+    aside.rename(folder)
+    return folder
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint of the run that was written to its end; None before the first."""
+    found = [p for p in (folder / "checkpoints").glob("checkpoint-*") if (p / COMPLETE).is_file()]
+    return str(max(found, key=lambda p: int(p.name.rpartition("-")[2]))) if found else None
+
+
+def _drop_incomplete(folder: Path) -> None:
+    """Remove what a killed process left half-written: TRL would count it as one of the two that are kept."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        if not (checkpoint / COMPLETE).is_file():
+            shutil.rmtree(checkpoint)
+
+
+def batches(lengths: Sequence[int], size: int, seed: int) -> list[int]:
+    """An order of examples in which each run of `size` has like lengths, and the runs come in random order.
+
+    Pure and seeded: a resumed run meets the same order. Ties are broken at random, so epochs differ.
+    """
+    chance = random.Random(seed)
+    order = list(range(len(lengths)))
+    chance.shuffle(order)
+    order.sort(key=lambda i: -lengths[i])
+    runs = [order[i : i + size] for i in range(0, len(order), size)]
+    chance.shuffle(runs)
+    # A short run anywhere but last would shift the borders of all batches after it.
+    runs.sort(key=lambda run: len(run) < size)
+    return [i for run in runs for i in run]
+
+
+class LengthOrder:
+    """A sampler: `batches` anew for each epoch. Resuming needs no more state than the epoch's number."""
+
+    def __init__(self, lengths: Sequence[int], size: int, seed: int) -> None:
+        self.lengths, self.size, self.seed, self.epoch = list(lengths), size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(batches(self.lengths, self.size, self.seed * 1_000_003 + self.epoch))
+
+
+def _grouped(trainer_class: Any, job: Job) -> Any:
+    """`trainer_class` with examples of like length side by side, which spares the padding."""
+
+    class Grouped(trainer_class):
+        def _get_train_sampler(self, train_dataset: Any = None) -> LengthOrder:
+            return LengthOrder([row.tokens for row in job.rows], job.recipe.batch, job.recipe.seed)
+
+    return Grouped
+
+
+def _callback(hooks: Hooks) -> Any:
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):
+        """Tells the run what happens, and ends it when the loss is no number any more."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            hooks.on_step(state.global_step, state.max_steps)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            hooks.on_step(state.global_step, state.max_steps)
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
+            found = {METRICS[key]: float(value) for key, value in (logs or {}).items() if key in METRICS}
+            if not found:
+                return
+            for name in ("loss", "grad_norm"):
+                if not isfinite(found.get(name, 0.0)):
+                    raise HoneError(
+                        f"The {name} became {found[name]} at step {state.global_step}.",
+                        "The learning rate is most likely too high for these data.",
+                        "Lower learning_rate or max_grad_norm and start a new run.",
+                    )
+            hooks.on_metrics(state.global_step, found)
+
+        def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+
+    return Watch()

@@ -1,0 +1,277 @@
+"""The process of one run: `python -m training.worker RUN --home FOLDER`. Trains, registers, evaluates, then starts the next.
+
+Its state is in the store at every moment, so it may be killed at any: `runs.resume` goes on from the last complete
+checkpoint. Knows no page and no person.
+"""
+
+import argparse
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, cast
+
+from assistant import base as bases
+from assistant import registry
+from feedback.errors import HoneError
+from feedback.home import Home
+from feedback.ids import RunId
+from feedback.store import Store, now
+from training import data, gate, runs
+from training.runs import Run
+
+HEARTBEAT_S = 2.0
+NICENESS = 5
+"""The server that people chat with shares the processor, and goes first."""
+
+
+class StopAsked(BaseException):
+    """Someone cancelled this run, or asked the process to end. No error: nothing but the run's end catches it."""
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Where this process works."""
+
+    store: Store
+    home: Home
+    run_id: RunId
+
+    @property
+    def folder(self) -> Path:
+        return runs.folder(self.home, self.run_id)
+
+
+def say(text: str) -> None:
+    """One line of the run's log."""
+    print(f"{now()}  {text}", flush=True)  # noqa: T201 - stdout is the run's log
+
+
+def claim(store: Store, run_id: RunId) -> bool:
+    """Take the one seat for training. False when the run is not queued any more or another run has the seat."""
+    with store.transaction():
+        if store.row("SELECT 1 FROM runs WHERE state IN ('running','evaluating')"):
+            return False
+        return bool(
+            store.execute(
+                """UPDATE runs SET state = 'running', pid = ?, heartbeat_at = ?, cancel_requested = 0,
+                     started_at = coalesce(started_at, ?)
+                   WHERE id = ? AND state = 'queued'""",
+                os.getpid(), now(), now(), run_id,
+            )
+        )  # fmt: skip
+
+
+class Pulse(threading.Thread):
+    """Writes the heartbeat, and turns a request to cancel into StopAsked in the main thread."""
+
+    def __init__(self, seat: Seat) -> None:
+        super().__init__(daemon=True)
+        self.seat, self.asked, self.over = seat, threading.Event(), threading.Event()
+
+    def run(self) -> None:
+        store = self.seat.store
+        while not self.over.wait(HEARTBEAT_S):
+            store.execute("UPDATE runs SET heartbeat_at = ? WHERE id = ?", now(), self.seat.run_id)
+            row = store.row("SELECT cancel_requested FROM runs WHERE id = ?", self.seat.run_id)
+            # Asked again at each beat until the main thread has ended: an exception that is raised inside a
+            # destructor or a C callback is swallowed there.
+            if (row and row["cancel_requested"]) or self.asked.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked.set()
+        if not self.over.is_set():
+            raise StopAsked
+
+
+@contextmanager
+def pulse(seat: Seat) -> Iterator[Pulse]:
+    """A heartbeat while the block runs; SIGTERM becomes StopAsked."""
+    beating = Pulse(seat)
+    signal.signal(signal.SIGTERM, beating.on_signal)
+    beating.start()
+    try:
+        yield beating
+    finally:
+        beating.over.set()
+        beating.join()
+
+
+def work(seat: Seat) -> None:
+    """Everything between the claim and the end of the run. Skips what an earlier attempt has done already."""
+    run = runs.get(seat.store, seat.run_id)
+    say(
+        f"Run {run.id}: {run.method}, recipe {run.recipe.name}, snapshot {run.snapshot_id}, process {os.getpid()}."
+    )
+    base = bases.resolve(seat.home, bases.BaseChoice(run.recipe.model, cast(bases.Quantize, run.recipe.quantize)))
+    say(f"Base {base.title}: {base.why}")
+    started_from = registry.get(seat.store, run.base_version_id)
+    if base.id != started_from.base_id:
+        raise HoneError(
+            f"The run cannot start from {started_from.name}.",
+            f"That version stands on {started_from.base_id}, this run's base is {base.id}.",
+            "Start a run with the same --model and --quantize as the server.",
+        )
+    if run.candidate_id is None:
+        candidate = register(seat, run, base, train(seat, run, base, started_from))
+    else:
+        candidate = registry.get(seat.store, run.candidate_id)
+    say(f"Model version {candidate.name} ({candidate.id}) is registered.")
+    if run.recipe.evaluate:
+        judge(seat, base, candidate)
+
+
+def train(seat: Seat, run: Run, base: bases.Base, started_from: registry.ModelVersion) -> Path:
+    """Train, or go on training; returns the adapter's folder."""
+    from training import trainers
+
+    tokenizer = bases.load_tokenizer(base)
+    rows = data.prepare(
+        seat.store, run.snapshot_id, run.recipe, bases.chat_template(base),
+        lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]),
+    )  # fmt: skip
+    say(rows.sentence(run.recipe))
+    if (last := trainers.last_checkpoint(seat.folder)) is not None:
+        say(f"Going on from {Path(last).name}.")
+    start_adapter = None
+    if started_from.adapter_dir is not None:
+        registry.check_files(seat.home, started_from)
+        start_adapter = seat.home.path / started_from.adapter_dir
+        say(
+            f"Training goes on from {started_from.name}: its rank and targets stand, the recipe's do not apply."
+        )
+    job = trainers.Job(
+        bases.load_model(base), tokenizer, rows.rows, run.recipe, seat.folder, start_adapter, base.device
+    )
+    train_method = {"sft": trainers.train_sft, "dpo": trainers.train_dpo}[run.method]
+    if run.method == "dpo":
+        say("The reference reads every pair once, then training begins.")
+    return train_method(job, hooks(seat))
+
+
+def hooks(seat: Seat) -> Any:
+    """Steps and metrics into the store, and into the log."""
+    from training.trainers import Hooks
+
+    def on_step(step: int, total: int) -> None:
+        seat.store.execute("UPDATE runs SET step = ?, total_steps = ? WHERE id = ?", step, total, seat.run_id)
+        # Polled at each step as well as at each heartbeat, so that a cancelled run never takes another step.
+        row = seat.store.row("SELECT cancel_requested FROM runs WHERE id = ?", seat.run_id)
+        if row and row["cancel_requested"]:
+            raise StopAsked
+
+    def on_metrics(step: int, found: dict[str, float]) -> None:
+        with seat.store.transaction():
+            for name, value in found.items():
+                seat.store.execute(
+                    """INSERT INTO run_metrics (run_id, step, name, value, created_at) VALUES (?, ?, ?, ?, ?)
+                       ON CONFLICT (run_id, name, step) DO UPDATE SET value = excluded.value""",
+                    seat.run_id, step, name, value, now(),
+                )  # fmt: skip
+        shown = [f"{name} {found[name]:.4g}" for name in ("loss", "margin", "accuracy") if name in found]
+        say(f"step {step}: {', '.join(shown)}")
+
+    return Hooks(on_step, on_metrics)
+
+
+def register(seat: Seat, run: Run, base: bases.Base, adapter: Path) -> registry.ModelVersion:
+    """The adapter becomes an immutable model version, named after its method: dpo-1, dpo-2, ..."""
+    taken = {version.name for version in registry.listing(seat.store)}
+    number = next(n for n in range(1, len(taken) + 2) if f"{run.method}-{n}" not in taken)
+    return registry.add(seat.store, seat.home, base, adapter, run.id, f"{run.method}-{number}")
+
+
+def judge(seat: Seat, base: bases.Base, candidate: registry.ModelVersion) -> None:
+    """Run the gate. A candidate that became champion meanwhile (by a typed reason) has nothing left to be judged."""
+    from assistant.engines.torch_engine import TorchEngine
+
+    seat.store.execute("UPDATE runs SET state = 'evaluating' WHERE id = ?", seat.run_id)
+    if registry.champion(seat.store).id == candidate.id:
+        say("It is the champion already; nothing to judge.")
+        return
+    engine = TorchEngine(base, seat.home)
+    last = ""
+
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal last
+        if (line := f"Evaluating: {what}") != last:
+            say(line)
+            last = line
+
+    try:
+        report = gate.evaluate(seat.store, engine, candidate.id, progress=progress)
+    finally:
+        engine.close()
+    say(f"The gate says: {report.verdict.replace('_', ' ')}.")
+    for reason in report.reasons:
+        say(f"  {reason}")
+
+
+def end(seat: Seat, state: str, error: str | None = None) -> None:
+    """Write the run's end, and drop what only a resumed run would need once it is done."""
+    seat.store.execute(
+        "UPDATE runs SET state = ?, error = ?, ended_at = ? WHERE id = ?", state, error, now(), seat.run_id
+    )
+    say(f"Run {seat.run_id} is {state}." + (f" {error}" if error else ""))
+    if state == "done":
+        shutil.rmtree(seat.folder / "checkpoints", ignore_errors=True)
+
+
+def run_to_end(seat: Seat) -> str:
+    """Do the work and write how it ended; returns the state."""
+    try:
+        with pulse(seat):
+            work(seat)
+    except StopAsked:
+        end(seat, "cancelled")
+        return "cancelled"
+    except HoneError as error:
+        end(seat, "failed", str(error))
+        return "failed"
+    except Exception as error:  # noqa: BLE001 - the last edge of the process: the log gets the traceback, people a sentence
+        traceback.print_exc()
+        end(seat, "failed", f"The run stopped on {type(error).__name__}: {error}. The log has the details.")
+        return "failed"
+    end(seat, "done")
+    return "done"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.worker", description="The process of one run.")
+    parser.add_argument("run")
+    parser.add_argument("--home", required=True, type=Path)
+    given = parser.parse_args(arguments)
+    seat = Seat(Store(Home(given.home).store_file), Home(given.home), RunId(given.run))
+    if not claim(seat.store, seat.run_id):
+        return 0
+    prepare_process(seat)
+    state = run_to_end(seat)
+    runs.start_next(seat.home, seat.store)
+    return 0 if state in ("done", "cancelled") else 2
+
+
+def prepare_process(seat: Seat) -> None:
+    """Step behind the server, keep libraries quiet and at home, and let them leave nothing outside the run's folder."""
+    os.nice(NICENESS)
+    scratch = seat.folder / "scratch"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    quiet = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    places = {"HF_DATASETS_CACHE": str(scratch), "TMPDIR": str(scratch)}
+    os.environ.update(
+        quiet | places | {"HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    )
+    logging.captureWarnings(True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
