@@ -1,30 +1,29 @@
-"""Conversations: trees of messages that only grow. Knows no model, no strategy and no page.
+"""Conversations: each person's list of them, and the door to what is in them (`feedback.tree`, `feedback.message`).
 
-A user message has replies, a reply has user messages; a second child of one parent is a branch. What is shown is the
-path to the conversation's selected leaf. Hidden replies (drawn for a blind comparison) are in the tree, not on show.
-Rows are ordered by rowid, which is the order of writing.
+Only its owner sees a conversation. Deleting hides it and ends its use; the rows stay, since snapshots may name them.
 """
 
-import json
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
-from feedback.canonical import plain_json
-from feedback.errors import ConflictError, HoneError, NotFoundError
+from feedback.errors import HoneError, NotFoundError
 from feedback.ids import ConversationId, MessageId, UserId, new_id
-from feedback.message import (
-    MESSAGE_COLUMNS,
-    Message,
-    ReplyEnd,
-    ReplyStart,
-    Sampling,
-    ThreadItem,
-    Turn,
-    message_of_row,
-)
+from feedback.message import Message, ReplyEnd, ReplyStart, Sampling, ThreadItem, Turn
 from feedback.store import Store, now
+from feedback.titles import NEW_TITLE, containing, one_line, words_query
+from feedback.tree import (
+    add_user_message,
+    finish_reply,
+    message,
+    own_reply,
+    path,
+    recover,
+    reveal,
+    save_partial,
+    select,
+    start_reply,
+    thread,
+)
 
 __all__ = [
     "NEW_TITLE",
@@ -42,6 +41,7 @@ __all__ = [
     "get",
     "listing",
     "message",
+    "own_reply",
     "path",
     "recover",
     "rename",
@@ -51,9 +51,6 @@ __all__ = [
     "start_reply",
     "thread",
 ]
-
-NEW_TITLE = "New conversation"
-TITLE_CHARS = 60
 
 
 @dataclass(frozen=True)
@@ -130,27 +127,6 @@ def listing(store: Store, user_id: UserId, search: str = "") -> list[Conversatio
     return [_conversation(row) for row in rows]
 
 
-def words_query(search: str) -> str:
-    """What a person typed, as an FTS5 query that cannot be a syntax error: each word quoted, a prefix, all of them wanted."""
-    words = search.replace("\0", " ").split()
-    return " ".join('"' + word.replace('"', '""') + '"*' for word in words)
-
-
-def containing(search: str) -> str:
-    """A LIKE pattern for `the text stands somewhere in it`, with LIKE's own signs taken literally."""
-    literal = search.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{literal}%"
-
-
-def one_line(text: str) -> str:
-    """The first TITLE_CHARS characters of a text on one line, cut at a word where one ends near, with an ellipsis."""
-    line = " ".join(text.split())
-    if len(line) <= TITLE_CHARS:
-        return line
-    cut = line[: TITLE_CHARS - 3]
-    return (cut.rsplit(" ", 1)[0] if " " in cut[TITLE_CHARS // 2 :] else cut) + "..."
-
-
 def rename(store: Store, user_id: UserId, conversation_id: ConversationId, title: str) -> None:
     """Give one's conversation another title."""
     if not title.strip():
@@ -167,230 +143,3 @@ def delete(store: Store, user_id: UserId, conversation_id: ConversationId) -> No
     with store.transaction():
         get(store, user_id, conversation_id)
         store.execute("UPDATE conversations SET deleted_at = ? WHERE id = ?", now(), conversation_id)
-
-
-def message(store: Store, message_id: MessageId) -> Message:
-    """One message by id. Raises NotFoundError."""
-    row = store.row(f"SELECT {MESSAGE_COLUMNS} FROM messages m WHERE m.id = ?", message_id)  # noqa: S608
-    if row is None:
-        raise NotFoundError("There is no such message.")
-    return message_of_row(row)
-
-
-def add_user_message(
-    store: Store, conversation_id: ConversationId, parent_id: MessageId | None, content: str
-) -> MessageId:
-    """Add what a person said under a reply (parent None: at the root) and put it on show.
-
-    A second child of one parent is a branch. Raises HoneError for an empty text or a parent of another kind,
-    ConflictError while a reply of this conversation is being written, NotFoundError without the conversation.
-    """
-    if not content.strip():
-        raise HoneError("The message is empty.", todo="Type something first.")
-    with store.transaction():
-        _check_quiet(store, conversation_id)
-        if parent_id is not None:
-            parent = message(store, parent_id)
-            if parent.conversation_id != conversation_id:
-                raise NotFoundError("There is no such message in this conversation.")
-            if parent.role != "assistant" or parent.hidden_from_chat:
-                raise HoneError("A message can only follow a reply that is on show.")
-        first = store.row("SELECT 1 FROM messages WHERE conversation_id = ? LIMIT 1", conversation_id) is None
-        message_id = MessageId(new_id("m"))
-        store.execute(
-            "INSERT INTO messages (id, conversation_id, parent_id, role, content, created_at) VALUES (?,?,?,'user',?,?)",
-            message_id,
-            conversation_id,
-            parent_id,
-            content,
-            now(),
-        )
-        if first:
-            store.execute(
-                "UPDATE conversations SET title = ? WHERE id = ? AND title = ?",
-                one_line(content),
-                conversation_id,
-                NEW_TITLE,
-            )
-        _show(store, conversation_id, message_id)
-    return message_id
-
-
-def start_reply(store: Store, parent_id: MessageId, start: ReplyStart, hidden: bool = False) -> MessageId:
-    """Open an empty reply with status `writing` under a user message, and put it on show unless hidden.
-
-    Raises ConflictError while another reply on show of this conversation is being written, HoneError under a reply.
-    """
-    with store.transaction():
-        parent = message(store, parent_id)
-        if parent.role != "user":
-            raise HoneError("A reply can only follow a person's message.")
-        _check_quiet(store, parent.conversation_id)
-        reply_id = MessageId(new_id("m"))
-        store.execute(
-            "INSERT INTO messages (id, conversation_id, parent_id, role, content, created_at, status, model_version_id,"
-            " prompt_version_id, strategy, temperature, top_p, max_tokens, seed, engine, hidden_from_chat)"
-            " VALUES (?, ?, ?, 'assistant', '', ?, 'writing', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            reply_id,
-            parent.conversation_id,
-            parent_id,
-            now(),
-            start.model_version_id,
-            start.prompt_version_id,
-            start.strategy,
-            start.sampling.temperature,
-            start.sampling.top_p,
-            start.sampling.max_tokens,
-            start.sampling.seed,
-            start.engine,
-            int(hidden),
-        )
-        if not hidden:
-            _show(store, parent.conversation_id, reply_id)
-    return reply_id
-
-
-def _check_quiet(store: Store, conversation_id: ConversationId) -> None:
-    """The conversation is there, and no reply on show is being written in it."""
-    row = store.row(
-        "SELECT EXISTS (SELECT 1 FROM messages m WHERE m.conversation_id = c.id AND m.status = 'writing'"
-        " AND m.hidden_from_chat = 0) AS busy FROM conversations c WHERE c.id = ? AND c.deleted_at IS NULL",
-        conversation_id,
-    )
-    if row is None:
-        raise NotFoundError("There is no such conversation.", "It was deleted.")
-    if row["busy"]:
-        raise ConflictError(
-            "A reply is still being written in this conversation.", todo="Wait for it or stop it first."
-        )
-
-
-def _show(store: Store, conversation_id: ConversationId, leaf_id: MessageId) -> None:
-    store.execute(
-        "UPDATE conversations SET selected_leaf_id = ?, updated_at = ? WHERE id = ?",
-        leaf_id,
-        now(),
-        conversation_id,
-    )
-
-
-def save_partial(
-    store: Store,
-    reply_id: MessageId,
-    content: str,
-    reasoning: str | None = None,
-    trace: Sequence[Any] | None = None,
-) -> None:
-    """Keep what has been written so far, so that a killed server loses at most the last moment. Raises ConflictError when it ended."""
-    changed = store.execute(
-        "UPDATE messages SET content = ?, reasoning = ?, trace_json = ? WHERE id = ? AND status = 'writing'",
-        content,
-        reasoning,
-        _trace_json(trace),
-        reply_id,
-    )
-    if not changed:
-        raise ConflictError("This reply is not being written.")
-
-
-def finish_reply(store: Store, reply_id: MessageId, end: ReplyEnd) -> None:
-    """Close a reply, once. Raises ConflictError when it was not being written."""
-    with store.transaction():
-        changed = store.execute(
-            "UPDATE messages SET status = ?, content = ?, reasoning = ?, trace_json = ?, prompt_text = ?,"
-            " prompt_tokens = ?, reply_tokens = ?, dropped_turns = ?, duration_s = ?, error = ?"
-            " WHERE id = ? AND status = 'writing'",
-            end.status,
-            end.content,
-            end.reasoning,
-            _trace_json(end.trace),
-            end.prompt_text,
-            end.prompt_tokens,
-            end.reply_tokens,
-            end.dropped_turns,
-            end.duration_s,
-            end.error,
-            reply_id,
-        )
-        if not changed:
-            raise ConflictError("This reply is not being written.")
-        store.execute(
-            "UPDATE conversations SET updated_at = ? WHERE id = (SELECT conversation_id FROM messages WHERE id = ?)",
-            now(),
-            reply_id,
-        )
-
-
-def _trace_json(trace: Sequence[Any] | None) -> str | None:
-    return json.dumps(list(trace), default=plain_json, ensure_ascii=False) if trace else None
-
-
-PATH_SQL = f"""
-WITH RECURSIVE up(id, parent_id, height) AS (
-  SELECT id, parent_id, 0 FROM messages WHERE id = ?
-  UNION ALL
-  SELECT m.id, m.parent_id, up.height + 1 FROM up JOIN messages m ON m.id = up.parent_id
-)
-SELECT {MESSAGE_COLUMNS} FROM up JOIN messages m ON m.id = up.id ORDER BY up.height DESC
-"""  # noqa: S608
-
-
-def path(store: Store, message_id: MessageId) -> list[Message]:
-    """From the root to this message, inclusive. Raises NotFoundError."""
-    messages = [message_of_row(row) for row in store.rows(PATH_SQL, message_id)]
-    if not messages:
-        raise NotFoundError("There is no such message.")
-    return messages
-
-
-def thread(store: Store, conversation_id: ConversationId) -> list[ThreadItem]:
-    """What is on show, root first: the path to the selected leaf (none selected: the latest), each with its branches."""
-    leaf = store.row(
-        "SELECT coalesce(c.selected_leaf_id, (SELECT m.id FROM messages m WHERE m.conversation_id = c.id"
-        " AND m.hidden_from_chat = 0 ORDER BY m.rowid DESC LIMIT 1)) AS id FROM conversations c WHERE c.id = ?",
-        conversation_id,
-    )
-    if leaf is None or leaf["id"] is None:
-        return []
-    branches: dict[MessageId | None, list[MessageId]] = {}
-    on_show = path(store, leaf["id"])
-    for row in store.rows(
-        "SELECT id, parent_id FROM messages WHERE conversation_id = ? AND hidden_from_chat = 0 ORDER BY rowid",
-        conversation_id,
-    ):
-        branches.setdefault(row["parent_id"], []).append(row["id"])
-    return [
-        ThreadItem(item, tuple(branches[item.parent_id]), branches[item.parent_id].index(item.id))
-        for item in on_show
-    ]
-
-
-def select(store: Store, conversation_id: ConversationId, message_id: MessageId) -> None:
-    """Put a branch on show: the path through this message down to the latest message under it."""
-    with store.transaction():
-        chosen = message(store, message_id)
-        if chosen.conversation_id != conversation_id or chosen.hidden_from_chat:
-            raise NotFoundError("There is no such message in this conversation.")
-        latest = store.rows(
-            "WITH RECURSIVE down(id, n) AS (SELECT id, rowid FROM messages WHERE id = ? UNION ALL"
-            " SELECT m.id, m.rowid FROM down JOIN messages m ON m.parent_id = down.id WHERE m.hidden_from_chat = 0)"
-            " SELECT id FROM down ORDER BY n DESC LIMIT 1",
-            message_id,
-        )[0]["id"]
-        store.execute("UPDATE conversations SET selected_leaf_id = ? WHERE id = ?", latest, conversation_id)
-
-
-def reveal(store: Store, reply_id: MessageId) -> None:
-    """Make a hidden reply a branch like any other. It does not change what is on show."""
-    if not store.execute(
-        "UPDATE messages SET hidden_from_chat = 0 WHERE id = ? AND role = 'assistant'", reply_id
-    ):
-        raise NotFoundError("There is no such reply.")
-
-
-def recover(store: Store) -> int:
-    """Call once when the server starts: replies that a killed server left `writing` become `stopped`. Returns how many."""
-    return store.execute(
-        "UPDATE messages SET status = 'stopped', error = 'The server stopped while this reply was being written.'"
-        " WHERE status = 'writing'"
-    )

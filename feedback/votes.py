@@ -105,6 +105,8 @@ def _check_replies(store: Store, vote: NewVote) -> None:
             raise HoneError("A vote can only compare replies to one prompt.")
         if row["status"] == "writing":
             raise ConflictError("A reply is still being written.", todo="Vote when it is finished.")
+        if row["status"] == "failed":
+            raise ConflictError("A reply that failed cannot be voted on.", todo="Ask for another.")
 
 
 def _retire(
