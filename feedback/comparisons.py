@@ -78,12 +78,12 @@ def get(store: Store, user_id: UserId, comparison_id: str) -> Comparison:
     return Comparison(**dict(row))
 
 
-def vote(store: Store, user_id: UserId, comparison_id: str, verdict: Verdict) -> VoteId:
+def vote(store: Store, user_id: UserId, comparison_id: str, said: Verdict) -> VoteId:
     """Record a verdict (again: change it). Both replies are branches of the conversation from then on.
 
     Raises ConflictError unless both replies are finished, NotFoundError for another person's comparison.
     """
-    if verdict not in RANKS:
+    if said not in RANKS:
         raise HoneError(f"A verdict is one of {', '.join(RANKS)}.")
     with store.transaction():
         shown = get(store, user_id, comparison_id)
@@ -93,9 +93,9 @@ def vote(store: Store, user_id: UserId, comparison_id: str, verdict: Verdict) ->
                 user_id=user_id,
                 prompt_message_id=shown.prompt_message_id,
                 shown=(shown.left_id, shown.right_id),
-                ranks=RANKS[verdict],
+                ranks=RANKS[said],
                 source="compare",
-                replaces=shown.vote_id,
+                replaces=shown.vote_id if verdict(store, shown) else None,
             ),
         )
         store.execute("UPDATE comparisons SET vote_id = ? WHERE id = ?", vote_id, comparison_id)
@@ -108,17 +108,17 @@ def verdict(store: Store, comparison: Comparison) -> Verdict | None:
     """What was said of a comparison, in its own words; None while no vote counts."""
     if comparison.vote_id is None:
         return None
-    said = votes.get(store, comparison.vote_id)
-    if said.withdrawn_at is not None:
+    cast = votes.get(store, comparison.vote_id)
+    if cast.withdrawn_at is not None:
         return None
-    return next(word for word, ranks in RANKS.items() if ranks == said.ranks)
+    return next(word for word, ranks in RANKS.items() if ranks == cast.ranks)
 
 
 def withdraw(store: Store, user_id: UserId, comparison_id: str) -> None:
     """Take back the vote of a comparison. Raises NotFoundError when it has none."""
     with store.transaction():
         shown = get(store, user_id, comparison_id)
-        if shown.vote_id is None:
+        if shown.vote_id is None or verdict(store, shown) is None:
             raise NotFoundError("You have not voted on this comparison.")
         votes.withdraw(store, user_id, shown.vote_id)
         store.execute("UPDATE comparisons SET vote_id = NULL WHERE id = ?", comparison_id)

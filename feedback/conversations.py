@@ -12,6 +12,7 @@ from feedback.message import Message, ReplyEnd, ReplyStart, Sampling, ThreadItem
 from feedback.store import Store, now
 from feedback.titles import NEW_TITLE, containing, one_line, words_query
 from feedback.tree import (
+    add_given_reply,
     add_user_message,
     finish_reply,
     message,
@@ -34,6 +35,7 @@ __all__ = [
     "Sampling",
     "ThreadItem",
     "Turn",
+    "add_given_reply",
     "add_user_message",
     "create",
     "delete",
@@ -107,7 +109,8 @@ def get(store: Store, user_id: UserId, conversation_id: ConversationId) -> Conve
 
 def listing(store: Store, user_id: UserId, search: str = "") -> list[Conversation]:
     """One's conversations, latest first. `search`: every word must begin a word of one message, or all of it stand in the title."""
-    if not search.strip():
+    search = search.replace("\0", " ").strip()
+    if not search:
         rows = store.rows(
             f"SELECT {CONVERSATION_COLUMNS} FROM conversations c"  # noqa: S608
             " WHERE c.user_id = ? AND c.deleted_at IS NULL ORDER BY c.updated_at DESC",

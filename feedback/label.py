@@ -103,6 +103,15 @@ WHERE t.project_id = ?1 AND t.closed_at IS NULL AND c.consent = 1 AND c.deleted_
 """
 
 
+PROGRESS_SQL = f"""
+SELECT (SELECT count(*) FROM votes v WHERE v.user_id = ?2 AND v.project_id = ?1 AND v.task_id IS NOT NULL
+          AND v.withdrawn_at IS NULL) AS done,
+       (SELECT count(*) FROM label_skips s JOIN label_tasks t ON t.id = s.task_id
+        WHERE s.user_id = ?2 AND t.project_id = ?1) AS skipped,
+       (SELECT count(*) {OPEN_SQL}) AS open
+"""  # noqa: S608
+
+
 def next_task(store: Store, user_id: UserId, project_id: ProjectId = DEFAULT_PROJECT) -> Task | None:
     """The open task of highest priority, then the oldest; None when there is nothing left for this person."""
     row = store.row(
@@ -225,15 +234,7 @@ def undo(store: Store, user_id: UserId) -> TaskId | None:
 
 def progress(store: Store, user_id: UserId, project_id: ProjectId = DEFAULT_PROJECT) -> Progress:
     """How far one person is."""
-    counts = store.rows(
-        "SELECT (SELECT count(*) FROM votes v WHERE v.user_id = ?2 AND v.project_id = ?1 AND v.task_id IS NOT NULL"
-        "   AND v.withdrawn_at IS NULL) AS done,"
-        " (SELECT count(*) FROM label_skips s JOIN label_tasks t ON t.id = s.task_id"
-        "   WHERE s.user_id = ?2 AND t.project_id = ?1) AS skipped,"
-        f" (SELECT count(*) {OPEN_SQL}) AS open",
-        project_id,
-        user_id,
-    )[0]
+    counts = store.rows(PROGRESS_SQL, project_id, user_id)[0]
     return Progress(**dict(counts))
 
 

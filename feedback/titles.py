@@ -18,7 +18,7 @@ def one_line(text: str) -> str:
 
 def words_query(search: str) -> str:
     """What a person typed, as an FTS5 query that cannot be a syntax error: each word quoted, a prefix, all of them wanted."""
-    words = search.replace("\0", " ").split()
+    words = search.split()
     return " ".join('"' + word.replace('"', '""') + '"*' for word in words)
 
 
