@@ -75,6 +75,7 @@ CREATE TABLE prompt_labels (
   name TEXT NOT NULL,
   label TEXT NOT NULL CHECK (label IN ('draft','production')),
   prompt_version_id TEXT NOT NULL REFERENCES prompt_versions(id),
+  moved_by TEXT NOT NULL REFERENCES users(id),  -- u_hone: the label follows the shipped file
   moved_at TEXT NOT NULL,
   PRIMARY KEY (name, label)
 );

@@ -1,1 +1,1 @@
-"""How a question is put: strategies as sandboxed templates, the one renderer, prompt versions. Knows no model."""
+"""How a question is put: strategies as sandboxed templates, the one renderer, versions. Knows no model."""

@@ -1,7 +1,8 @@
 """The one renderer: messages to the exact text that a model reads. Knows no model, no tokenizer, no store.
 
-`source` comes from the tokenizer (or is DEFAULT_TEMPLATE) and runs in a sandbox with the names that transformers
-gives to chat templates, so that both render the same bytes. Chat, training and evaluation all call `ChatTemplate.text`.
+`source` comes from the tokenizer (or is DEFAULT_TEMPLATE) and runs in a sandbox with the names that
+transformers gives to chat templates, so that both render the same bytes. Chat, training and evaluation all
+call `ChatTemplate.text`.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from feedback.errors import HoneError
 Role = Literal["system", "user", "assistant"]
 
 NEUTRALISING = "1"
-"""The version of the rule in `neutral`. Part of every template's hash: text rendered by another rule is other text."""
+"""The version of the rule in `neutral`. Part of every template's hash: another rule renders other text."""
 
 ZERO_WIDTH_SPACE = "\u200b"
 
@@ -40,8 +41,9 @@ DEFAULT_TEMPLATE = """\
 {%- if add_generation_prompt %}
 {{- 'Assistant:\\n' }}
 {%- endif %}"""
-"""For models that bring none (GPT-2). Each reply ends with the model's end token, so that ending can be learnt, and
-starts on a line of its own: a prompt that ends in a space would split the first word in an unusual way."""
+"""For models that bring none (GPT-2). Each reply ends with the model's end token, so that it can be learnt,
+and starts on a line of its own: a prompt that ends in a space would split the first word in an unusual way.
+"""
 
 DEFAULT_TEMPLATE_MARKS = ("\nUser:", "\nAssistant:")
 """What opens a message in DEFAULT_TEMPLATE, where no control token does: neutralised in contents like one."""
@@ -51,7 +53,7 @@ DEFAULT_TEMPLATE_MARKS = ("\nUser:", "\nAssistant:")
 class ChatMessage:
     """One message as the model will read it.
 
-    `earlier` marks a turn of the conversation so far: the window may drop it. Other messages are the strategy's own.
+    `earlier` marks a turn of the conversation so far, which the window may drop.
     """
 
     role: Role
@@ -76,8 +78,9 @@ def neutral(text: str, marks: Sequence[str]) -> str:
 class ChatTemplate:
     """A model's chat template with the tokens it writes.
 
-    `source`: Jinja. `bos`, `eos`: the text of those tokens, "" where a model has none. `control_tokens`: the text of
-    every special token of the tokenizer; inside a message's content they are neutralised, here and nowhere else.
+    `source`: Jinja. `bos`, `eos`: the text of those tokens, "" where a model has none. `control_tokens`: the
+    text of every special token of the tokenizer; inside a message's content they are neutralised, here and
+    nowhere else.
     """
 
     source: str
@@ -117,7 +120,7 @@ class ChatTemplate:
 
 
 class _GenerationBlocks(Extension):
-    """`{% generation %}` marks, in some models' templates, what a loss may see. Rendering lets its body through."""
+    """`{% generation %}` marks what a loss may see, in some templates. Rendering lets its body through."""
 
     tags = {"generation"}  # noqa: RUF012 - jinja2 declares it as an instance attribute
 
@@ -145,7 +148,7 @@ def _to_json(
 
 @lru_cache(maxsize=32)
 def _compiled(source: str) -> Template:
-    # The settings and names are those of transformers.utils.chat_template_utils (5.23); a test compares the bytes.
+    # Settings and names are those of transformers.utils.chat_template_utils 5.23; a test compares the bytes.
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlocks, loopcontrols]
     )

@@ -1,5 +1,6 @@
-"""The YAML at the head of a template, read strictly: unknown, repeated and wrongly typed keys are refused with their
-line. Knows YAML; not what the keys mean.
+"""The YAML at the head of a template, read strictly. Knows YAML; not what the keys mean.
+
+Unknown, repeated and wrongly typed keys are refused with their line.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ class FormatError(Exception):
 
 
 def split(text: str) -> tuple[str, str]:
-    """Front matter and body. The body opens with as many line ends as the front matter had, so that line numbers hold."""
+    """Front matter and body. The body opens with as many line ends as stood before it: line numbers hold."""
     lines = text.split("\n")
     fences = [index for index, line in enumerate(lines) if line.rstrip() == FENCE][:2]
     if len(fences) < 2 or fences[0] != 0:
@@ -95,9 +96,11 @@ class Section:
 
 
 def mapping(text: str, first_line: int, keys: tuple[str, ...]) -> Section:
-    """The mapping in `text`, whose first line is line `first_line` of its file; only `keys` may stand in it."""
+    """The mapping in `text`, whose first line is `first_line` of its file; only `keys` may stand in it."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except RecursionError as error:
+        raise FormatError(first_line, "the YAML is nested too deeply") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = str(getattr(error, "problem", None) or "the YAML cannot be read")

@@ -1,4 +1,4 @@
-"""How training and evaluation put a pair's prompt: the same template, the same way as a chat does. Knows no store."""
+"""How training and evaluation put a pair's prompt: as a chat does, by the same template. Knows no store."""
 
 from collections.abc import Sequence
 from functools import lru_cache

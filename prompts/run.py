@@ -1,4 +1,4 @@
-"""Puts one question by one strategy and streams what comes back. Knows steps and events; not who the model is.
+"""Puts one question by one strategy and streams what comes back. Knows steps and events, not the model.
 
 The model is whatever `Teller` the caller brings: an engine behind a chat turn, or a stand-in in a test.
 """
@@ -84,8 +84,8 @@ class AnswerText:
 class Finished:
     """The whole reply; comes last, always, and outranks the pieces before it.
 
-    `trace` holds the steps before the answer. `prompt_text` and `prompt_tokens` belong to the final answer and are
-    "" and 0 when a stop kept it from being asked. `dropped_turns` is the most that any step had to leave out.
+    `trace` holds the steps before the answer. `prompt_text` and `prompt_tokens` are the answer's, "" and 0
+    when a stop kept it from being asked. `dropped_turns` is the most that any step had to leave out.
     """
 
     answer: str
@@ -102,9 +102,9 @@ Event = StepStarted | StepText | StepDone | ReasoningText | AnswerText | Finishe
 def run(strategy: Strategy, history: Sequence[Turn], question: str, teller: Teller) -> Iterator[Event]:
     """Ask `question` after `history` by `strategy`.
 
-    Every step but the last streams as StepText; the last as AnswerText, or ReasoningText until its answer marker.
-    A reply without the marker is all answer: its text then comes again as one AnswerText, and `Finished` has no
-    reasoning. Raises HoneError when the question does not fit the window.
+    Every step but the last streams as StepText; the last as AnswerText, or ReasoningText until its answer
+    marker. A reply without the marker is all answer: its text then comes again as one AnswerText, and
+    `Finished` has no reasoning. Raises HoneError when the question does not fit the window.
     """
     trace: list[TraceStep] = []
     outputs: dict[str, str] = {}
@@ -143,7 +143,7 @@ def _put(
 ) -> tuple[Fitted, int]:
     """The step's prompt, fitted, and the tokens that its text may take."""
     limit = min(step.max_tokens or teller.max_tokens, teller.max_tokens)
-    # A limit is not a wish: a person who allows very long replies still gets half the window for the conversation.
+    # A limit is not a wish: who allows very long replies still gets half the window for the conversation.
     reserve = min(limit, teller.window // 2)
     messages = step.messages(question, history, outputs)
     fitted = fit(messages, teller.template, teller.count_tokens, teller.window - reserve)

@@ -1,7 +1,7 @@
-"""Untrusted templates: what a strategy's Jinja may say, and how long it may run. Knows Jinja; no files, no models.
+"""Untrusted templates: what a strategy's Jinja may say, and how long it may run. Knows Jinja; no files.
 
-A template writes `{% message "user" %}...{% endmessage %}` blocks and `{% history %}`. Messages are collected as a
-list while the template renders and are never found by reading text, so no value can open or close one.
+A template writes `{% message "user" %}...{% endmessage %}` blocks and `{% history %}`. Messages are collected
+as a list while the template renders and are never found by reading text, so no value can open or close one.
 Anything not named below is refused when the template is loaded: macros, imports, assignments, method calls.
 """
 
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
+from traceback import extract_tb
 from typing import Any, get_args
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes, pass_context
@@ -95,15 +96,12 @@ class _Messages(Extension):
 
 
 def _trim(body: list[nodes.Node]) -> None:
-    """Drops the template's own blank space at both ends of a message; never that of a value, known only later."""
+    """Drops the template's own blank space at both ends of a message; never that of a value."""
     for index, strip in ((0, str.lstrip), (-1, str.rstrip)):
-        edge = body[index] if body else None
-        if (
-            isinstance(edge, nodes.Output)
-            and edge.nodes
-            and isinstance(edge.nodes[index], nodes.TemplateData)
-        ):
-            edge.nodes[index].data = strip(edge.nodes[index].data)
+        output = body[index] if body else None
+        edge = output.nodes[index] if isinstance(output, nodes.Output) and output.nodes else None
+        if isinstance(edge, nodes.TemplateData):
+            edge.data = strip(edge.data)
 
 
 @pass_context
@@ -146,9 +144,18 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 @lru_cache(maxsize=256)
 def compile_body(body: str, variables: tuple[str, ...]) -> Template:
-    """`body` checked and compiled. Raises TemplateSyntaxError with the line for anything that is not allowed."""
+    """`body` checked and compiled. Raises TemplateSyntaxError with the line of anything not allowed."""
     if len(body) > MAX_SOURCE_CHARS:
         raise TemplateSyntaxError(f"a template may be {MAX_SOURCE_CHARS} characters long", 1)
+    try:
+        return _compile(body, variables)
+    except (RecursionError, MemoryError, SyntaxError, ValueError) as error:
+        # Python's own limits: expressions or loops nested hundreds deep, numbers of thousands of digits.
+        reason = getattr(error, "msg", None) or str(error)
+        raise TemplateSyntaxError(f"it cannot be compiled ({reason})", 1) from error
+
+
+def _compile(body: str, variables: tuple[str, ...]) -> Template:
     environment = _environment()
     tree = environment.parse(body)
     _check(tree, in_message=False)
@@ -171,10 +178,18 @@ def render_messages(template: Template, values: Mapping[str, Any]) -> list[ChatM
     return collected.messages
 
 
+def line_of(error: Exception) -> int | None:
+    """The template's line that raised `error` while it was compiled or rendered, where that is known."""
+    if isinstance(error, TemplateSyntaxError):
+        return error.lineno
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == "<template>"]
+    return lines[-1] if lines else None
+
+
 def _check(node: nodes.Node, in_message: bool) -> None:
     """Refuses what templates may not say, with its line."""
     if reason := _objection(node, in_message):
-        raise TemplateSyntaxError(reason, node.lineno)
+        raise TemplateSyntaxError(reason, _first_line(node))
     if isinstance(node, nodes.CallBlock):
         for child in node.body:
             _check(child, in_message=True)
@@ -184,20 +199,31 @@ def _check(node: nodes.Node, in_message: bool) -> None:
 
 
 def _objection(node: nodes.Node, in_message: bool) -> str | None:
+    reason = None
     if isinstance(node, nodes.CallBlock | nodes.ExprStmt) and in_message:
-        return "a message stands inside a message"
-    if isinstance(node, nodes.Output) and not in_message and not _blank(node):
-        return "text stands outside a message"
-    if isinstance(node, nodes.Filter) and node.name not in _ALLOWED_FILTERS:
-        return f"the filter {node.name!r} is not one of {', '.join(_ALLOWED_FILTERS)}"
-    if isinstance(node, nodes.For) and node.recursive:
-        return "a loop may not call itself"
-    if isinstance(node, nodes.Name) and node.name == "self":
-        return "a template may not look at itself"
-    if not isinstance(node, _ALLOWED_NODES):
-        return f"{type(node).__name__.lower()} is not allowed in a template"
-    return None
+        reason = "a message stands inside a message"
+    elif isinstance(node, nodes.Output) and not in_message and not _blank(node):
+        reason = "text stands outside a message"
+    elif isinstance(node, nodes.Filter) and node.name not in _ALLOWED_FILTERS:
+        reason = f"the filter {node.name!r} is not one of {', '.join(_ALLOWED_FILTERS)}"
+    elif isinstance(node, nodes.For) and node.recursive:
+        reason = "a loop may not call itself"
+    elif isinstance(node, nodes.Name) and node.name == "self":
+        reason = "a template may not look at itself"
+    elif not isinstance(node, _ALLOWED_NODES):
+        reason = f"{type(node).__name__.lower()} is not allowed in a template"
+    return reason
 
 
-def _blank(output: nodes.Output) -> bool:
-    return all(isinstance(node, nodes.TemplateData) and not node.data.strip() for node in output.nodes)
+def _blank(node: nodes.Node) -> bool:
+    parts = node.nodes if isinstance(node, nodes.Output) else [node]
+    return all(isinstance(part, nodes.TemplateData) and not part.data.strip() for part in parts)
+
+
+def _first_line(node: nodes.Node) -> int:
+    """Where a reader sees `node` begin: Jinja counts the blank lines before a text as part of it."""
+    if isinstance(node, nodes.Output):
+        node = next(part for part in node.nodes if not _blank(part))
+    if isinstance(node, nodes.TemplateData):
+        return node.lineno + node.data[: -len(node.data.lstrip())].count("\n")
+    return node.lineno

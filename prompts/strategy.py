@@ -1,7 +1,8 @@
-"""Strategies: ways to put a question, written as files of front matter and Jinja. Knows their format; no store, no model.
+"""Strategies: ways to put a question, written as files of front matter and Jinja. Knows no store, no model.
 
-A strategy of one step is `NAME.jinja`; a chain is a folder `NAME/` with `strategy.yaml` (title, description, the
-steps' names in order) and one `STEP.jinja` a step. A later step may use the output of an earlier one by its name.
+A strategy of one step is `NAME.jinja`; a chain is a folder `NAME/` with `strategy.yaml` (title, description,
+the steps' names in order) and one `STEP.jinja` a step. A later step may use the output of an earlier one by
+its name.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from feedback.conversations import Turn
 from feedback.errors import HoneError
 from prompts.chat import ChatMessage
 from prompts.frontmatter import FormatError, Section, mapping, split
-from prompts.sandbox import compile_body, render_messages
+from prompts.sandbox import compile_body, line_of, render_messages
 
 GIVEN = ("question", "history", "examples")
 """The variables that every template may declare, beside the outputs of earlier steps."""
@@ -37,8 +38,9 @@ class Example:
 class Step:
     """One request to the model.
 
-    `file`: where it was written. `body`: Jinja, its line numbers those of the file. `max_tokens`: at most this many
-    for this step; None: the person's limit. `marker`: what parts reasoning from answer; None: all is answer.
+    `file`: where it was written. `body`: Jinja, its line numbers those of the file. `max_tokens`: at most
+    this many for this step; None: the person's limit. `marker`: what parts reasoning from answer; None: all
+    is answer.
     """
 
     name: str
@@ -66,8 +68,8 @@ class Step:
         try:
             template = compile_body(self.body, self.variables)
             written = render_messages(template, {name: known[name] for name in self.variables})
-        except TemplateError as error:
-            raise _refused(self.file, getattr(error, "lineno", None), error.message or str(error)) from error
+        except (TemplateError, TypeError, ValueError) as error:
+            raise _refused(self.file, line_of(error), str(error)) from error
         if not written or written[-1].role != "user":
             raise _refused(self.file, None, "the last message must be the user's")
         if any(message.role == "system" for message in written[1:]):
@@ -77,7 +79,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Strategy:
-    """Steps in order; the last one answers. `files` is the source as written: (file name, text), sorted by name."""
+    """Steps in order; the last one answers. `files` is the source: (file name, text), sorted by name."""
 
     name: str
     title: str
@@ -92,7 +94,7 @@ class Strategy:
 
 
 def load(folder: Path) -> dict[str, Strategy]:
-    """Every strategy in `folder`, by name. Raises HoneError with file and line for the first that cannot be used."""
+    """Every strategy in `folder`, by name. Raises HoneError with file and line if one cannot be used."""
     found: dict[str, Strategy] = {}
     for path in sorted(folder.iterdir()):
         if path.is_dir() and (path / CHAIN_FILE).exists():
@@ -199,11 +201,12 @@ def _try(strategy: Strategy) -> None:
     outputs = {step.name: "A text." for step in strategy.steps}
     for step in strategy.steps:
         step.messages("A question?", history, outputs)
-        step.messages("A question?", (), {name: "" for name in outputs})
+        step.messages("A question?", (), dict.fromkeys(outputs, ""))
 
 
 def _refused(file: str, line: int | None, reason: str) -> HoneError:
     where = f"Line {line}: " if line else ""
+    reason = reason.rstrip(".")
     return HoneError(
         f"The template {file} cannot be used.",
         f"{where}{reason}.",

@@ -1,4 +1,4 @@
-"""Fits a conversation into a model's window by dropping its oldest exchanges. Knows messages and a way to count."""
+"""Fits a conversation into a model's window by dropping its oldest exchanges. Knows messages, no model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from prompts.chat import ChatMessage, ChatTemplate
 
 @dataclass(frozen=True)
 class Fitted:
-    """`text`: the prompt as the model gets it. `dropped_turns`: messages left out; a whole exchange is two."""
+    """`text`: the prompt as the model gets it. `dropped_turns`: messages left out; an exchange is two."""
 
     text: str
     prompt_tokens: int
@@ -39,7 +39,7 @@ def fit(
     if best.prompt_tokens > budget:
         raise HoneError(
             "This message is too long for the model.",
-            f"It takes {best.prompt_tokens} tokens even without the earlier conversation, and {max(budget, 0)} are free.",
+            f"Alone it takes {best.prompt_tokens} tokens, and the model has {max(budget, 0)} for it.",
             "Shorten it, lower the reply's max tokens, or choose a strategy with a shorter prompt.",
         )
     too_few, enough = 0, len(exchanges)
