@@ -77,7 +77,7 @@ def plain_css() -> str:
 
 
 def head() -> str:
-    """For `mount_gradio_app(head=...)`: the viewport and the sheet (Gradio would prefix the selectors of `css=`)."""
+    """For `mount_gradio_app(head=...)`: the viewport and the sheet, which `css=` would scope and so break."""
     return f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{css()}</style>'
 
 

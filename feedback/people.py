@@ -22,8 +22,10 @@ class Person(Protocol):
 
 
 CurrentUser = Callable[[Any], Person]
-"""From a web request (FastAPI's or Gradio's: both have `.cookies`, `.headers`, `.client`) to the person;
-raises HoneError (status 401) when nobody is logged in. Given to each page's `build`: pages need no accounts."""
+"""From a web request (FastAPI's or Gradio's: both have `.cookies`, `.headers`, `.client`) to the person.
+
+Raises HoneError (status 401) when nobody is logged in. Given to each page's `build`: pages need no accounts.
+"""
 
 
 def allowed(person: Person, role: Role) -> Person:

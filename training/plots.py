@@ -1,0 +1,171 @@
+"""Pictures of training and of the gate, as SVG text. Pure: numbers in, SVG out. Knows no store and no page.
+
+Colours come from CSS variables of the page they stand in, so that one picture serves light and dark.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from math import floor, log10
+
+WIDTH, HEIGHT = 320, 150
+LEFT, RIGHT, TOP, BOTTOM = 44, 10, 12, 22
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Maps values in [low, high] onto pixels in [start, end]."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        span = self.high - self.low
+        return self.start + (value - self.low) / span * (self.end - self.start) if span else self.start
+
+
+def nice_ticks(low: float, high: float, wanted: int = 4) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten apart) that cover [low, high], increasing."""
+    if high <= low:
+        low, high = low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2
+    raw = (high - low) / max(1, wanted - 1)
+    power = 10.0 ** floor(log10(raw))
+    step = next(power * times for times in (1, 2, 5, 10) if power * times >= raw * (1 - 1e-9))
+    first = floor(low / step + 1e-9)
+    ticks = [first * step]
+    while ticks[-1] < high - step * 1e-9:
+        ticks.append((first + len(ticks)) * step)
+    return ticks
+
+
+def short(value: float) -> str:
+    """A number for an axis: three significant digits at most, no trailing noise."""
+    text = f"{value:.3g}"
+    return "0" if text in ("-0", "0") else text.replace("e-0", "e-").replace("e+0", "e")
+
+
+def curve(
+    title: str, points: Sequence[tuple[float, float]], last_x: float | None = None, level: float | None = None
+) -> str:
+    """A line over steps. `points`: (step, value). `last_x`: where the axis ends. `level`: a dashed mark."""
+    values = [value for _, value in points] + ([level] if level is not None else [])
+    ticks = nice_ticks(min(values, default=0.0), max(values, default=1.0))
+    x = Scale(0, max([last_x or 0, *(at for at, _ in points), 1]), LEFT, WIDTH - RIGHT)
+    y = Scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
+    parts = [_grid(ticks, y), _x_axis(x)]
+    if level is not None:
+        parts.append(_line(LEFT, y(level), WIDTH - RIGHT, y(level), "level"))
+    if points:
+        path = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in points)
+        at, value = points[-1]
+        parts.append(f'<polyline class="curve" points="{path}"/>')
+        parts.append(f'<circle class="dot" cx="{x(at):.1f}" cy="{y(value):.1f}" r="3"/>')
+    now = short(points[-1][1]) if points else "no values yet"
+    body = _svg(WIDTH, HEIGHT, f"{title}: {now}", "".join(parts))
+    return f"<figure><figcaption>{escape(title)} <b>{escape(now)}</b></figcaption>{body}</figure>"
+
+
+def word_histogram(chosen: Sequence[int], rejected: Sequence[int]) -> str:
+    """How long chosen and rejected replies are, in words: two bars a bin; the longest 2 % share the last."""
+    everything = sorted([*chosen, *rejected])
+    if not everything:
+        return ""
+    top = max(10, everything[min(len(everything) - 1, int(len(everything) * 0.98))])
+    edges = nice_ticks(0, top, 9)
+    width = edges[1] - edges[0]
+    counts = [_binned(values, width, len(edges) - 1) for values in (chosen, rejected)]
+    high = nice_ticks(0, max(*counts[0], *counts[1], 1), 3)
+    x = Scale(0, edges[-1], LEFT, 2 * WIDTH - RIGHT)
+    y = Scale(0, high[-1], HEIGHT - BOTTOM, TOP)
+    each = (x(width) - x(0)) / 2 - 2
+    bars = []
+    for side, name in enumerate(("chosen", "rejected")):
+        for at, count in enumerate(counts[side]):
+            left = x(at * width) + 1 + side * (each + 1)
+            said = f"{count} {name} replies of {short(at * width)} to {short((at + 1) * width)} words"
+            bars.append(
+                f'<rect class="{name}" x="{left:.1f}" y="{y(count):.1f}" width="{each:.1f}" rx="1.5" '
+                f'height="{y(0) - y(count):.1f}"><title>{said}</title></rect>'
+            )
+    labels = "".join(_text(x(edge), HEIGHT - 6, short(edge), "middle") for edge in edges)
+    grid = _grid(high, y, 2 * WIDTH)
+    legend = '<span class="key chosen">chosen</span> <span class="key rejected">rejected</span>'
+    body = _svg(2 * WIDTH, HEIGHT, "Words in chosen and rejected replies", grid + "".join(bars) + labels)
+    return f"<figure><figcaption>Words in a reply {legend}</figcaption>{body}</figure>"
+
+
+def _binned(values: Sequence[int], width: float, bins: int) -> list[int]:
+    counts = [0] * bins
+    for value in values:
+        counts[min(bins - 1, int(value / width))] += 1
+    return counts
+
+
+def margin_bars(margins: Sequence[float]) -> str:
+    """Every held-out prompt's margin in nats, sorted; above zero it leans to the chosen answer."""
+    ordered = sorted(margins)
+    if not ordered:
+        return ""
+    ticks = nice_ticks(min(0.0, ordered[0]), max(0.0, ordered[-1]))
+    x = Scale(0, len(ordered), LEFT, 2 * WIDTH - RIGHT)
+    y = Scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
+    each = max(1.0, min(14.0, x(1) - x(0) - 1))
+    bars = [
+        f'<rect class="{"chosen" if margin > 0 else "rejected"}" x="{x(at + 0.5) - each / 2:.1f}" rx="1" '
+        f'y="{min(y(margin), y(0)):.1f}" width="{each:.1f}" height="{max(0.5, abs(y(margin) - y(0))):.1f}">'
+        f"<title>{margin:+.2f} nats</title></rect>"
+        for at, margin in enumerate(ordered)
+    ]
+    better = sum(margin > 0 for margin in ordered)
+    said = f"better on {better} of {len(ordered)}"
+    grid = _grid(ticks, y, 2 * WIDTH)
+    zero = _line(LEFT, y(0), 2 * WIDTH - RIGHT, y(0), "zero")
+    body = _svg(2 * WIDTH, HEIGHT, f"Margins by held-out prompt: {said}", grid + "".join(bars) + zero)
+    return (
+        f"<figure><figcaption>Margin on each held-out prompt, nats <b>{said}</b></figcaption>{body}</figure>"
+    )
+
+
+def interval(value: float, low: float | None, high: float | None, bar: float | None, ok: bool | None) -> str:
+    """One check as a strip: a dot for the value, a line for its interval, a mark for the bar."""
+    shown = [number for number in (value, low, high, bar) if number is not None]
+    pad = (max(shown) - min(shown) or abs(value) or 1.0) * 0.15
+    x = Scale(min(shown) - pad, max(shown) + pad, 6, 154)
+    parts = [_line(6, 11, 154, 11, "rail")]
+    if low is not None and high is not None:
+        parts.append(_line(x(low), 11, x(high), 11, "range"))
+    if bar is not None:
+        parts.append(_line(x(bar), 2, x(bar), 20, "bar"))
+    parts.append(f'<circle class="dot" cx="{x(value):.1f}" cy="11" r="4"/>')
+    kind = {True: "ok", False: "no", None: "plain"}[ok]
+    said = f"{short(value)}" + (f", bar {short(bar)}" if bar is not None else "")
+    return _svg(160, 22, said, "".join(parts), f"strip {kind}")
+
+
+def _grid(ticks: Sequence[float], y: Scale, width: int = WIDTH) -> str:
+    return "".join(
+        _line(LEFT, y(tick), width - RIGHT, y(tick), "grid")
+        + _text(LEFT - 6, y(tick) + 3.5, short(tick), "end")
+        for tick in ticks
+    )
+
+
+def _x_axis(x: Scale) -> str:
+    middle = round(x.high / 2)
+    marks = sorted({0, middle, round(x.high)} if x.high >= 4 else {0, round(x.high)})
+    return "".join(_text(x(at), HEIGHT - 6, str(at), "middle") for at in marks)
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
+    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _svg(width: int, height: int, said: str, body: str, kind: str = "plot") -> str:
+    label = escape(said, quote=True)
+    return f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{body}</svg>'
