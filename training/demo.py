@@ -1,0 +1,246 @@
+"""`hone demo`: the whole circle once round, on a home of its own, with a simulated labeller of a stated taste.
+
+Ask, vote, freeze, train, judge, promote, and then ask prompts that nobody voted on: does the new model win by
+the taste it was never told? Every step is the function that the pages call; nothing here touches a table.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from assistant import draw, registry
+from assistant.engines.interface import Engine, Request
+from assistant.registry import ModelVersion
+from feedback import label, snapshots
+from feedback.conversations import Sampling, Turn
+from feedback.errors import HoneError
+from feedback.home import Home
+from feedback.ids import LOCAL_USER, ModelVersionId
+from feedback.snapshots import Snapshot
+from feedback.store import Store
+from prompts import library
+from prompts.library import PromptVersion
+from prompts.plain import ZERO_SHOT, plain_messages
+from training import gate, promotion, recipes, runs, tastes
+from training.gate import GateReport
+from training.runs import Run
+from training.statistics import Interval, wilson
+from training.tastes import Taste
+
+DATA = Path(__file__).parent / "data"
+ASKED_PROMPTS = 120
+MAX_TOKENS = 128
+PRESET = "demo"
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is going on, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One unseen prompt, answered by the old champion and by the new model."""
+
+    prompt: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class WinRate:
+    """The share of prompts on which a model's reply beats the old champion's by the taste; ties count half.
+
+    `share` carries its 95 % Wilson interval.
+    """
+
+    share: Interval
+    prompts: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one demo. `before` is the old champion against another draw of itself: about one half."""
+
+    taste: str
+    votes: int
+    pairs: int
+    snapshot: Snapshot
+    run: Run
+    report: GateReport
+    promoted: bool
+    model_version: ModelVersion
+    before: WinRate
+    after: WinRate
+    examples: tuple[Example, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What every step of the demo works on."""
+
+    home: Home
+    store: Store
+    engine: Engine
+    taste: str
+    seed: int
+    progress: Progress
+
+
+def prompts() -> tuple[str, ...]:
+    """The shipped prompts, one a line. The first ASKED_PROMPTS are voted on; the rest stay unseen."""
+    return tuple((DATA / "prompts.txt").read_text(encoding="utf-8").split("\n")[:-1])
+
+
+def styles(store: Store) -> tuple[PromptVersion, ...]:
+    """The ways in which the demo puts a prompt: plain, and three shown by example. None knows the taste.
+
+    A small model's plain replies are all alike, and a labeller can only teach what there is to choose from.
+    """
+    return (library.production(store, ZERO_SHOT), *library.register_shipped(store, DATA / "styles"))
+
+
+def play(stage: Stage) -> Outcome:
+    """The circle once round. Raises HoneError when a step cannot be done, with what was made so far kept."""
+    started = time.monotonic()
+    old = registry.champion(stage.store)
+    _draw(stage)
+    votes = _vote(stage)
+    stage.progress("freezing the votes", 0, 1)
+    zero_shot = library.production(stage.store, ZERO_SHOT)
+    snapshot = snapshots.freeze(stage.store, LOCAL_USER, stage.engine.template.sha256, zero_shot.id)
+    stage.progress("freezing the votes", 1, 1)
+    run = _train(stage, snapshot)
+    candidate = registry.get(stage.store, _made(run))
+    report = gate.report(stage.store, candidate.id)
+    if report is None:
+        raise HoneError(
+            f"The gate left no report on {candidate.name}.", f"The run {run.id} ended as {run.state}."
+        )
+    promoted = report.verdict == "pass"
+    if promoted:
+        promotion.promote(stage.store, stage.home, LOCAL_USER, candidate.id)
+    before, after, examples = _prove(stage, old, candidate)
+    return Outcome(
+        taste=stage.taste,
+        votes=votes,
+        pairs=snapshot.train_pairs + snapshot.held_out_pairs,
+        snapshot=snapshot,
+        run=run,
+        report=report,
+        promoted=promoted,
+        model_version=candidate,
+        before=before,
+        after=after,
+        examples=examples,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _draw(stage: Stage) -> None:
+    """Two replies to each asked prompt, put in two different ways; each pair of ways comes equally often."""
+    couples = itertools.cycle(itertools.combinations(styles(stage.store), 2))
+    asked = prompts()[:ASKED_PROMPTS]
+    draw.draw_tasks(
+        stage.store, stage.engine, asked,
+        ways=[next(couples) for _ in asked],
+        sampling=_sampling(stage.seed),
+        on_progress=lambda done, total: stage.progress("drawing two replies to each prompt", done, total),
+    )  # fmt: skip
+
+
+def _sampling(seed: int) -> Sampling:
+    return Sampling(temperature=0.8, top_p=0.95, max_tokens=MAX_TOKENS, seed=seed)
+
+
+def _vote(stage: Stage) -> int:
+    """The simulated labeller works through the queue as a person would: blind, one task at a time."""
+    taste = tastes.named(stage.taste, stage.seed)
+    total = label.progress(stage.store, LOCAL_USER).open
+    for done in itertools.count():
+        stage.progress(f"voting by the taste '{stage.taste}'", done, total)
+        task = label.next_task(stage.store, LOCAL_USER)
+        if task is None:
+            return done
+        left, right = task.replies
+        better = taste(left.content, right.content)
+        ranks = {1: (1, 2), -1: (2, 1), 0: (1, 1)}[better]
+        label.rank(
+            stage.store, LOCAL_USER, task.id, (left.reply_id, right.reply_id), ranks, source="simulated"
+        )
+    raise AssertionError("unreachable: the count has no end")
+
+
+def _train(stage: Stage, snapshot: Snapshot) -> Run:
+    """A run like any other, in its own process; followed here until it has ended, gate included."""
+    run = runs.create(stage.store, LOCAL_USER, recipes.load(PRESET), snapshot.id)
+    runs.start(stage.home, run.id)
+    while not (run := runs.get(stage.store, run.id)).is_over:
+        what = "the gate: candidate against champion" if run.state == "evaluating" else "training (DPO)"
+        stage.progress(what, run.step, run.total_steps or 0)
+        time.sleep(0.5)
+        runs.sweep(stage.store)
+    if run.state != "done":
+        raise HoneError(
+            f"The run {run.id} ended as {run.state}.",
+            run.error or "",
+            f"Its log is {runs.folder(stage.home, run.id) / 'log.txt'}.",
+        )
+    return run
+
+
+def _made(run: Run) -> ModelVersionId:
+    if run.candidate_id is None:
+        raise HoneError(f"The run {run.id} made no model version.", run.error or "")
+    return run.candidate_id
+
+
+def _prove(
+    stage: Stage, old: ModelVersion, new: ModelVersion
+) -> tuple[WinRate, WinRate, tuple[Example, ...]]:
+    """Win rates over the old champion on prompts that nobody voted on: of itself (before), of the new (after)."""
+    unseen = prompts()[ASKED_PROMPTS:]
+    taste = tastes.named(stage.taste, stage.seed + 1)
+    asked = {"before": (old, 1), "again": (old, 2), "after": (new, 1)}
+    replies = {
+        key: _answers(stage, unseen, version, stage.seed + offset, step)
+        for step, (key, (version, offset)) in enumerate(asked.items())
+    }
+    rates = [win_rate(taste, replies[key], replies["before"]) for key in ("again", "after")]
+    examples = tuple(
+        Example(*texts) for texts in list(zip(unseen, replies["before"], replies["after"], strict=True))[:3]
+    )
+    return rates[0], rates[1], examples
+
+
+def win_rate(taste: Taste, ours: Sequence[str], theirs: Sequence[str]) -> WinRate:
+    """Pure: the share of prompts on which our reply wins by `taste`, a tie counting half."""
+    wins = sum((taste(mine, other) + 1) / 2 for mine, other in zip(ours, theirs, strict=True))
+    return WinRate(wilson(wins, len(ours)), len(ours))
+
+
+def _answers(stage: Stage, asked: Sequence[str], version: ModelVersion, seed: int, part: int) -> list[str]:
+    """One plain reply to each prompt."""
+    stage.engine.load(version)
+    sampling = [
+        Sampling(temperature=0.8, top_p=0.95, max_tokens=MAX_TOKENS, seed=seed * 1000 + i)
+        for i in range(len(asked))
+    ]
+    requests = [
+        Request(
+            stage.engine.template.text(plain_messages([Turn("user", prompt)])),
+            how,
+            version,
+            threading.Event(),
+        )
+        for prompt, how in zip(asked, sampling, strict=True)
+    ]
+    total = 3 * len(asked)
+    completions = stage.engine.batch(
+        requests,
+        lambda done, _: stage.progress(
+            "asking prompts that nobody voted on", part * len(asked) + done, total
+        ),
+    )
+    return [completion.text.strip() for completion in completions]
