@@ -2,7 +2,7 @@
 
 One sequence for the whole file, because lineage crosses rooms by foreign key (reply -> model version -> run ->
 snapshot -> votes). Each room writes only its own tables, named in the comment above each group.
-Times are UTC, ISO 8601 with milliseconds. A column ending in `_json` holds JSON.
+Times are UTC, ISO 8601, to the microsecond. A column ending in `_json` holds JSON.
 """
 
 import sqlite3
@@ -48,6 +48,7 @@ CREATE TABLE pointers (
   share REAL NOT NULL DEFAULT 1.0,        -- of conversations; for a canary
   moved_at TEXT NOT NULL
 );
+CREATE INDEX pointers_version ON pointers(model_version_id);
 CREATE TABLE promotions (
   id TEXT PRIMARY KEY,
   from_version_id TEXT REFERENCES model_versions(id),
@@ -59,6 +60,9 @@ CREATE TABLE promotions (
   created_at TEXT NOT NULL
 );
 CREATE INDEX promotions_to ON promotions(to_version_id);
+CREATE INDEX promotions_from ON promotions(from_version_id);
+CREATE INDEX promotions_gate_report ON promotions(gate_report_id);
+CREATE INDEX promotions_user ON promotions(user_id);
 
 -- prompts: versions
 CREATE TABLE prompt_versions (
@@ -71,6 +75,7 @@ CREATE TABLE prompt_versions (
   created_at TEXT NOT NULL
 );
 CREATE INDEX prompt_versions_name ON prompt_versions(name, created_at);
+CREATE INDEX prompt_versions_author ON prompt_versions(author_id);
 CREATE TABLE prompt_labels (
   name TEXT NOT NULL,
   label TEXT NOT NULL CHECK (label IN ('draft','production')),
@@ -79,6 +84,8 @@ CREATE TABLE prompt_labels (
   moved_at TEXT NOT NULL,
   PRIMARY KEY (name, label)
 );
+CREATE INDEX prompt_labels_version ON prompt_labels(prompt_version_id);
+CREATE INDEX prompt_labels_mover ON prompt_labels(moved_by);
 
 -- feedback: conversations
 CREATE TABLE label_projects (
@@ -101,8 +108,10 @@ CREATE TABLE conversations (
   deleted_at TEXT
 );
 CREATE INDEX conversations_user ON conversations(user_id, deleted_at, updated_at);
+CREATE INDEX conversations_leaf ON conversations(selected_leaf_id);
 CREATE TABLE messages (
-  id TEXT PRIMARY KEY,
+  written_order INTEGER PRIMARY KEY,      -- names the rowid, so that VACUUM keeps it: messages_fts points at it
+  id TEXT NOT NULL UNIQUE,
   conversation_id TEXT NOT NULL REFERENCES conversations(id),
   parent_id TEXT REFERENCES messages(id),
   role TEXT NOT NULL CHECK (role IN ('user','assistant')),
@@ -131,7 +140,9 @@ CREATE TABLE messages (
 CREATE INDEX messages_conversation ON messages(conversation_id, created_at);
 CREATE INDEX messages_parent ON messages(parent_id);
 CREATE INDEX messages_version ON messages(model_version_id);
-CREATE VIRTUAL TABLE messages_fts USING fts5(content, content='messages', content_rowid='rowid');
+CREATE INDEX messages_prompt_version ON messages(prompt_version_id);
+CREATE INDEX messages_writing ON messages(conversation_id) WHERE status = 'writing';
+CREATE VIRTUAL TABLE messages_fts USING fts5(content, content='messages', content_rowid='written_order');
 CREATE TRIGGER messages_fts_insert AFTER INSERT ON messages BEGIN
   INSERT INTO messages_fts(rowid, content) VALUES (new.rowid, new.content);
 END;
@@ -164,6 +175,7 @@ CREATE TABLE label_skips (
   created_at TEXT NOT NULL,
   PRIMARY KEY (task_id, user_id)
 );
+CREATE INDEX label_skips_user ON label_skips(user_id);
 CREATE TABLE votes (
   id TEXT PRIMARY KEY,
   user_id TEXT NOT NULL REFERENCES users(id),
@@ -179,6 +191,8 @@ CREATE TABLE votes (
 CREATE INDEX votes_prompt ON votes(prompt_message_id);
 CREATE INDEX votes_user ON votes(user_id, created_at);
 CREATE INDEX votes_task ON votes(task_id);
+CREATE INDEX votes_project ON votes(project_id);
+CREATE INDEX votes_replaces ON votes(replaces_id);
 CREATE TABLE vote_replies (
   vote_id TEXT NOT NULL REFERENCES votes(id),
   reply_id TEXT NOT NULL REFERENCES messages(id),
@@ -197,6 +211,10 @@ CREATE TABLE comparisons (
   created_at TEXT NOT NULL
 );
 CREATE INDEX comparisons_prompt ON comparisons(prompt_message_id);
+CREATE INDEX comparisons_user ON comparisons(user_id);
+CREATE INDEX comparisons_left ON comparisons(left_id);
+CREATE INDEX comparisons_right ON comparisons(right_id);
+CREATE INDEX comparisons_vote ON comparisons(vote_id);
 CREATE TABLE ratings (
   id TEXT PRIMARY KEY,
   user_id TEXT NOT NULL REFERENCES users(id),
@@ -208,6 +226,8 @@ CREATE TABLE ratings (
   withdrawn_at TEXT
 );
 CREATE INDEX ratings_reply ON ratings(reply_id);
+CREATE INDEX ratings_user ON ratings(user_id);
+CREATE INDEX ratings_replaces ON ratings(replaces_id);
 CREATE TABLE demonstrations (
   id TEXT PRIMARY KEY,
   user_id TEXT NOT NULL REFERENCES users(id),
@@ -218,6 +238,8 @@ CREATE TABLE demonstrations (
   withdrawn_at TEXT
 );
 CREATE INDEX demonstrations_reply ON demonstrations(reply_id);
+CREATE INDEX demonstrations_user ON demonstrations(user_id);
+CREATE INDEX demonstrations_replaces ON demonstrations(replaces_id);
 
 -- feedback: frozen data
 CREATE TABLE prompt_splits (
@@ -237,6 +259,9 @@ CREATE TABLE snapshots (
   created_by TEXT NOT NULL REFERENCES users(id),
   created_at TEXT NOT NULL
 );
+CREATE INDEX snapshots_project ON snapshots(project_id);
+CREATE INDEX snapshots_prompt_version ON snapshots(prompt_version_id);
+CREATE INDEX snapshots_creator ON snapshots(created_by);
 CREATE TABLE snapshot_pairs (
   snapshot_id TEXT NOT NULL REFERENCES snapshots(id),
   position INTEGER NOT NULL,
@@ -248,6 +273,7 @@ CREATE TABLE snapshot_pairs (
   chosen_is_demonstration INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (snapshot_id, position)
 );
+CREATE INDEX snapshot_pairs_prompt ON snapshot_pairs(prompt_sha256);
 CREATE TABLE snapshot_pair_sources (
   snapshot_id TEXT NOT NULL,
   position INTEGER NOT NULL,
@@ -259,6 +285,8 @@ CREATE TABLE snapshot_pair_sources (
 );
 CREATE INDEX snapshot_pair_sources_pair ON snapshot_pair_sources(snapshot_id, position);
 CREATE INDEX snapshot_pair_sources_vote ON snapshot_pair_sources(vote_id);
+CREATE INDEX snapshot_pair_sources_rating ON snapshot_pair_sources(rating_id);
+CREATE INDEX snapshot_pair_sources_demonstration ON snapshot_pair_sources(demonstration_id);
 
 -- training
 CREATE TABLE runs (
@@ -280,6 +308,9 @@ CREATE TABLE runs (
   ended_at TEXT
 );
 CREATE INDEX runs_state ON runs(state, created_at);
+CREATE INDEX runs_snapshot ON runs(snapshot_id);
+CREATE INDEX runs_base ON runs(base_version_id);
+CREATE INDEX runs_creator ON runs(created_by);
 CREATE TABLE run_metrics (
   run_id TEXT NOT NULL REFERENCES runs(id),
   step INTEGER NOT NULL,
@@ -298,6 +329,8 @@ CREATE TABLE gate_reports (
   created_at TEXT NOT NULL
 );
 CREATE INDEX gate_reports_candidate ON gate_reports(candidate_id, created_at);
+CREATE INDEX gate_reports_champion ON gate_reports(champion_id);
+CREATE INDEX gate_reports_snapshot ON gate_reports(snapshot_id);
 
 -- feedback: the audit log, append-only
 CREATE TABLE audit_log (
@@ -309,6 +342,7 @@ CREATE TABLE audit_log (
   detail_json TEXT NOT NULL
 );
 CREATE INDEX audit_log_subject ON audit_log(subject_id);
+CREATE INDEX audit_log_user ON audit_log(user_id);
 
 -- what never changes
 CREATE TRIGGER model_versions_never_change BEFORE UPDATE ON model_versions BEGIN

@@ -1,0 +1,129 @@
+"""Shared builders: small, real things made through public doors. A test says what matters to it, a builder the rest."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from feedback import comparisons, conversations, demonstrations, label, ratings, snapshots, votes
+from feedback.conversations import ReplyEnd, ReplyStart, Sampling
+from feedback.ids import LOCAL_USER, ConversationId, MessageId, ModelVersionId, PromptVersionId, UserId
+from feedback.store import Store, now
+from prompts.chat import ChatTemplate
+
+MODEL_VERSION = ModelVersionId("mv_test")
+PROMPT_VERSION = PromptVersionId("pv_test")
+TEMPLATE_SHA256 = "t" * 64
+START = ReplyStart(MODEL_VERSION, PROMPT_VERSION, "zero-shot", Sampling(seed=7), "torch")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A conversation with one question and its replies."""
+
+    conversation_id: ConversationId
+    prompt_id: MessageId
+    replies: tuple[MessageId, ...]
+
+
+def store(home: Path) -> Store:
+    """An empty store with one model version and one prompt version (replies must name both)."""
+    made = Store(home / "hone.db")
+    made.execute(
+        "INSERT OR IGNORE INTO model_versions (id, name, base_id, chat_template_sha256, created_at)"
+        " VALUES (?, 'base', 'test', ?, ?)",
+        MODEL_VERSION,
+        TEMPLATE_SHA256,
+        now(),
+    )
+    made.execute(
+        "INSERT OR IGNORE INTO prompt_versions (id, sha256, name, source_json, origin, created_at)"
+        " VALUES (?, 'p', 'test', '{}', 'shipped', ?)",
+        PROMPT_VERSION,
+        now(),
+    )
+    return made
+
+
+def person(store: Store, name: str) -> UserId:
+    """Another person, with every role."""
+    user_id = UserId(f"u_{name}")
+    store.execute(
+        "INSERT INTO users (id, name, roles_json, created_at) VALUES (?, ?, ?, ?)",
+        user_id,
+        name,
+        '["chatter","labeller","operator"]',
+        now(),
+    )
+    return user_id
+
+
+def reply(
+    store: Store, prompt_id: MessageId, text: str, hidden: bool = False, status: str = "complete"
+) -> MessageId:
+    """A finished reply."""
+    reply_id = conversations.start_reply(store, prompt_id, START, hidden)
+    conversations.finish_reply(store, reply_id, ReplyEnd(status, text))
+    return reply_id
+
+
+def asked(
+    store: Store, question: str, *replies: str, user_id: UserId = LOCAL_USER, consent: bool = True
+) -> Asked:
+    """A new conversation with one question and a branch for each reply."""
+    conversation_id = conversations.create(store, user_id, consent=consent)
+    prompt_id = conversations.add_user_message(store, conversation_id, None, question)
+    return Asked(conversation_id, prompt_id, tuple(reply(store, prompt_id, text) for text in replies))
+
+
+def voted(store: Store, about: Asked, ranks: tuple[int, ...] | None, user_id: UserId = LOCAL_USER) -> str:
+    """A vote on all the replies, shown in the order of writing."""
+    return votes.record(store, votes.NewVote(user_id, about.prompt_id, about.replies, ranks, "api"))
+
+
+def judged_store(store: Store) -> None:
+    """One of everything: a vote of each kind, a changed one, a skip, thumbs, a better answer, a snapshot, an audit entry."""
+    first = asked(store, "What is tea?", "A drink.", "Leaves in hot water.", "No idea.")
+    voted(store, first, (1, 2, 2))
+    second = asked(store, "What is ink?", "A dark liquid.", "A fish.")
+    pair = comparisons.open_pair(store, LOCAL_USER, *second.replies)
+    comparisons.vote(store, LOCAL_USER, pair, "left")
+    comparisons.vote(store, LOCAL_USER, pair, "both_bad")
+    ratings.record(store, LOCAL_USER, second.replies[0], 1, "short")
+    ratings.record(store, LOCAL_USER, second.replies[1], -1)
+    demonstrations.record(store, LOCAL_USER, second.replies[1], "A coloured liquid to write with.")
+    third = asked(store, "What is rope?", "Twisted strands.", "A line.")
+    label.skip(store, LOCAL_USER, label.add_task(store, third.prompt_id, third.replies), "not sure")
+    snapshots.freeze(store, LOCAL_USER, TEMPLATE_SHA256, PROMPT_VERSION)
+
+
+CHATML = """\
+{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + eos_token + '\\n' }}\
+{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"""
+
+
+def chatml() -> ChatTemplate:
+    """A chat template in the manner of the embedded model's, without its default system message."""
+    return ChatTemplate(CHATML, "<|im_start|>", "<|im_end|>", ("<|im_start|>", "<|im_end|>", "<|endoftext|>"))
+
+
+@dataclass
+class ScriptedTeller:
+    """A model that says what it was told to, character by character; one character of prompt is one token."""
+
+    says: list[str]
+    window: int = 10_000
+    max_tokens: int = 100
+    stop_after: int | None = None  # replies
+    asked: list[tuple[str, int]] = field(default_factory=list)  # (prompt text, max tokens)
+    template: ChatTemplate = field(default_factory=chatml)
+
+    @property
+    def stopped(self) -> bool:
+        return self.stop_after is not None and len(self.asked) >= self.stop_after
+
+    def count_tokens(self, text: str) -> int:
+        return len(text)
+
+    def generate(self, prompt_text: str, max_tokens: int) -> Iterator[str]:
+        self.asked.append((prompt_text, max_tokens))
+        yield from self.says[len(self.asked) - 1]
