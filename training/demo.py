@@ -1,7 +1,7 @@
-"""`hone demo`: the whole circle once round, on a home of its own, with a simulated labeller of a stated taste.
+"""`hone demo`: the whole circle once round, on a home of its own, with a labeller of a stated taste.
 
-Ask, vote, freeze, train, judge, promote, and then ask prompts that nobody voted on: does the new model win by
-the taste it was never told? Every step is the function that the pages call; nothing here touches a table.
+Ask, vote, freeze, train, judge, promote, and then ask prompts that nobody voted on: does the new model win
+by the taste it was never told? Every step is the function that the pages call; nothing here touches a table.
 """
 
 import itertools
@@ -199,7 +199,7 @@ def _made(run: Run) -> ModelVersionId:
 def _prove(
     stage: Stage, old: ModelVersion, new: ModelVersion
 ) -> tuple[WinRate, WinRate, tuple[Example, ...]]:
-    """Win rates over the old champion on prompts that nobody voted on: of itself (before), of the new (after)."""
+    """Win rates over the old champion on unseen prompts: of the old itself (before), of the new (after)."""
     unseen = prompts()[ASKED_PROMPTS:]
     taste = tastes.named(stage.taste, stage.seed + 1)
     asked = {"before": (old, 1), "again": (old, 2), "after": (new, 1)}
@@ -223,18 +223,9 @@ def win_rate(taste: Taste, ours: Sequence[str], theirs: Sequence[str]) -> WinRat
 def _answers(stage: Stage, asked: Sequence[str], version: ModelVersion, seed: int, part: int) -> list[str]:
     """One plain reply to each prompt."""
     stage.engine.load(version)
-    sampling = [
-        Sampling(temperature=0.8, top_p=0.95, max_tokens=MAX_TOKENS, seed=seed * 1000 + i)
-        for i in range(len(asked))
-    ]
+    texts = [stage.engine.template.text(plain_messages([Turn("user", prompt)])) for prompt in asked]
     requests = [
-        Request(
-            stage.engine.template.text(plain_messages([Turn("user", prompt)])),
-            how,
-            version,
-            threading.Event(),
-        )
-        for prompt, how in zip(asked, sampling, strict=True)
+        Request(text, _sampling(seed * 1000 + position), version) for position, text in enumerate(texts)
     ]
     total = 3 * len(asked)
     completions = stage.engine.batch(
