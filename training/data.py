@@ -8,25 +8,30 @@ from dataclasses import dataclass
 
 from feedback import snapshots
 from feedback.errors import HoneError
-from feedback.ids import SnapshotId
-from feedback.snapshots import SnapshotPair
+from feedback.snapshots import Snapshot, SnapshotPair
 from feedback.store import Store
-from prompts.chat import ChatTemplate
+from prompts import library
+from prompts.chat import ChatTemplate, neutral
 from prompts.plain import plain_messages
+from prompts.strategy import Strategy
 from training.recipes import Recipe
 
 
 @dataclass(frozen=True)
 class Row:
-    """One example as text. `prompt` is rendered, ready for the answer; `rejected` is None for SFT.
+    """One example in token ids. Answers carry their end token; `rejected_ids` is empty for SFT.
 
-    `tokens` is the longer of the two sides, prompt and end token included.
+    Prompt and answer are tokenised apart, as they are when a reply is written and when the engine scores one.
     """
 
-    prompt: str
-    chosen: str
-    rejected: str | None
-    tokens: int
+    prompt_ids: tuple[int, ...]
+    chosen_ids: tuple[int, ...]
+    rejected_ids: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Of the longer side, prompt included."""
+        return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
 
 
 @dataclass(frozen=True)
@@ -47,24 +52,43 @@ class Rows:
         return said + "."
 
 
-CountTokens = Callable[[str], int]
+@dataclass(frozen=True)
+class Rendering:
+    """How text becomes tokens: the one renderer, the strategy of the snapshot, and the base's tokenizer.
+
+    `encode` adds no token of its own; `end_id` is what the chat template writes after a reply.
+    """
+
+    template: ChatTemplate
+    strategy: Strategy
+    encode: Callable[[str], Sequence[int]]
+    end_id: int
+
+    def prompt(self, pair: SnapshotPair) -> str:
+        return self.template.text(plain_messages(pair.turns, self.strategy))
+
+    def answer_ids(self, text: str) -> tuple[int, ...]:
+        # What a person typed is data: a control token in it must not become one.
+        return (*self.encode(neutral(text, self.template.control_tokens)), self.end_id)
 
 
-def prepare(
-    store: Store, snapshot_id: SnapshotId, recipe: Recipe, template: ChatTemplate, count_tokens: CountTokens
-) -> Rows:
+def strategy_of(store: Store, snapshot: Snapshot) -> Strategy:
+    """The strategy through which the snapshot's prompts are put, as it was when it was frozen."""
+    return library.get(store, snapshot.prompt_version_id).strategy
+
+
+def prepare(store: Store, snapshot: Snapshot, recipe: Recipe, rendering: Rendering) -> Rows:
     """The snapshot's train part as rows for `recipe.method`.
 
-    Refuses a snapshot frozen for another chat template than `template`, and one of which nothing is left.
+    Refuses a snapshot that was frozen for another chat template, and one of which nothing is left.
     """
-    snapshot = snapshots.get(store, snapshot_id)
-    if snapshot.chat_template_sha256 != template.sha256:
+    if snapshot.chat_template_sha256 != rendering.template.sha256:
         raise HoneError(
-            f"The snapshot {snapshot.id} was frozen for another chat template than this model is served with.",
+            f"The snapshot {snapshot.id} was frozen for another chat template than this model's.",
             "What is trained must be what is served.",
             "Freeze a new snapshot and train on that.",
         )
-    rows = select(snapshots.pairs(store, snapshot.id).train, recipe, template, count_tokens)
+    rows = select(snapshots.pairs(store, snapshot.id).train, recipe, rendering)
     if not rows.rows:
         raise HoneError(
             f"The snapshot {snapshot.id} leaves nothing to train on.",
@@ -74,28 +98,24 @@ def prepare(
     return rows
 
 
-def select(
-    train: Sequence[SnapshotPair], recipe: Recipe, template: ChatTemplate, count_tokens: CountTokens
-) -> Rows:
-    """Pure: rows of one method from training pairs, shorter than `max_length` tokens.
+def select(train: Sequence[SnapshotPair], recipe: Recipe, rendering: Rendering) -> Rows:
+    """Pure: rows of one method from training pairs, at most `max_length` tokens each.
 
-    Pairs come longest first, so that the first reference batch meets the largest need for memory. Imitation takes
-    demonstrations first, and each (prompt, answer) once.
+    Pairs come longest first, so that the first reference batch meets the largest need for memory. Imitation
+    takes demonstrations first, and each (prompt, answer) once.
     """
-    made = [_row(pair, recipe.method, template, count_tokens) for pair in train]
     if recipe.method == "sft":
-        order = sorted(range(len(train)), key=lambda i: not train[i].chosen_is_demonstration)
-        distinct = list({(made[i].prompt, made[i].chosen): made[i] for i in order}.values())
+        ordered = sorted(train, key=lambda pair: not pair.chosen_is_demonstration)
     else:
-        distinct = sorted(made, key=lambda row: -row.tokens)
+        ordered = list(train)
+    made = [_row(pair, recipe.method, rendering) for pair in ordered]
+    distinct = list(dict.fromkeys(made))
+    if recipe.method == "dpo":
+        distinct.sort(key=lambda row: -row.tokens)
     kept = tuple(row for row in distinct if row.tokens <= recipe.max_length)
     return Rows(kept, len(distinct) - len(kept), len(made) - len(distinct))
 
 
-def _row(
-    pair: SnapshotPair, method: str, template: ChatTemplate, count_tokens: CountTokens
-) -> Row:
-    prompt = template.text(plain_messages(pair.turns))
-    answers = [pair.chosen] if method == "sft" else [pair.chosen, pair.rejected]
-    longest = max(count_tokens(prompt + answer) for answer in answers) + 1
-    return Row(prompt, pair.chosen, None if method == "sft" else pair.rejected, longest)
+def _row(pair: SnapshotPair, method: str, rendering: Rendering) -> Row:
+    rejected = rendering.answer_ids(pair.rejected) if method == "dpo" else ()
+    return Row(tuple(rendering.encode(rendering.prompt(pair))), rendering.answer_ids(pair.chosen), rejected)

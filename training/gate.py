@@ -1,7 +1,7 @@
 """The gate: may a candidate answer in the champion's place? `judge` is pure; `evaluate` measures and stores.
 
-The unit of evidence is the prompt, not the pair: several pairs of one prompt say much the same thing, so their
-margins are averaged first. Knows no trainer.
+The unit of evidence is the prompt, not the pair: several pairs of one prompt say much the same thing, so
+their margins are averaged first. Knows no trainer.
 """
 
 import json
@@ -16,7 +16,8 @@ from feedback import snapshots
 from feedback.errors import ConflictError, HoneError
 from feedback.ids import GateReportId, ModelVersionId, SnapshotId, new_id
 from feedback.store import Store, now
-from training.measure import Measurement, Progress, SampledReply, measure
+from training.data import strategy_of
+from training.measure import Asked, Measurement, Progress, SampledReply, measure
 from training.statistics import Interval, bootstrap_mean, sign_test, wilson
 
 Verdict = Literal["pass", "fail", "not_enough_evidence"]
@@ -66,8 +67,8 @@ class Example:
 class GateReport:
     """The verdict, why, and everything that it rests on. The ids are None until it is stored.
 
-    `margins_nats`: one for each held-out prompt, for the plot; above 0 the candidate leans to the chosen answer
-    more than the champion does.
+    `margins_nats`: one for each held-out prompt, for the plot; above 0 the candidate leans to the chosen
+    answer more than the champion does.
     """
 
     verdict: Verdict
@@ -90,8 +91,8 @@ def judge(measurement: Measurement, bars: Bars = DEFAULT_BARS) -> GateReport:
 
     1. A broken guard (perplexity, endless, empty, length) fails, whatever the effect is.
     2. So does an effect that surely goes the wrong way: the interval of the mean margin lies below 0.
-    3. A pass needs enough held-out prompts, a significant sign test in the right direction, and an interval of
-       the mean margin that lies wholly above 0.
+    3. A pass needs enough held-out prompts, a significant sign test in the right direction, and an interval
+       of the mean margin that lies wholly above 0.
     4. Everything else is not enough evidence.
     """
     margins = _by_prompt(measurement)
@@ -99,7 +100,7 @@ def judge(measurement: Measurement, bars: Bars = DEFAULT_BARS) -> GateReport:
     if not margins:
         said = "There are no held-out prompts to judge by."
         return GateReport("not_enough_evidence", (said,), guards, (), _examples(measurement))
-    effects = _effects(margins, bars)
+    effects = _effects(margins, bars, measurement.too_long)
     checks = (*effects, *guards, *_information(measurement))
     examples = _examples(measurement)
     if broken := [check.sentence for check in guards if check.ok is False]:
@@ -121,25 +122,27 @@ def _by_prompt(measurement: Measurement) -> tuple[float, ...]:
     return tuple(sum(group) / len(group) for group in grouped.values())
 
 
-def _effects(margins: Sequence[float], bars: Bars) -> tuple[Check, ...]:
+def _effects(margins: Sequence[float], bars: Bars, too_long: int) -> tuple[Check, ...]:
     count = len(margins)
     wins, losses = sum(m > 0 for m in margins), sum(m < 0 for m in margins)
     accuracy = wilson(wins + (count - wins - losses) / 2, count, bars.confidence)
     p_value = sign_test(wins, losses)
     mean = bootstrap_mean(margins, bars.confidence)
     level = f"{bars.confidence:.0%}"
+    left_out = f" ({too_long} pairs were too long for the model and left out)" if too_long else ""
     shown = "below 0.0001" if p_value < 0.0001 else f"{p_value:.4f}"
     return (
         Check(
             "prompts", "Held-out prompts", "effect", count, None, None, bars.min_prompts,
             count >= bars.min_prompts,
-            f"It was judged on {count} held-out prompts; at least {bars.min_prompts} are needed.",
+            f"It was judged on {count} held-out prompts{left_out}; at least {bars.min_prompts} are needed.",
         ),
         Check(
-            "accuracy", "Leans to the chosen answer", "effect", accuracy.value, accuracy.low, accuracy.high, 0.5,
+            "accuracy", "Leans to the chosen answer", "effect",
+            accuracy.value, accuracy.low, accuracy.high, 0.5,
             p_value < bars.p_value and wins > losses,
-            f"On {wins} of {count} held-out prompts it leans to the chosen answer more than the champion does "
-            f"({accuracy.value:.0%}, {level} interval {accuracy.low:.0%} to {accuracy.high:.0%}; "
+            f"On {wins} of {count} held-out prompts it leans to the chosen answer more than the champion "
+            f"does ({accuracy.value:.0%}, {level} interval {accuracy.low:.0%} to {accuracy.high:.0%}; "
             f"sign test p {shown}, below {bars.p_value:g} is needed).",
         ),
         Check(
@@ -182,8 +185,8 @@ def _guards(measurement: Measurement, bars: Bars) -> tuple[Check, ...]:
         Check(
             "length", "Length, against the champion's", "guard", longer, None, None, bars.length_ratio,
             longer <= bars.length_ratio,
-            f"Its replies are {longer:.2f} times as long as the champion's; at most {bars.length_ratio:g} times "
-            f"is allowed.",
+            f"Its replies are {longer:.2f} times as long as the champion's; at most {bars.length_ratio:g} "
+            f"times is allowed.",
         ),
     )  # fmt: skip
 
@@ -193,7 +196,9 @@ def _share(replies: Sequence[SampledReply], what: Literal["endless", "empty"]) -
 
 
 def _information(measurement: Measurement) -> tuple[Check, ...]:
-    """How often each version by itself gives the chosen answer the higher probability a token. Demands nothing."""
+    """How often each version by itself gives the chosen answer the higher probability a token. Demands
+    nothing.
+    """
     found = []
     sides = (("candidate", "The candidate"), ("champion", "The champion"))
     for name, title in sides:
@@ -223,7 +228,8 @@ def evaluate(
 ) -> GateReport:
     """Measure `candidate` (id or name) against the present champion, judge, store the report and return it.
 
-    The held-out pairs are those of `snapshot_id`, by default of the snapshot that the candidate was trained on.
+    The held-out pairs are those of `snapshot_id`, by default of the snapshot that the candidate was trained
+    on.
     """
     version, champion = registry.get(store, candidate), registry.champion(store)
     if version.id == champion.id:
@@ -231,13 +237,14 @@ def evaluate(
             f"{version.name} cannot be judged.", "It is the champion already.", "Name another version."
         )
     snapshot = snapshots.get(store, snapshot_id or _trained_on(store, version))
-    held_out = snapshots.pairs(store, snapshot.id).held_out
+    asked = Asked(snapshots.pairs(store, snapshot.id).held_out, strategy_of(store, snapshot))
     engine.load(version)
     engine.load(champion)
-    report = judge(measure(engine, version, champion, held_out, progress))
+    report = judge(measure(engine, version, champion, asked, progress))
     report_id, at = GateReportId(new_id("g")), now()
     store.execute(
-        """INSERT INTO gate_reports (id, candidate_id, champion_id, snapshot_id, verdict, report_json, created_at)
+        """INSERT INTO gate_reports
+             (id, candidate_id, champion_id, snapshot_id, verdict, report_json, created_at)
            VALUES (?, ?, ?, ?, ?, ?, ?)""",
         report_id, version.id, champion.id, snapshot.id, report.verdict, json.dumps(asdict(report)), at,
     )  # fmt: skip

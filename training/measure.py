@@ -3,10 +3,9 @@
 Everything goes through `Engine`, so what is judged is what would be served. Knows no verdicts and no store.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from math import exp
 from pathlib import Path
 
@@ -14,11 +13,14 @@ from assistant.engines.interface import AnswerLogprob, Engine, Request
 from assistant.registry import ModelVersion
 from feedback.conversations import Sampling
 from feedback.snapshots import SnapshotPair
+from prompts.chat import neutral
 from prompts.plain import plain_messages
+from prompts.strategy import Strategy
 
 SAMPLE_FILE = Path(__file__).parent / "data" / "sample.txt"
 REPLY_PROMPTS = 24
 REPLY_TOKENS = 160
+GREEDY = Sampling(temperature=0.0, max_tokens=REPLY_TOKENS, seed=0)
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being measured, how much of it is done, and how much there is."""
@@ -63,12 +65,16 @@ class ReplyPair:
 
 @dataclass(frozen=True)
 class Measurement:
-    """All that was measured. Perplexities are on training/data/sample.txt, per token."""
+    """All that was measured. Perplexities are on training/data/sample.txt, per token.
+
+    `too_long`: held-out pairs left out because they do not fit the engine's window.
+    """
 
     pairs: tuple[PairScore, ...]
     candidate_perplexity: float
     champion_perplexity: float
     replies: tuple[ReplyPair, ...]
+    too_long: int = 0
 
     def swap(self) -> "Measurement":
         """The same measurement seen from the other side. Nothing may depend on who is called candidate."""
@@ -82,39 +88,68 @@ class Measurement:
             self.champion_perplexity,
             self.candidate_perplexity,
             tuple(ReplyPair(r.prompt, r.champion, r.candidate) for r in self.replies),
+            self.too_long,
         )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What both versions are asked: held-out pairs, and the strategy through which their prompts are put."""
+
+    held_out: tuple[SnapshotPair, ...]
+    strategy: Strategy
 
 
 def measure(
     engine: Engine,
     candidate: ModelVersion,
     champion: ModelVersion,
-    held_out: Sequence[SnapshotPair],
+    asked: Asked,
     progress: Progress | None = None,
 ) -> Measurement:
     """Measure both versions on the held-out pairs, the fixed text sample and replies to held-out prompts."""
-    report = progress or (lambda what, done, total: None)
-    scored = {v.id: _score(engine, v, held_out, report) for v in (candidate, champion)}
-    pairs = tuple(
-        _pair_score(pair, ours, theirs)
-        for pair, ours, theirs in zip(held_out, scored[candidate.id], scored[champion.id], strict=True)
-    )
+    report = progress or _silent
+    texts = [_texts(engine, asked, pair) for pair in asked.held_out]
+    fitting = [i for i, text in enumerate(texts) if text.fits(engine)]
+    held_out, texts = [asked.held_out[i] for i in fitting], [texts[i] for i in fitting]
+    scored = [_score(engine, version, texts, report) for version in (candidate, champion)]
     return Measurement(
-        pairs,
+        tuple(_pair_score(*each) for each in zip(held_out, *scored, strict=True)),
         perplexity(engine, candidate, sample(), report),
         perplexity(engine, champion, sample(), report),
-        _replies(engine, candidate, champion, held_out, report),
+        _replies(engine, (candidate, champion), held_out, texts, report),
+        too_long=len(asked.held_out) - len(held_out),
     )
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """A held-out pair as the engine is given it."""
+
+    prompt: str
+    chosen: str
+    rejected: str
+
+    def fits(self, engine: Engine) -> bool:
+        answers = max(engine.count_tokens(self.chosen), engine.count_tokens(self.rejected))
+        return engine.count_tokens(self.prompt) + max(answers + 1, REPLY_TOKENS) <= engine.window
+
+
+def _texts(engine: Engine, asked: Asked, pair: SnapshotPair) -> _Texts:
+    marks = engine.template.control_tokens
+    prompt = engine.template.text(plain_messages(pair.turns, asked.strategy))
+    return _Texts(prompt, neutral(pair.chosen, marks), neutral(pair.rejected, marks))
 
 
 def _score(
-    engine: Engine, version: ModelVersion, held_out: Sequence[SnapshotPair], report: Progress
+    engine: Engine, version: ModelVersion, texts: Sequence[_Texts], report: Progress
 ) -> list[tuple[AnswerLogprob, AnswerLogprob]]:
     """(chosen, rejected) log-probabilities of each pair under `version`."""
-    asked = []
-    for pair in held_out:
-        prompt = engine.template.text(plain_messages(pair.turns))
-        asked += [(prompt, pair.chosen), (prompt, pair.rejected)]
+    asked = [(text.prompt, answer) for text in texts for answer in (text.chosen, text.rejected)]
     found = _logprobs(engine, version, asked, f"held-out pairs, {version.name}", report)
     return list(zip(found[::2], found[1::2], strict=True))
 
@@ -122,7 +157,7 @@ def _score(
 def _logprobs(
     engine: Engine, version: ModelVersion, asked: Sequence[tuple[str, str]], what: str, report: Progress
 ) -> list[AnswerLogprob]:
-    return engine.logprobs(asked, version, lambda done, total: report(what, done, total))
+    return engine.logprobs(asked, version, partial(report, what))
 
 
 def _pair_score(
@@ -153,15 +188,13 @@ def perplexity(
 ) -> float:
     """exp of the mean negative log-probability a token, each text given its own first three words.
 
-    The engine always counts an end token after an answer. Here it would punish a model for expecting to end (or
-    not) after a paragraph, so its log-probability is measured alone and taken away again.
+    The engine always counts an end token after an answer. Here it would punish a model for expecting to end
+    (or not) after a paragraph, so its log-probability is measured alone and taken away again.
     """
     heads = [" ".join(text.split(" ")[:3]) for text in texts]
     asked = [(head, text[len(head) :]) for head, text in zip(heads, texts, strict=True)]
     asked += [(text, "") for text in texts]
-    found = _logprobs(
-        engine, version, asked, f"text sample, {version.name}", report or (lambda what, done, total: None)
-    )
+    found = _logprobs(engine, version, asked, f"text sample, {version.name}", report or _silent)
     whole, ends = found[: len(texts)], found[len(texts) :]
     nats = sum(a.total_nats for a in whole) - sum(e.total_nats for e in ends)
     tokens = sum(a.tokens for a in whole) - sum(e.tokens for e in ends)
@@ -170,26 +203,26 @@ def perplexity(
 
 def _replies(
     engine: Engine,
-    candidate: ModelVersion,
-    champion: ModelVersion,
+    versions: tuple[ModelVersion, ModelVersion],
     held_out: Sequence[SnapshotPair],
+    texts: Sequence[_Texts],
     report: Progress,
 ) -> tuple[ReplyPair, ...]:
-    distinct = {pair.prompt_sha256: pair for pair in held_out}
-    asked = list(distinct.values())[:REPLY_PROMPTS]
-    if not asked:
-        return ()
-    sampling = Sampling(temperature=0.0, max_tokens=REPLY_TOKENS, seed=0)
+    """Greedy replies of (candidate, champion) to the first distinct held-out prompts."""
+    prompts = {text.prompt: pair.turns[-1].content for text, pair in zip(texts, held_out, strict=True)}
+    asked = list(prompts)[:REPLY_PROMPTS]
     both = []
-    for step, version in enumerate((candidate, champion)):
-        report("replies", step, 2)
-        requests = [
-            Request(engine.template.text(plain_messages(p.turns)), sampling, version, threading.Event())
-            for p in asked
-        ]
-        both.append([SampledReply(c.text, c.tokens, c.finish == "length") for c in engine.batch(requests)])
-    report("replies", 2, 2)
-    return tuple(
-        ReplyPair(pair.turns[-1].content, ours, theirs)
-        for pair, ours, theirs in zip(asked, both[0], both[1], strict=True)
+    for version in versions if asked else ():
+        requests = [Request(prompt, GREEDY, version) for prompt in asked]
+        what = f"replies, {version.name}"
+        report(what, 0, len(asked))
+        done = engine.batch(requests, partial(report, what))
+        both.append([SampledReply(c.text, c.tokens, c.finish == "length") for c in done])
+    return (
+        tuple(
+            ReplyPair(prompts[prompt], ours, theirs)
+            for prompt, ours, theirs in zip(asked, *both, strict=True)
+        )
+        if both
+        else ()
     )

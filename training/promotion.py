@@ -1,4 +1,6 @@
-"""Promotion: who answers from now on. Asks the gate, then lets the registry move the pointer. Knows no torch."""
+"""Promotion: who answers from now on. Asks the gate, then lets the registry move the pointer. Knows no
+torch.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,8 +33,8 @@ class Moved:
 def promote(store: Store, home: Home, user_id: UserId, candidate: str, override: str | None = None) -> Moved:
     """Make `candidate` (id or name) the champion.
 
-    Needs a report with verdict *pass* against the present champion: a pass against an earlier one proves nothing
-    now. Without one, `override` must say why in at least 10 characters; the audit log keeps it.
+    Needs a report with verdict *pass* against the present champion: a pass against an earlier one proves
+    nothing now. Without one, `override` must say why in at least 10 characters; the audit log keeps it.
     """
     with store.transaction():  # so that the champion cannot change between the check and the move
         before, after = registry.champion(store), registry.get(store, candidate)
@@ -71,10 +73,11 @@ def _checked(
 
 
 def line(history: Sequence[Promotion]) -> tuple[ModelVersionId, ...]:
-    """Pure: the champions that a rollback can go back through, the present one last. `history` is oldest first.
+    """Pure: the champions that a rollback can go back through, the present one last. `history` is oldest
+    first.
 
-    A promotion adds to the line; a rollback takes its end away. So rolling back twice goes two champions back,
-    never to and fro, and what was rolled back comes again only by being promoted again.
+    A promotion adds to the line; a rollback takes its end away. So rolling back twice goes two champions
+    back, never to and fro, and what was rolled back comes again only by being promoted again.
     """
     standing: list[ModelVersionId] = []
     for move in history:

@@ -1,7 +1,7 @@
 """Recipes: the method of a run and its settings, read from YAML. Knows no torch, no store and no trainer.
 
-A recipe is a frozen dataclass; each default is written once, here. A preset (training/recipes/*.yaml) says only what
-differs. An unknown key is refused, with the nearest known one.
+A recipe is a frozen dataclass; each default is written once, here. A preset (training/recipes/*.yaml) says
+only what differs. An unknown key is refused, with the nearest known one.
 """
 
 import dataclasses
@@ -20,6 +20,10 @@ from feedback.errors import HoneError, NotFoundError
 METHODS = ("sft", "dpo")
 LOSSES = ("sigmoid", "hinge", "ipo", "robust", "apo_zero", "sigmoid_norm", "sft")
 SCHEDULES = ("linear", "cosine", "constant")
+POSITIVE = (
+    *("epochs", "learning_rate", "max_grad_norm", "batch", "accumulation", "reference_batch"),
+    *("max_length", "lora_rank", "lora_alpha", "beta", "save_every"),
+)
 FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -27,10 +31,11 @@ FOLDER = Path(__file__).parent / "recipes"
 class Recipe:
     """Everything that decides what a run does, apart from its snapshot and the version it starts from.
 
-    `losses` and `loss_weights` are TRL's names for DPO's terms and their shares (the same length). `beta` is DPO's
-    (https://arxiv.org/abs/2305.18290, eq. 7). `max_length` is in tokens, prompt and answer together. `save_every` is
-    in optimiser steps. `max_steps` 0 means: as many as `epochs` asks for. `model` and `quantize` name the base as
-    `hone serve` does; a base other than the champion's is refused when the run starts.
+    `losses` and `loss_weights` are TRL's names for DPO's terms and their shares (the same length). `beta`
+    is DPO's (https://arxiv.org/abs/2305.18290, eq. 7). `max_length` is in tokens, prompt and answer
+    together. `save_every` is in optimiser steps. `max_steps` 0 means: as many as `epochs` asks for. `model`
+    and `quantize` name the base as `hone serve` does; a base other than the champion's is refused when the
+    run starts.
     """
 
     name: str = "custom"
@@ -42,7 +47,7 @@ class Recipe:
     max_steps: int = 0
     learning_rate: float = 1e-4
     schedule: str = "linear"
-    warmup_share: float = 0.05
+    warmup_share: float = 0.0
     max_grad_norm: float = 1.0
     batch: int = 4
     accumulation: int = 2
@@ -68,18 +73,9 @@ class Recipe:
 
 def _complaints(recipe: Recipe) -> list[str]:
     """What is wrong with the values, one sentence each."""
-    positive = (
-        "epochs",
-        "learning_rate",
-        "batch",
-        "accumulation",
-        "reference_batch",
-        "max_length",
-        "lora_rank",
-    )
-    positive += ("lora_alpha", "beta", "save_every", "max_grad_norm")
-    found = [f"{key} must be above 0." for key in positive if not getattr(recipe, key) > 0]
-    found += [f"{key} must lie in [0, 1)." for key in ("warmup_share",) if not 0 <= getattr(recipe, key) < 1]
+    found = [f"{key} must be above 0." for key in POSITIVE if not getattr(recipe, key) > 0]
+    if not 0 <= recipe.warmup_share < 1:
+        found.append("warmup_share must lie in [0, 1).")
     choices: dict[str, tuple[str, ...]] = {"method": METHODS, "schedule": SCHEDULES}
     found += [
         f"{key} must be one of {', '.join(allowed)}, not {getattr(recipe, key)!r}."
@@ -101,7 +97,9 @@ def _complaints(recipe: Recipe) -> list[str]:
 
 
 def from_mapping(values: Mapping[str, Any], start: Recipe | None = None) -> Recipe:
-    """`start` (default: the defaults) with `values` put in. HoneError for unknown keys and for values of a wrong kind."""
+    """`start` (default: the defaults) with `values` put in. HoneError for unknown keys and for values of
+    a wrong kind.
+    """
     start = start or Recipe()
     known = {field.name: getattr(start, field.name) for field in dataclasses.fields(Recipe)}
     for key in values:
@@ -118,7 +116,9 @@ def from_mapping(values: Mapping[str, Any], start: Recipe | None = None) -> Reci
 
 
 def _typed(key: str, value: Any, like: Any) -> Any:
-    """`value` as the kind of thing that `like` is. YAML reads 1e-4 as text, and a command line reads everything so."""
+    """`value` as the kind of thing that `like` is. YAML reads 1e-4 as text, and a command line reads
+    everything so.
+    """
     try:
         if isinstance(like, bool):
             return {"true": True, "false": False}[str(value).lower()]

@@ -1,7 +1,9 @@
-"""Runs: one training job each, from `queued` to its end. Knows rows, processes and folders; no torch, no trainer.
+"""Runs: one training job each, from `queued` to its end. Knows rows, processes and folders; no torch, no
+trainer.
 
-A run is a process of its own (training.worker), and its whole state is in the store, so any process may look at it,
-cancel it or start the next. At most one trains at a time: the others wait as `queued`, oldest first.
+A run is a process of its own (training.worker), and its whole state is in the store, so any process may
+look at it, cancel it or start the next. At most one trains at a time: the others wait as `queued`, oldest
+first.
 """
 
 import os
@@ -59,7 +61,9 @@ class Run:
 
 @dataclass(frozen=True)
 class MetricPoint:
-    """One value of one curve: `name` is loss, margin, accuracy, chosen_reward, rejected_reward, grad_norm, ..."""
+    """One value of one curve: `name` is loss, margin, accuracy, chosen_reward, rejected_reward,
+    grad_norm, ...
+    """
 
     step: int
     name: str
@@ -67,7 +71,7 @@ class MetricPoint:
 
 
 SELECT = """
-SELECT runs.*, (SELECT model_versions.id FROM model_versions WHERE model_versions.run_id = runs.id) AS candidate_id
+SELECT runs.*, (SELECT id FROM model_versions WHERE model_versions.run_id = runs.id) AS candidate_id
 FROM runs
 """
 
@@ -80,7 +84,8 @@ def folder(home: Home, run_id: RunId) -> Path:
 def create(store: Store, user_id: UserId, recipe: Recipe, snapshot_id: SnapshotId) -> Run:
     """A queued run that starts from the present champion. Nothing is started: see `start`.
 
-    Refuses a snapshot without training pairs, and one that was frozen under another chat template than serving's.
+    Refuses a snapshot without training pairs, and one that was frozen under another chat template than
+    serving's.
     """
     snapshot = snapshots.get(store, snapshot_id)
     champion = registry.champion(store)
@@ -92,14 +97,15 @@ def create(store: Store, user_id: UserId, recipe: Recipe, snapshot_id: SnapshotI
         )
     if snapshot.chat_template_sha256 != champion.chat_template_sha256:
         raise HoneError(
-            f"The snapshot {snapshot.id} was frozen for another chat template than {champion.name} is served with.",
+            f"The snapshot {snapshot.id} was frozen for another chat template than {champion.name} has.",
             "What is trained must be what is served.",
             "Freeze a new snapshot and train on that.",
         )
     run_id = RunId(new_id("r"))
     with store.transaction():
         store.execute(
-            """INSERT INTO runs (id, method, snapshot_id, base_version_id, recipe_json, state, created_by, created_at)
+            """INSERT INTO runs
+                 (id, method, snapshot_id, base_version_id, recipe_json, state, created_by, created_at)
                VALUES (?, ?, ?, ?, ?, 'queued', ?, ?)""",
             run_id, recipe.method, snapshot.id, champion.id, recipes.to_json(recipe), user_id, now(),
         )  # fmt: skip
@@ -145,7 +151,9 @@ _children: list["subprocess.Popen[bytes]"] = []
 
 
 def get(store: Store, run_id: str) -> Run:
-    """The run with this id, or the only one whose id starts so; `latest` is the newest. NotFoundError otherwise."""
+    """The run with this id, or the only one whose id starts so; `latest` is the newest. NotFoundError
+    otherwise.
+    """
     if run_id == "latest":
         found = store.rows(SELECT + "ORDER BY created_at DESC, rowid DESC LIMIT 1")
     else:
@@ -166,9 +174,10 @@ def listing(store: Store) -> list[Run]:
 
 
 def _from_row(row: Row) -> Run:
-    values = {key: row[key] for key in row.keys() if key != "recipe_json"}  # noqa: SIM118 - a Row iterates over values
+    values = dict(row)
+    recipe = recipes.from_json(values.pop("recipe_json"))
     values["cancel_requested"] = bool(values["cancel_requested"])
-    return Run(**values, recipe=recipes.from_json(row["recipe_json"]))
+    return Run(**values, recipe=recipe)
 
 
 def cancel(store: Store, user_id: UserId, run_id: RunId) -> Run:
@@ -198,7 +207,8 @@ def resume(home: Home, store: Store, user_id: UserId, run_id: RunId) -> Run:
                 "Only a failed, cancelled or interrupted run can be.",
             )
         store.execute(
-            """UPDATE runs SET state = 'queued', cancel_requested = 0, error = NULL, ended_at = NULL, pid = NULL
+            """UPDATE runs
+               SET state = 'queued', cancel_requested = 0, error = NULL, ended_at = NULL, pid = NULL
                WHERE id = ?""",
             run.id,
         )
@@ -225,14 +235,17 @@ def log_text(home: Home, run_id: RunId, last_bytes: int = 65536) -> str:
 
 
 def sweep(store: Store) -> list[RunId]:
-    """Mark runs whose process is gone `interrupted`; returns their ids. Cheap, and safe to call at any time."""
+    """Mark runs whose process is gone `interrupted`; returns their ids. Cheap, and safe to call at any
+    time.
+    """
     _children[:] = [child for child in _children if child.poll() is None]
     found = []
     for row in store.rows("SELECT id, pid, heartbeat_at FROM runs WHERE state IN ('running','evaluating')"):
         if _alive(row["pid"], row["heartbeat_at"]):
             continue
         changed = store.execute(
-            """UPDATE runs SET state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'interrupted' END, ended_at = ?
+            """UPDATE runs
+               SET state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'interrupted' END, ended_at = ?
                WHERE id = ? AND pid IS ? AND state IN ('running','evaluating')""",
             now(), row["id"], row["pid"],
         )  # fmt: skip
@@ -242,7 +255,9 @@ def sweep(store: Store) -> list[RunId]:
 
 
 def _alive(pid: int | None, heartbeat_at: str | None) -> bool:
-    """Whether that process still is the one that wrote the heartbeat: a process born later only inherited its number."""
+    """Whether that process still is the one that wrote the heartbeat: a process born later only inherited
+    its number.
+    """
     if pid is None or heartbeat_at is None:
         return False
     try:

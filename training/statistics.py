@@ -61,7 +61,9 @@ def wilson(successes: float, trials: int, confidence: float = 0.95) -> Interval:
 
 
 def _normal_quantile(probability: float) -> float:
-    """The inverse of the normal distribution function, by bisection: exact to 1e-12, and no table to get wrong."""
+    """The inverse of the normal distribution function, by bisection: exact to 1e-12, and no table to get
+    wrong.
+    """
     low, high = -10.0, 10.0
     while high - low > 1e-12:
         middle = (low + high) / 2

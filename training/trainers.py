@@ -1,10 +1,10 @@
 """SFT and DPO through TRL, with our settings. Imports torch and TRL only when a run trains. Knows no store.
 
-TRL's defaults are for large GPUs. Ours: no gradient checkpointing, the reference's log-probabilities computed once,
-adapters in fp32 on the frozen base, batches of examples of like length.
+TRL's defaults are for large GPUs. Ours: no gradient checkpointing, the reference's log-probabilities
+computed once, adapters in fp32 on the frozen base, batches of examples of like length.
 
-The reference of DPO is the version that the run starts from: the base with the adapter switched off, or, where the
-champion has an adapter, TRL's frozen copy of it (named `ref`).
+The reference of DPO is the version that the run starts from: the base with the adapter switched off, or,
+where the champion has an adapter, TRL's frozen copy of it (named `ref`).
 """
 
 from __future__ import annotations
@@ -129,7 +129,10 @@ def train_dpo(job: Job, hooks: Hooks) -> Path:
     from trl import DPOConfig, DPOTrainer
 
     data = Dataset.from_list(
-        [{"prompt": r.prompt, "chosen": r.chosen, "rejected": r.rejected} for r in job.rows]
+        [
+            {"prompt_ids": r.prompt_ids, "chosen_ids": r.chosen_ids, "rejected_ids": r.rejected_ids}
+            for r in job.rows
+        ]
     )
     return _train(job, hooks, DPOTrainer, DPOConfig, data)
 
@@ -139,12 +142,21 @@ def train_sft(job: Job, hooks: Hooks) -> Path:
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    data = Dataset.from_list([{"prompt": r.prompt, "completion": r.chosen} for r in job.rows])
+    data = Dataset.from_list(
+        [
+            {
+                "input_ids": [*r.prompt_ids, *r.chosen_ids],
+                "completion_mask": [0] * len(r.prompt_ids) + [1] * len(r.chosen_ids),
+            }
+            for r in job.rows
+        ]
+    )
     return _train(job, hooks, SFTTrainer, SFTConfig, data)
 
 
 def _train(job: Job, hooks: Hooks, trainer_class: Any, config_class: Any, data: Any) -> Path:
     from peft import LoraConfig
+    from transformers import PrinterCallback
 
     chosen = settings(job.recipe, job.folder, job.device)
     model, fresh = job.model, None
@@ -152,7 +164,7 @@ def _train(job: Job, hooks: Hooks, trainer_class: Any, config_class: Any, data: 
         fresh = LoraConfig(**chosen.lora)
     else:
         model = _continued(job)
-    trainer = _grouped(trainer_class, job)(
+    trainer = _ours(trainer_class, job)(
         model=model,
         args=config_class(**chosen.trainer),
         train_dataset=data,
@@ -160,13 +172,16 @@ def _train(job: Job, hooks: Hooks, trainer_class: Any, config_class: Any, data: 
         peft_config=fresh,
         callbacks=[_callback(hooks)],
     )
+    trainer.remove_callback(PrinterCallback)  # our own lines go to the log
     _drop_incomplete(job.folder / "checkpoints")
     trainer.train(resume_from_checkpoint=last_checkpoint(job.folder))
     return _save(trainer.model, job.folder / "adapter")
 
 
 def _continued(job: Job) -> PeftModel:
-    """The model with the champion's adapter, trainable. Its rank and targets stand; the recipe's do not apply."""
+    """The model with the champion's adapter, trainable. Its rank and targets stand; the recipe's do not
+    apply.
+    """
     from peft import PeftModel
 
     return PeftModel.from_pretrained(job.model, str(job.start_adapter), is_trainable=True)
@@ -227,14 +242,21 @@ class LengthOrder:
         return iter(batches(self.lengths, self.size, self.seed * 1_000_003 + self.epoch))
 
 
-def _grouped(trainer_class: Any, job: Job) -> Any:
-    """`trainer_class` with examples of like length side by side, which spares the padding."""
+def _ours(trainer_class: Any, job: Job) -> Any:
+    """`trainer_class` on our tokens, with examples of like length side by side, which spares the padding."""
 
-    class Grouped(trainer_class):
+    class Ours(trainer_class):
+        def _prepare_dataset(self, dataset: Any, *rest: Any, **named: Any) -> Any:
+            # TRL would tokenise prompt and answer as one text, which merges tokens across their border;
+            # ours stand apart, as in chat. SFT's own preparation still turns the mask into labels.
+            if "prompt_ids" in dataset.column_names:
+                return dataset
+            return super()._prepare_dataset(dataset, *rest, **named)
+
         def _get_train_sampler(self, train_dataset: Any = None) -> LengthOrder:
             return LengthOrder([row.tokens for row in job.rows], job.recipe.batch, job.recipe.seed)
 
-    return Grouped
+    return Ours
 
 
 def _callback(hooks: Hooks) -> Any:
@@ -242,6 +264,8 @@ def _callback(hooks: Hooks) -> Any:
 
     class Watch(TrainerCallback):
         """Tells the run what happens, and ends it when the loss is no number any more."""
+
+        tokens_before = 0.0
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
             hooks.on_step(state.global_step, state.max_steps)
@@ -260,6 +284,10 @@ def _callback(hooks: Hooks) -> Any:
                         "The learning rate is most likely too high for these data.",
                         "Lower learning_rate or max_grad_norm and start a new run.",
                     )
+            if (
+                "tokens" in found
+            ):  # TRL counts from the start of this process; a curve needs what each step read
+                found["tokens"], self.tokens_before = found["tokens"] - self.tokens_before, found["tokens"]
             hooks.on_metrics(state.global_step, found)
 
         def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:

@@ -1,7 +1,8 @@
-"""The process of one run: `python -m training.worker RUN --home FOLDER`. Trains, registers, evaluates, then starts the next.
+"""The process of one run: `python -m training.worker RUN --home FOLDER`. Trains, registers, evaluates, then
+starts the next.
 
-Its state is in the store at every moment, so it may be killed at any: `runs.resume` goes on from the last complete
-checkpoint. Knows no page and no person.
+Its state is in the store at every moment, so it may be killed at any: `runs.resume` goes on from the last
+complete checkpoint. Knows no page and no person.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from typing import Any, cast
 
 from assistant import base as bases
 from assistant import registry
+from feedback import snapshots
 from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import RunId
@@ -34,7 +36,9 @@ NICENESS = 5
 
 
 class StopAsked(BaseException):
-    """Someone cancelled this run, or asked the process to end. No error: nothing but the run's end catches it."""
+    """Someone cancelled this run, or asked the process to end. No error: nothing but the run's end
+    catches it.
+    """
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,9 @@ def say(text: str) -> None:
 
 
 def claim(store: Store, run_id: RunId) -> bool:
-    """Take the one seat for training. False when the run is not queued any more or another run has the seat."""
+    """Take the one seat for training. False when the run is not queued any more or another run has the
+    seat.
+    """
     with store.transaction():
         if store.row("SELECT 1 FROM runs WHERE state IN ('running','evaluating')"):
             return False
@@ -109,10 +115,10 @@ def pulse(seat: Seat) -> Iterator[Pulse]:
 def work(seat: Seat) -> None:
     """Everything between the claim and the end of the run. Skips what an earlier attempt has done already."""
     run = runs.get(seat.store, seat.run_id)
-    say(
-        f"Run {run.id}: {run.method}, recipe {run.recipe.name}, snapshot {run.snapshot_id}, process {os.getpid()}."
+    say(f"Run {run.id}: {run.method}, recipe {run.recipe.name}, snapshot {run.snapshot_id}.")
+    base = bases.resolve(
+        seat.home, bases.BaseChoice(run.recipe.model, cast(bases.Quantize, run.recipe.quantize))
     )
-    base = bases.resolve(seat.home, bases.BaseChoice(run.recipe.model, cast(bases.Quantize, run.recipe.quantize)))
     say(f"Base {base.title}: {base.why}")
     started_from = registry.get(seat.store, run.base_version_id)
     if base.id != started_from.base_id:
@@ -132,13 +138,14 @@ def work(seat: Seat) -> None:
 
 def train(seat: Seat, run: Run, base: bases.Base, started_from: registry.ModelVersion) -> Path:
     """Train, or go on training; returns the adapter's folder."""
+    from assistant.engines.reply import vocabulary
     from training import trainers
 
-    tokenizer = bases.load_tokenizer(base)
-    rows = data.prepare(
-        seat.store, run.snapshot_id, run.recipe, bases.chat_template(base),
-        lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]),
-    )  # fmt: skip
+    tokenizer, template = bases.load_tokenizer(base), bases.chat_template(base)
+    words = vocabulary(tokenizer, template, [])
+    snapshot = snapshots.get(seat.store, run.snapshot_id)
+    rendering = data.Rendering(template, data.strategy_of(seat.store, snapshot), words.ids, words.end_id)
+    rows = data.prepare(seat.store, snapshot, run.recipe, rendering)
     say(rows.sentence(run.recipe))
     if (last := trainers.last_checkpoint(seat.folder)) is not None:
         say(f"Going on from {Path(last).name}.")
@@ -146,9 +153,7 @@ def train(seat: Seat, run: Run, base: bases.Base, started_from: registry.ModelVe
     if started_from.adapter_dir is not None:
         registry.check_files(seat.home, started_from)
         start_adapter = seat.home.path / started_from.adapter_dir
-        say(
-            f"Training goes on from {started_from.name}: its rank and targets stand, the recipe's do not apply."
-        )
+        say(f"Training goes on from {started_from.name}, with the rank and targets of its adapter.")
     job = trainers.Job(
         bases.load_model(base), tokenizer, rows.rows, run.recipe, seat.folder, start_adapter, base.device
     )
@@ -191,7 +196,9 @@ def register(seat: Seat, run: Run, base: bases.Base, adapter: Path) -> registry.
 
 
 def judge(seat: Seat, base: bases.Base, candidate: registry.ModelVersion) -> None:
-    """Run the gate. A candidate that became champion meanwhile (by a typed reason) has nothing left to be judged."""
+    """Run the gate. A candidate that became champion meanwhile (by a typed reason) has nothing left to be
+    judged.
+    """
     from assistant.engines.torch_engine import TorchEngine
 
     seat.store.execute("UPDATE runs SET state = 'evaluating' WHERE id = ?", seat.run_id)
@@ -237,9 +244,9 @@ def run_to_end(seat: Seat) -> str:
     except HoneError as error:
         end(seat, "failed", str(error))
         return "failed"
-    except Exception as error:  # noqa: BLE001 - the last edge of the process: the log gets the traceback, people a sentence
-        traceback.print_exc()
-        end(seat, "failed", f"The run stopped on {type(error).__name__}: {error}. The log has the details.")
+    except Exception as error:  # noqa: BLE001 - the last edge of the process: a sentence for people
+        traceback.print_exc()  # and the traceback for the log
+        end(seat, "failed", f"The run stopped on {type(error).__name__}: {error}. Its log has the details.")
         return "failed"
     end(seat, "done")
     return "done"
@@ -260,7 +267,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def prepare_process(seat: Seat) -> None:
-    """Step behind the server, keep libraries quiet and at home, and let them leave nothing outside the run's folder."""
+    """Step behind the server, keep libraries quiet and at home, and let them leave nothing outside the
+    run's folder.
+    """
     os.nice(NICENESS)
     scratch = seat.folder / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
