@@ -5,11 +5,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from assistant import embedded, weights
+from feedback.errors import HoneError
+from feedback.home import Home
+from prompts.chat import DEFAULT_TEMPLATE, ChatTemplate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Quantize = Literal["auto", "nf4", "int8", "none"]
+
+BYTES_A_PARAMETER = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.1, "nf4": 0.6}
+WORKING_BYTES = 400_000_000
+"""What a loaded model needs beside its weights before the first token: library code, one chat's cache, logits."""
+
+HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "merges.txt"]
 
 
 @dataclass(frozen=True)
@@ -22,10 +42,10 @@ class BaseChoice:
 
 @dataclass(frozen=True)
 class Base:
-    """What was chosen. `id` names the weights themselves: two bases with one id give the same numbers.
+    """What was chosen. `id` names the weights and their quantisation: an adapter fits one id only.
 
-    `dtype` is torch's name for it (`bfloat16`), `quantization` what is applied while loading (`none`, `nf4`, `int8`),
-    `device` `cpu` or `cuda`, and `why` one sentence for people.
+    `dtype` is torch's name for it (`bfloat16`), `quantization` what is applied while loading (`none`, `nf4`,
+    `int8`), `device` `cpu` or `cuda`, and `why` the reasons for people.
     """
 
     id: str
@@ -35,3 +55,245 @@ class Base:
     quantization: str
     device: str
     why: str
+
+
+def resolve(home: Home, choice: BaseChoice) -> Base:
+    """Find the weights, decide how they are loaded, and check that they can be; loads nothing.
+
+    The embedded model is unpacked on its first use (about 15 s). Raises HoneError: unknown model, damaged
+    file, unusable quantisation, too little memory.
+    """
+    if choice.quantize not in get_args(Quantize):
+        raise HoneError(
+            f"There is no quantisation called {choice.quantize}.",
+            "",
+            f"Choose one of: {', '.join(get_args(Quantize))}.",
+        )
+    if choice.model == "embedded":
+        folder, unpacked_now = embedded.prepare(home)
+        found = weights.Weights(embedded.ID, embedded.PARAMETERS, None)
+        title = embedded.TITLE
+        origin = "the embedded 4-bit weights" + (", unpacked just now," if unpacked_now else ",")
+    else:
+        folder, title = _folder(choice.model)
+        found = weights.inspect(home, folder)
+        _check_kind(folder)
+        origin = f"the weights in {folder}"
+    base = _decide(choice, folder, title, found, origin)
+    _check_memory(base, found.parameters)
+    return base
+
+
+def load_tokenizer(base: Base) -> PreTrainedTokenizerBase:
+    """The tokenizer, always with a chat template, an end token and a padding token. Raises HoneError."""
+    with _quiet():
+        from transformers import AutoTokenizer
+
+        # The tokenizers library raises bare Exception for a file it cannot read.
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
+        except Exception as error:
+            raise _unloadable(base, "tokenizer", error) from error
+    if tokenizer.eos_token is None:
+        raise HoneError(
+            f"{base.title} cannot chat.",
+            "Its tokenizer has no end token, so its replies would never end.",
+            "Choose another model with --model.",
+        )
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = DEFAULT_TEMPLATE
+    elif isinstance(tokenizer.chat_template, dict):
+        tokenizer.chat_template = tokenizer.chat_template.get("default", DEFAULT_TEMPLATE)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+@lru_cache(maxsize=8)
+def chat_template(base: Base) -> ChatTemplate:
+    """How this base wants a conversation written, for the one renderer."""
+    tokenizer = load_tokenizer(base)
+    control = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    control.update(tokenizer.all_special_tokens)
+    return ChatTemplate(
+        source=str(tokenizer.chat_template),
+        bos=str(tokenizer.bos_token or ""),
+        eos=str(tokenizer.eos_token),
+        control_tokens=tuple(sorted(control)),
+    )
+
+
+def load_model(base: Base) -> PreTrainedModel:
+    """The causal language model on its device, in evaluation mode, quantised where chosen. Raises HoneError."""
+    with _quiet():
+        import torch
+        from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+        options: dict[str, Any] = {"dtype": getattr(torch, base.dtype), "local_files_only": True}
+        if base.quantization == "nf4":
+            options["quantization_config"] = BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_compute_dtype=options["dtype"],
+                bnb_4bit_use_double_quant=True,
+            )
+        elif base.quantization == "int8":
+            options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+        if base.device != "cpu" or "quantization_config" in options:
+            options["device_map"] = {"": base.device}
+        try:
+            model = AutoModelForCausalLM.from_pretrained(base.folder, **options)
+        except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+            raise _unloadable(base, "model", error) from error
+    model.eval()
+    return model
+
+
+def _folder(model: str) -> tuple[Path, str]:
+    """The folder of a model named by path or Hub id, and what to call it."""
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path.resolve(), path.resolve().name
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) or model.startswith(("/", ".", "~")):
+        raise HoneError(
+            f"There is no model folder {model}.",
+            "",
+            "Give an existing folder, a Hub id, or leave --model out.",
+        )
+    return _from_hub(model), model
+
+
+def _from_hub(model: str) -> Path:
+    import httpx
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import RepositoryNotFoundError as UnknownError
+
+    todo = "Check the name, or give an existing folder, or leave --model out."
+    try:
+        return Path(snapshot_download(model, allow_patterns=HUB_FILES))
+    except (UnknownError, HFValidationError) as error:
+        raise HoneError(
+            f"There is no model called {model}.", "It is neither a folder here nor known to the Hub.", todo
+        ) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        raise HoneError(
+            f"The model {model} cannot be fetched.",
+            "It is no folder here, it was not fetched before, and the Hub cannot be reached.",
+            todo,
+        ) from error
+
+
+def _check_kind(folder: Path) -> None:
+    """Refuse what is not a causal language model that the installed transformers knows by itself."""
+    with _quiet():
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        try:
+            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise HoneError(
+                f"The model in {folder} cannot be used.",
+                f"Its config.json is not understood: {_first_line(error)}",
+                "Choose another model with --model.",
+            ) from error
+        known = type(config) in AutoModelForCausalLM._model_mapping
+    if not known:
+        raise HoneError(
+            f"The model in {folder} cannot chat.",
+            f"A {config.model_type} model does not continue text.",
+            "Choose a causal language model with --model.",
+        )
+
+
+def _decide(choice: BaseChoice, folder: Path, title: str, found: weights.Weights, origin: str) -> Base:
+    """Device, precision and quantisation, each with its reason."""
+    device, dtype, reason = _device()
+    base = Base(found.id, title, folder, dtype, "none", device, "")
+    if found.quantized is not None:
+        if choice.quantize not in ("auto", "none"):
+            raise HoneError(
+                f"{title} cannot be quantised to {choice.quantize}.",
+                f"It already carries {found.quantized} quantisation.",
+                "Leave --quantize out.",
+            )
+        return replace(base, why=f"Using {origin} {found.quantized} as stored, {reason}.")
+    if choice.quantize == "auto":
+        quantization = "nf4" if device == "cuda" else "none"
+        because = "the default on a GPU" if device == "cuda" else ""
+    else:
+        quantization, because = choice.quantize, "as asked"
+    if quantization == "none":
+        return replace(base, why=f"Using {origin} without further quantisation, {reason}.")
+    how = f"quantised {'again ' if choice.model == 'embedded' else ''}to {quantization} by bitsandbytes"
+    slow = ", which is slow on a CPU" if device == "cpu" else ""
+    return replace(
+        base,
+        id=f"{found.id}+{quantization}",
+        title=f"{title}, {quantization}",
+        quantization=quantization,
+        why=f"Using {origin} {how} ({because}{slow}), {reason}.",
+    )
+
+
+def _device() -> tuple[str, str, str]:
+    """(device, dtype, reason). A CPU without bfloat16 arithmetic emulates it several times slower than float32."""
+    import torch
+
+    if torch.cuda.is_available():
+        name = torch.cuda.get_device_name()
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "cuda", "bfloat16", f"in bfloat16 on {name}"
+        return "cuda", "float16", f"in float16 on {name}, which lacks bfloat16"
+    able = torch.cpu.get_capabilities()
+    if any(able.get(flag, False) for flag in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")):
+        return "cpu", "bfloat16", "in bfloat16 on the CPU, which computes in it"
+    return "cpu", "float32", "in float32 on the CPU, which lacks bfloat16 arithmetic"
+
+
+def _check_memory(base: Base, parameters: int) -> None:
+    kind = base.quantization if base.quantization != "none" else base.dtype
+    needed = parameters * BYTES_A_PARAMETER[kind] + WORKING_BYTES
+    if base.device == "cuda":
+        import torch
+
+        available = torch.cuda.mem_get_info()[0]
+    else:
+        import psutil
+
+        available = psutil.virtual_memory().available
+    if needed > available:
+        raise HoneError(
+            f"There is too little memory for {base.title}.",
+            f"It needs about {needed / 1e9:.1f} GB on the {base.device} and {available / 1e9:.1f} GB are free.",
+            "Close other programs, choose a smaller model, or try --quantize nf4.",
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _unloadable(base: Base, part: str, error: BaseException) -> HoneError:
+    return HoneError(
+        f"The {part} of {base.title} cannot be loaded.",
+        f"{base.folder}: {_first_line(error)}",
+        "Fetch it again.",
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep harmless chatter from the terminal: missing optional kernels, progress bars, deprecations of others.
+
+    Real failures are exceptions and pass through.
+    """
+    for library in ("bitsandbytes", "transformers"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        yield

@@ -1,0 +1,43 @@
+"""Models for the tests: the real one, unpacked once into a cache, and one so small that it loads in milliseconds."""
+
+import os
+from pathlib import Path
+
+import pytest
+from tests import build
+
+from assistant.base import Base, BaseChoice
+from feedback.home import Home
+from feedback.store import Store
+from tests import tiny_models
+
+
+@pytest.fixture(scope="session")
+def prepared_home() -> Home:
+    """A home that keeps the unpacked embedded model between test runs. Put nothing else there."""
+    default = Path(__file__).parent.parent / ".cache" / "tests"
+    return Home(Path(os.environ.get("HONE_TEST_CACHE", default)).resolve() / "home")
+
+
+@pytest.fixture(scope="session")
+def real_base(prepared_home: Home) -> Base:
+    """The embedded model. Mark tests that use it with `model`."""
+    from assistant import base
+
+    return base.resolve(prepared_home, BaseChoice(quantize="none"))
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    """A random two-layer Llama with a chat template, in float32 on the CPU."""
+    return tiny_models.tiny_base(tmp_path_factory.mktemp("tiny") / "tiny-llama")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def store(home: Home) -> Store:
+    return Store(home.store_file)

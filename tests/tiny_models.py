@@ -1,0 +1,98 @@
+"""Builds the smallest models that behave like real ones: random weights, a tokenizer trained on two sentences."""
+
+from pathlib import Path
+
+from assistant.base import Base
+from assistant.registry import ModelVersion
+from feedback.ids import ModelVersionId
+from feedback.store import now
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|start|>' + message['role'] + '\\n' + message['content'] + '<|end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|start|>assistant\\n' }}{% endif %}"
+)
+CORPUS = ["The cat sat on the mat, and the dog looked at the cat.", "Who are you? I am a small model.\n"] * 4
+
+
+def save_tokenizer(folder: Path, chat_template: str | None = CHAT_TEMPLATE) -> int:
+    """A byte-level BPE tokenizer (any text round-trips); returns its number of tokens."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<|start|>", "<|end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    inner.train_from_iterator(CORPUS, trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<|start|>", eos_token="<|end|>")
+    tokenizer.chat_template = chat_template
+    tokenizer.save_pretrained(folder)
+    return len(tokenizer)
+
+
+def save_llama(folder: Path, seed: int = 0, window: int = 512) -> None:
+    """Two layers, 32 wide, untied random weights spread widely enough that its choices differ."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    vocabulary = save_tokenizer(folder)
+    config = LlamaConfig(
+        vocab_size=vocabulary, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=window,
+        bos_token_id=0, eos_token_id=1, pad_token_id=1, initializer_range=0.3,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        LlamaForCausalLM(config).save_pretrained(folder)
+
+
+def save_gpt2(folder: Path) -> None:
+    """GPT-2 in small: learnt positions, and no chat template."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    vocabulary = save_tokenizer(folder, chat_template=None)
+    config = GPT2Config(
+        vocab_size=vocabulary, n_embd=32, n_layer=2, n_head=4, n_positions=256,
+        bos_token_id=0, eos_token_id=1, initializer_range=0.3,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        GPT2LMHeadModel(config).save_pretrained(folder)
+
+
+def tiny_base(folder: Path) -> Base:
+    """The base in `folder`, made there: float32, so that two ways of computing can be compared closely."""
+    save_llama(folder)
+    return Base("tiny-llama", "tiny-llama", folder, "float32", "none", "cpu", "Used in tests.")
+
+
+def save_adapter(base: Base, folder: Path, seed: int = 0, strength: float = 0.5) -> Path:
+    """A LoRA adapter that changes what the base says, as PEFT writes it."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from assistant.base import load_model
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        settings = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+        model = get_peft_model(load_model(base), settings)
+        for name, weights in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weights, std=strength)
+        model.save_pretrained(folder)
+    return folder
+
+
+def base_version(base: Base) -> ModelVersion:
+    """The base itself as a version, for engine tests that need no store."""
+    from assistant.base import chat_template
+
+    version_id = ModelVersionId("mv_base")
+    return ModelVersion(version_id, base.id, base.id, None, None, None, chat_template(base).sha256, now())
