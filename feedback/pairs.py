@@ -187,16 +187,16 @@ def _comparable(opinions: Iterable[_Opinion], dropped: Counter[str]) -> Iterator
 
 
 def _later(earlier: _Opinion, later: _Opinion, dropped: Counter[str]) -> _Opinion:
-    """What a person holds after judging the same two texts again (rule 6)."""
-    if earlier.sources != later.sources:
-        dropped[REPLACED] += 1
-        return later
-    # One ranking held the same text twice: places that agree are one opinion, places that differ are none.
+    """What a person holds after judging the same two texts again (rules 6 and 8)."""
     if earlier.preference == later.preference:
         dropped[DUPLICATES] += 1
-        return earlier
-    dropped[CONTRADICTION] += 1
-    return earlier._replace(preference=0)
+        return later._replace(sources=tuple(sorted({*earlier.sources, *later.sources})))
+    if set(later.sources) <= set(earlier.sources):
+        # One ranking put the same text on two places: it prefers neither way.
+        dropped[CONTRADICTION] += 1
+        return later._replace(preference=0)
+    dropped[REPLACED] += 1
+    return later
 
 
 def _decide(
