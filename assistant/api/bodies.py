@@ -1,0 +1,71 @@
+"""What may be sent to the API, with its limits. Unknown keys are refused."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from assistant.turns import DEFAULT_STRATEGY, SEEDS, TurnSettings
+from feedback.conversations import NEW_TITLE, Sampling
+from feedback.ids import MessageId
+
+LONGEST_MESSAGE = 32_000
+LONGEST_TITLE = 200
+LONGEST_REASON = 2_000
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_MESSAGE)]
+Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TITLE)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Settings(Body):
+    """How a reply is wanted. Left out: the default of `Sampling`. A seed of null is drawn."""
+
+    strategy: Annotated[str, StringConstraints(max_length=80)] = DEFAULT_STRATEGY
+    temperature: float = Field(default=Sampling().temperature, ge=0.0, le=2.0)
+    top_p: float = Field(default=Sampling().top_p, gt=0.0, le=1.0)
+    max_tokens: int = Field(default=Sampling().max_tokens, ge=1, le=8192)
+    seed: int | None = Field(default=None, ge=0, lt=SEEDS)
+
+    def turn(self) -> TurnSettings:
+        return TurnSettings(self.strategy, Sampling(self.temperature, self.top_p, self.max_tokens, self.seed))
+
+
+class NewConversation(Body):
+    title: Title = NEW_TITLE
+
+
+class Rename(Body):
+    title: Title
+
+
+class NewMessage(Body):
+    """`parent_id`: the message that this one follows; null: the first of the conversation."""
+
+    content: Text
+    parent_id: MessageId | None = None
+    settings: Settings = Settings()
+
+
+class Edit(Body):
+    content: Text
+    settings: Settings = Settings()
+
+
+class Again(Body):
+    settings: Settings = Settings()
+
+
+class Rating(Body):
+    value: Literal[-1, 1]
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_REASON)] = ""
+
+
+class Demonstration(Body):
+    content: Text
+
+
+class Verdict(Body):
+    verdict: Literal["left", "right", "tie", "both_bad"]

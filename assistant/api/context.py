@@ -1,0 +1,40 @@
+"""What every API handler needs: the rooms, and the person with the role. Knows no route."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from assistant.accounts import Access, User
+from assistant.turns import Turns
+from feedback.store import Store
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """The parts of the running server. `device` is a sentence for people: what the model runs on, and why."""
+
+    store: Store
+    turns: Turns
+    access: Access
+    device: str
+    secure: bool
+
+
+def rooms(request: Request) -> Rooms:
+    return cast(Rooms, request.app.state.rooms)
+
+
+def current_user(request: Request) -> User:
+    """Whoever is logged in, with or without roles."""
+    return rooms(request).access.current_user(request)
+
+
+def chatter(request: Request) -> User:
+    """The person, who must hold the role chatter."""
+    return rooms(request).access.require("chatter")(request)
+
+
+Parts = Annotated[Rooms, Depends(rooms)]
+Anyone = Annotated[User, Depends(current_user)]
+Chatter = Annotated[User, Depends(chatter)]

@@ -1,0 +1,76 @@
+"""Conversations: list, search, make, rename, delete, read; and sending a message."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from assistant.api import shapes
+from assistant.api.bodies import Edit, NewConversation, NewMessage, Rename
+from assistant.api.context import Chatter, Parts
+from feedback import conversations
+from feedback.ids import ConversationId, MessageId
+
+router = APIRouter()
+
+
+@router.get("/conversations")
+def listing(
+    parts: Parts, user: Chatter, search: Annotated[str, Query(max_length=200)] = ""
+) -> dict[str, Any]:
+    """One's own conversations, latest first; with `search`, those whose title or text has it."""
+    found = conversations.listing(parts.store, user.id, search)
+    return {"conversations": [shapes.conversation(one) for one in found]}
+
+
+@router.post("/conversations", status_code=201)
+def create(parts: Parts, user: Chatter, body: NewConversation) -> dict[str, Any]:
+    made = conversations.create(parts.store, user.id, title=body.title)
+    return shapes.conversation(conversations.get(parts.store, user.id, made))
+
+
+@router.get("/conversations/{conversation_id}")
+def read(parts: Parts, user: Chatter, conversation_id: ConversationId) -> dict[str, Any]:
+    """The thread along the selected branches."""
+    found = conversations.get(parts.store, user.id, conversation_id)
+    items = conversations.thread(parts.store, conversation_id)
+    return {
+        **shapes.conversation(found),
+        "thread": [shapes.thread_item(parts.turns, user.id, item) for item in items],
+    }
+
+
+@router.patch("/conversations/{conversation_id}")
+def rename(parts: Parts, user: Chatter, conversation_id: ConversationId, body: Rename) -> dict[str, Any]:
+    conversations.rename(parts.store, user.id, conversation_id, body.title)
+    return shapes.conversation(conversations.get(parts.store, user.id, conversation_id))
+
+
+@router.delete("/conversations/{conversation_id}")
+def delete(parts: Parts, user: Chatter, conversation_id: ConversationId) -> dict[str, Any]:
+    """Take a conversation away; a reply that is being written in it is stopped."""
+    items = conversations.thread(parts.store, conversation_id)
+    conversations.delete(parts.store, user.id, conversation_id)
+    for item in items:
+        parts.turns.stop(item.message.id)
+    return {"deleted": conversation_id}
+
+
+@router.post("/conversations/{conversation_id}/messages", status_code=202)
+def send(parts: Parts, user: Chatter, conversation_id: ConversationId, body: NewMessage) -> dict[str, Any]:
+    """Say something; its reply is begun and can be watched under /api/replies/ID/events."""
+    reply_id = parts.turns.send(user.id, conversation_id, body.parent_id, body.content, body.settings.turn())
+    return {"reply_id": reply_id}
+
+
+@router.post("/messages/{message_id}/edit", status_code=202)
+def edit(parts: Parts, user: Chatter, message_id: MessageId, body: Edit) -> dict[str, Any]:
+    """Ask again in other words, as a branch."""
+    return {"reply_id": parts.turns.edit(user.id, message_id, body.content, body.settings.turn())}
+
+
+@router.post("/messages/{message_id}/select")
+def select(parts: Parts, user: Chatter, message_id: MessageId) -> dict[str, Any]:
+    """Put the branch with this message on show."""
+    message = parts.turns.owned(user.id, message_id)
+    conversations.select(parts.store, message.conversation_id, message_id)
+    return {"selected": message_id}

@@ -1,0 +1,77 @@
+"""What a chatter says about replies: thumbs, better answers, blind comparisons."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from assistant import compare
+from assistant.api import shapes
+from assistant.api.bodies import Demonstration, Rating, Verdict
+from assistant.api.context import Chatter, Parts, Rooms
+from feedback import comparisons, demonstrations, ratings
+from feedback.errors import ConflictError
+from feedback.ids import MessageId, UserId
+
+router = APIRouter()
+
+
+@router.put("/replies/{reply_id}/rating")
+def rate(parts: Parts, user: Chatter, reply_id: MessageId, body: Rating) -> dict[str, Any]:
+    """A thumb, in place of one's earlier thumb."""
+    parts.turns.owned(user.id, reply_id)
+    ratings.record(parts.store, user.id, reply_id, body.value, body.reason)
+    return {"rating": {"value": body.value, "reason": body.reason}}
+
+
+@router.delete("/replies/{reply_id}/rating")
+def unrate(parts: Parts, user: Chatter, reply_id: MessageId) -> dict[str, Any]:
+    parts.turns.owned(user.id, reply_id)
+    ratings.withdraw(parts.store, user.id, reply_id)
+    return {"rating": None}
+
+
+@router.put("/replies/{reply_id}/demonstration")
+def demonstrate(parts: Parts, user: Chatter, reply_id: MessageId, body: Demonstration) -> dict[str, Any]:
+    """A better answer than this reply, in place of one's earlier one."""
+    parts.turns.owned(user.id, reply_id)
+    demonstrations.record(parts.store, user.id, reply_id, body.content)
+    return {"demonstration": body.content}
+
+
+@router.delete("/replies/{reply_id}/demonstration")
+def undemonstrate(parts: Parts, user: Chatter, reply_id: MessageId) -> dict[str, Any]:
+    parts.turns.owned(user.id, reply_id)
+    demonstrations.withdraw(parts.store, user.id, reply_id)
+    return {"demonstration": None}
+
+
+@router.post("/replies/{reply_id}/compare", status_code=202)
+def begin(parts: Parts, user: Chatter, reply_id: MessageId) -> dict[str, Any]:
+    """Draw a second reply beside this one, blind."""
+    return _shown(parts, user.id, compare.start(parts.turns, user.id, reply_id))
+
+
+@router.get("/comparisons/{comparison_id}")
+def read(parts: Parts, user: Chatter, comparison_id: str) -> dict[str, Any]:
+    return _shown(parts, user.id, comparison_id)
+
+
+@router.put("/comparisons/{comparison_id}/vote")
+def vote(parts: Parts, user: Chatter, comparison_id: str, body: Verdict) -> dict[str, Any]:
+    """Vote, or change one's vote. ConflictError while a side is being written or when one failed."""
+    pair = comparisons.get(parts.store, user.id, comparison_id)
+    states = [parts.turns.state(reply_id) for reply_id in (pair.left_id, pair.right_id)]
+    if any(state.status not in ("complete", "stopped") or not state.content.strip() for state in states):
+        raise ConflictError("Both replies must be finished before a vote.", todo="Wait for them.")
+    comparisons.vote(parts.store, user.id, comparison_id, body.verdict)
+    return _shown(parts, user.id, comparison_id)
+
+
+@router.delete("/comparisons/{comparison_id}/vote")
+def withdraw(parts: Parts, user: Chatter, comparison_id: str) -> dict[str, Any]:
+    comparisons.withdraw(parts.store, user.id, comparison_id)
+    return _shown(parts, user.id, comparison_id)
+
+
+def _shown(parts: Rooms, user_id: UserId, comparison_id: str) -> dict[str, Any]:
+    return shapes.comparison(parts.turns, comparisons.get(parts.store, user_id, comparison_id))

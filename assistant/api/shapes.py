@@ -1,0 +1,101 @@
+"""How the API shows what the rooms know: plain data and safe HTML. Knows no route and decides nothing."""
+
+from typing import Any
+
+from assistant import registry
+from assistant.live import ReplyState
+from assistant.turns import Turns
+from feedback import comparisons, conversations, demonstrations, ratings
+from feedback.comparisons import Comparison
+from feedback.conversations import Conversation, Message, ThreadItem
+from feedback.ids import UserId
+from feedback.markdown import to_html
+from feedback.store import Store
+
+
+def conversation(item: Conversation) -> dict[str, Any]:
+    return {"id": item.id, "title": item.title, "updated_at": item.updated_at, "consent": item.consent}
+
+
+def reply_state(state: ReplyState) -> dict[str, Any]:
+    """A reply as it stands, for an event of the stream and for the thread. `content`: once it is finished."""
+    return {
+        "id": state.reply_id,
+        "status": state.status,
+        "html": to_html(state.content),
+        "reasoning_html": to_html(state.reasoning) if state.reasoning else "",
+        "steps": [
+            {"name": step.name, "title": step.title, "html": to_html(step.text), "done": step.done}
+            for step in state.steps
+        ],
+        "dropped_turns": state.dropped_turns,
+        "error": state.error,
+        "waiting": state.waiting,
+        "content": state.content if state.finished else "",
+    }
+
+
+def thread_item(turns: Turns, user_id: UserId, item: ThreadItem) -> dict[str, Any]:
+    """One message on show, with its branches; for a reply also its state and one's own judgements of it."""
+    message = item.message
+    shape: dict[str, Any] = {
+        "id": message.id,
+        "parent_id": message.parent_id,
+        "role": message.role,
+        "content": message.content,
+        "branches": list(item.branches),
+        "position": item.position,
+    }
+    if message.role == "user":
+        return shape
+    rating = ratings.of_reply(turns.store, user_id, message.id)
+    demonstration = demonstrations.of_reply(turns.store, user_id, message.id)
+    return shape | {
+        **reply_state(turns.state(message.id)),
+        "rating": {"value": rating.value, "reason": rating.reason} if rating else None,
+        "demonstration": demonstration.content if demonstration else None,
+    }
+
+
+def record(store: Store, reply: Message) -> dict[str, Any]:
+    """Everything that made a reply: versions by name, strategy, settings, and the exact prompt."""
+    model = registry.get(store, reply.model_version_id) if reply.model_version_id else None
+    return {
+        "id": reply.id,
+        "status": reply.status,
+        "model_version": {"id": model.id, "name": model.name} if model else None,
+        "prompt_version": {"id": reply.prompt_version_id, "name": reply.strategy},
+        "strategy": reply.strategy,
+        "settings": {
+            "temperature": reply.temperature,
+            "top_p": reply.top_p,
+            "max_tokens": reply.max_tokens,
+            "seed": reply.seed,
+        },
+        "engine": reply.engine,
+        "prompt_text": reply.prompt_text,
+        "prompt_tokens": reply.prompt_tokens,
+        "reply_tokens": reply.reply_tokens,
+        "dropped_turns": reply.dropped_turns,
+        "duration_s": reply.duration_s,
+        "steps": reply.trace,
+        "created_at": reply.created_at,
+        "error": reply.error,
+    }
+
+
+def comparison(turns: Turns, pair: Comparison) -> dict[str, Any]:
+    """A blind pair. Who wrote which side is told only once there is a vote."""
+    verdict = comparisons.verdict(turns.store, pair)
+    sides: dict[str, Any] = {}
+    for side, reply_id in (("left", pair.left_id), ("right", pair.right_id)):
+        state = reply_state(turns.state(reply_id))
+        made = (
+            {"record": record(turns.store, conversations.message(turns.store, reply_id))} if verdict else {}
+        )
+        sides[side] = state | made
+    return {"id": pair.id, "prompt_message_id": pair.prompt_message_id, "verdict": verdict, **sides}
+
+
+def person(user: Any) -> dict[str, Any]:
+    return {"id": user.id, "name": user.name, "roles": sorted(user.roles)}

@@ -1,0 +1,40 @@
+"""Who answers, who asks, and how replies can be asked for."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from assistant import accounts, registry
+from assistant.api import shapes
+from assistant.api.bodies import Settings
+from assistant.api.context import Anyone, Chatter, Parts
+from prompts import library
+
+router = APIRouter()
+
+
+@router.get("/status")
+def status(parts: Parts, user: Anyone) -> dict[str, Any]:
+    """The champion, the engine, the device in words, and the person with their roles."""
+    champion = registry.champion(parts.store)
+    return {
+        "champion": {"id": champion.id, "name": champion.name},
+        "engine": parts.turns.engine.name,
+        "window": parts.turns.engine.window,
+        "device": parts.device,
+        "user": shapes.person(user),
+        "accounts": accounts.exist(parts.store),
+    }
+
+
+@router.get("/strategies")
+def strategies(parts: Parts, user: Chatter) -> dict[str, Any]:
+    """The ways to put a question, and the settings a reply has when none are sent."""
+    found = [library.production(parts.store, name) for name in library.names(parts.store)]
+    return {
+        "strategies": [
+            {"name": one.name, "title": one.strategy.title, "description": one.strategy.description}
+            for one in found
+        ],
+        "defaults": Settings().model_dump(),
+    }

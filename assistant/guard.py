@@ -1,0 +1,180 @@
+"""The door of the server: every request passes here before any route, page or file.
+
+Knows HTTP and roles; no page.
+
+Gradio leaves several of its own routes open, whatever a page's `auth_dependency` says, so the rule stands
+in front of all of them and refuses by default: a path that is not open asks for a login, and each mount
+asks for its role. It also keeps other websites out (Host and Origin are checked) and sets the headers that
+stop a page from being framed.
+"""
+
+from collections.abc import Collection, Mapping
+from urllib.parse import quote, urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from assistant import accounts
+from assistant.accounts import Access, UnauthenticatedError, User
+from feedback.errors import ForbiddenError, HoneError
+from feedback.people import Role
+
+OPEN_PATHS = ("/login", "/logout", "/favicon.ico")
+OPEN_FOLDER = "/ui/"
+API = "/api/"
+READS = ("GET", "HEAD", "OPTIONS")
+LARGEST_BODY_BYTES = 4 * 1024 * 1024
+
+# Gradio's front end needs inline scripts and styles, and evaluates the handlers that a page gives it.
+CONTENT_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline';"
+    " img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:;"
+    " object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CONTENT_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class ForeignRequestError(ForbiddenError):
+    """The request comes from, or is meant for, another site."""
+
+
+def error_json(error: HoneError) -> JSONResponse:
+    """The one shape in which the server tells a program of an error."""
+    body = {"message": str(error), "what": error.what, "why": error.why, "todo": error.todo}
+    return JSONResponse({"error": body}, status_code=error.status)
+
+
+def host_of(value: str) -> str:
+    """The host in a Host header, without its port, lower case, brackets off: `[::1]:7860` is `::1`."""
+    return (urlsplit(f"//{value}").hostname or "").lower()
+
+
+def check_origin(headers: Mapping[str, str], method: str, hosts: Collection[str]) -> None:
+    """ForeignRequestError for a Host that is not ours (DNS rebinding) or a foreign Origin (CSRF)."""
+    host = headers.get("host", "")
+    try:
+        name = host_of(host)
+    except ValueError:
+        name = ""
+    if not accounts.is_loopback(name) and name not in hosts:
+        raise ForeignRequestError(f"This server does not answer for {host or 'a request without a host'}.")
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        raise ForeignRequestError("Another site's page may not use this server.")
+    site = headers.get("sec-fetch-site", "same-origin")
+    if method not in READS and origin is None and site not in ("same-origin", "none"):
+        raise ForeignRequestError("Another site's page may not use this server.")
+
+
+def role_of(path: str, mounts: Mapping[str, Role]) -> Role:
+    """The role of a path's mount. `mounts`: path without a last slash -> role; "" is the rest."""
+    for mount, role in mounts.items():
+        if mount and (path == mount or path.startswith(f"{mount}/")):
+            return role
+    return mounts[""]
+
+
+class Guard:
+    """ASGI middleware around the whole server."""
+
+    def __init__(
+        self, app: ASGIApp, access: Access, mounts: Mapping[str, Role], hosts: Collection[str]
+    ) -> None:
+        self._app, self._access, self._mounts = app, access, dict(mounts)
+        self._hosts = frozenset(host.strip("[]").lower() for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refusal = await self._refusal(Request(scope))
+        if refusal is not None:
+            await refusal(scope, receive, _with_headers(send))
+        else:
+            await self._app(scope, _limited(receive), _with_headers(send))
+
+    async def _refusal(self, request: Request) -> Response | None:
+        """The answer to a request that may not pass, or None."""
+        try:
+            check_origin(request.headers, request.method, self._hosts)
+            if too_large(request.headers):
+                return error_json(TooLargeError("The request is too large."))
+            path = request.url.path
+            if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+                return None
+            user = await run_in_threadpool(self._access.current_user, request)
+            if path.startswith(API):
+                return None  # each route of the API checks its own role
+            _check_role(user, role_of(path, self._mounts))
+        except HoneError as error:
+            return _refused(request, error)
+        return None
+
+
+class TooLargeError(HoneError):
+    status = 413
+
+
+def too_large(headers: Headers) -> bool:
+    length = headers.get("content-length", "0")
+    return not length.isdigit() or int(length) > LARGEST_BODY_BYTES
+
+
+def _limited(receive: Receive) -> Receive:
+    """Cuts off a body that claims no length and never ends."""
+    read = 0
+
+    async def limited() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if read > LARGEST_BODY_BYTES else message
+
+    return limited
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers[name] = value
+            if "cache-control" not in headers:
+                headers["Cache-Control"] = "no-store"
+        await send(message)
+
+    return sending
+
+
+def _check_role(user: User, role: Role) -> None:
+    if role not in user.roles:
+        raise ForbiddenError(
+            f"This page needs the role {role}.",
+            f"{user.name} has {', '.join(sorted(user.roles)) or 'no role'}.",
+            "Ask an operator for it.",
+        )
+
+
+def _refused(request: Request, error: HoneError) -> Response:
+    wants_page = request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
+    if not wants_page or request.url.path.startswith(API):
+        return error_json(error)
+    if isinstance(error, UnauthenticatedError):
+        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/login?next={quote(asked, safe='')}", status_code=303)
+    from assistant.login import refusal_page
+
+    return HTMLResponse(refusal_page(error), status_code=error.status)

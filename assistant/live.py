@@ -1,0 +1,82 @@
+"""A reply while it is being written: its state in memory, and the way to watch it.
+
+Knows no store, engine or page.
+
+One writer (the reply's turn), any number of readers. A reader is given whole states, not deltas: whoever
+comes late, or comes again after a reload, sees everything so far at once and cannot miss a piece.
+"""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from feedback.ids import MessageId
+
+
+@dataclass(frozen=True)
+class StepState:
+    """One step of a chain, or the prompt that meta prompting wrote: named, filled as it runs, then done."""
+
+    name: str
+    title: str
+    text: str = ""
+    done: bool = False
+    prompt: str = ""
+
+
+@dataclass(frozen=True)
+class ReplyState:
+    """What can be shown of a reply at one moment. `waiting`: replies ahead of it in the model's queue."""
+
+    reply_id: MessageId
+    status: str  # writing, complete, stopped, failed
+    content: str = ""
+    reasoning: str = ""
+    steps: tuple[StepState, ...] = ()
+    dropped_turns: int = 0
+    error: str = ""
+    waiting: int = 0
+    prompt_text: str = ""
+    prompt_tokens: int = 0
+
+    @property
+    def finished(self) -> bool:
+        return self.status != "writing"
+
+
+@dataclass
+class LiveReply:
+    """The state of one reply in progress, guarded by a condition, and its stop button."""
+
+    reply_id: MessageId
+    stop: threading.Event = field(default_factory=threading.Event)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _state: ReplyState | None = None
+    _revision: int = 0
+
+    @property
+    def state(self) -> ReplyState:
+        return self._state or ReplyState(self.reply_id, "writing")
+
+    def update(self, state: ReplyState) -> None:
+        """Show `state` to everyone who watches. A finished reply stays as it is."""
+        with self._changed:
+            if not self.state.finished:
+                self._state, self._revision = state, self._revision + 1
+                self._changed.notify_all()
+
+    def change(self, **fields: object) -> None:
+        """`update` with some fields of the present state replaced."""
+        self.update(replace(self.state, **fields))  # type: ignore[arg-type]
+
+    def watch(self) -> Iterator[ReplyState]:
+        """The state now, then each newer one, until the reply is finished. Blocks between them."""
+        seen = -1
+        while True:
+            with self._changed:
+                while self._revision == seen:
+                    self._changed.wait()
+                seen, state = self._revision, self.state
+            yield state
+            if state.finished:
+                return

@@ -1,0 +1,133 @@
+"""Puts the API, the login and the rooms' pages into one web server.
+
+Assembles only; the rules live in the parts.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from assistant import login, static_files
+from assistant.accounts import Access, LoginLimit
+from assistant.api import router as api
+from assistant.api.context import Rooms
+from assistant.guard import Guard, error_json
+from assistant.turns import Turns
+from feedback import look
+from feedback.errors import HoneError, NotFoundError
+from feedback.people import Role
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the server listens, and what is said of its model. `hosts`: further names it may be called by."""
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    hosts: tuple[str, ...] = ()
+    secure: bool = False  # reached over https only: cookies say so
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class RolePage:
+    """A Gradio page of a room, its path ("/", "/label"), and the role that it asks for."""
+
+    path: str
+    role: Role
+    blocks: "gr.Blocks"
+    head: str = ""
+
+
+def make_app(turns: Turns, access: Access, site: Site, pages: Sequence[RolePage]) -> FastAPI:
+    """The whole server as one ASGI app, which closes `turns` when it ends. `pages`: one for each role."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        turns.close()
+
+    app = FastAPI(title="Hone", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.rooms = Rooms(turns.store, turns, access, site.device, site.secure)
+    _tell_errors(app)
+    app.include_router(login.router(LoginLimit()))
+    app.include_router(api)
+    app.include_router(static_files.router)
+    app.add_api_route("/api/{path:path}", _no_such_route, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    for page in sorted(pages, key=lambda page: page.path == "/"):
+        _mount(app, page, access, site)
+    mounts: dict[str, Role] = {page.path.rstrip("/"): page.role for page in pages}
+    mounts.setdefault("", "chatter")
+    app.add_middleware(Guard, access=access, mounts=mounts, hosts=(site.host, *site.hosts))
+    return app
+
+
+def _mount(app: FastAPI, page: RolePage, access: Access, site: Site) -> None:
+    import gradio as gr
+
+    # A Mount at /label answers /label/... only; without this, /label itself would fall to the page at "/".
+    if page.path != "/":
+        app.add_api_route(page.path, lambda: RedirectResponse(f"{page.path}/"), include_in_schema=False)
+
+    def name_of(request: Request) -> str | None:
+        user = access.find(request)
+        return user.name if user and page.role in user.roles else None
+
+    # show_error: a handler's own sentence reaches its page; the page must not put anything secret into one.
+    gr.mount_gradio_app(
+        app,
+        page.blocks,
+        path=page.path,
+        server_name=site.host,
+        server_port=site.port,
+        auth_dependency=name_of,
+        footer_links=[],
+        run_history=False,
+        show_error=True,
+        theme=look.theme(),
+        head=look.head() + page.head,
+        ssr_mode=False,
+        enable_monitoring=False,
+        mcp_server=False,
+    )
+
+
+def _no_such_route(path: str) -> Response:
+    raise NotFoundError(f"The API has no route /api/{path[:200]} for this method.")
+
+
+def _tell_errors(app: FastAPI) -> None:
+    """Every error leaves in one shape, and none with a traceback."""
+
+    @app.exception_handler(HoneError)
+    def _hone(request: Request, error: HoneError) -> JSONResponse:
+        return error_json(error)
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+        return _told(422, f"The request is not valid: {where or 'its body'}: {first['msg']}.")
+
+    @app.exception_handler(HTTPException)
+    def _http(request: Request, error: HTTPException) -> JSONResponse:
+        return _told(error.status_code, f"{error.detail}.")
+
+    @app.exception_handler(Exception)
+    def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        return _told(500, "The server failed at this request.", "Its log has the details.")
+
+
+def _told(status: int, what: str, why: str = "") -> JSONResponse:
+    answer = error_json(HoneError(what, why))
+    answer.status_code = status
+    return answer

@@ -1,0 +1,183 @@
+// The chat page: which conversation is on show, the composer, the settings. Puts sidebar and thread together.
+import { api, attempt, autosize, h, icon, iconButton, toast } from "./dom.js";
+import { Sidebar } from "./sidebar.js";
+import { Thread } from "./thread.js";
+
+const STARTERS = [
+  "Explain why the sky is blue to a ten-year-old.",
+  "Give me three ideas for a rainy Sunday.",
+  "Write a short, polite email asking to move a meeting.",
+  "What is the difference between weather and climate?",
+];
+const SETTINGS = ["strategy", "temperature", "top_p", "max_tokens", "seed"];
+
+class Chat {
+  constructor(sidebarRoot, chatRoot) {
+    this.id = null;
+    this.replyId = null;
+    this.sidebar = new Sidebar(sidebarRoot, (id) => this.go(id));
+    this.buildChat(chatRoot);
+    window.addEventListener("hashchange", () => this.show());
+    window.addEventListener("focus", () => this.catchUp());
+    this.status();
+    this.sidebar.refresh();
+    this.show();
+  }
+
+  buildChat(root) {
+    this.title = h("h1.hc-heading", { testid: "title" }, "New chat");
+    this.champion = h("span.hc-champion", { testid: "champion", title: "The model version that answers" });
+    const top = h("header.hc-top", {},
+      iconButton("menu", "Conversations", "open-sidebar", () => this.sidebar.toggle(), { class: "icon-button only-narrow" }),
+      this.title, this.champion,
+      iconButton("sliders", "Settings", "settings", () => this.toggleSettings(), { "aria-expanded": "false" }));
+    this.empty = h("div.hc-empty", { testid: "empty" },
+      h("h2", {}, "What would you like to know?"),
+      h("p", {}, "Rate what you get: your votes train the next version."),
+      h("div.hc-starters", {}, ...STARTERS.map((text) => h("button", { type: "button", testid: "starter", onclick: () => this.send(text) }, text))));
+    this.list = h("div.hc-thread", { testid: "thread", role: "log", "aria-label": "Messages", "aria-live": "off" });
+    this.scroller = h("div.hc-scroll", { tabindex: "-1" }, this.empty, this.list);
+    this.field = h("textarea", { rows: "1", placeholder: "Ask something", "aria-label": "Your message", testid: "composer", maxlength: "32000" });
+    this.sendButton = h("button.hc-send", { type: "submit", "aria-label": "Send", title: "Send (Enter)", testid: "send" }, icon("send"));
+    this.stopButton = h("button.hc-send.stop", { type: "button", "aria-label": "Stop", title: "Stop writing", testid: "stop", hidden: true, onclick: () => this.stop() }, icon("stop"));
+    const form = h("form.hc-composer", { onsubmit: (event) => { event.preventDefault(); this.submit(); } }, this.field, this.sendButton, this.stopButton);
+    this.field.addEventListener("input", () => { autosize(this.field); this.keepDraft(); });
+    this.field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); this.submit(); }
+      if (event.key === "Escape" && this.replyId) this.stop();
+    });
+    const foot = h("p.hc-foot", {}, "Hone can be wrong. Enter sends, Shift+Enter starts a new line.");
+    root.replaceChildren(top, h("div.hc-middle", {}, this.scroller), h("div.hc-bottom", {}, form, foot));
+    this.thread = new Thread(this.scroller, this.list, {
+      settings: () => this.settings(),
+      changed: () => { this.sidebar.refresh().then(() => this.retitle()); this.status(); },
+      writing: (id) => { this.replyId = id; this.sendButton.hidden = Boolean(id); this.stopButton.hidden = !id; },
+      comparing: (kept) => this.keep("comparing", kept ? JSON.stringify(kept) : ""),
+    });
+  }
+
+  toggleSettings() {
+    const open = document.body.classList.toggle("hc-settings");
+    document.querySelector("[data-testid=settings]").setAttribute("aria-expanded", String(open));
+  }
+
+  /** The settings to send: what was chosen on this page's controls; the server's default for the rest. */
+  settings() {
+    const kept = window.honeSettings.kept();
+    return Object.fromEntries(SETTINGS.filter((key) => kept[key] !== undefined && kept[key] !== null && kept[key] !== "").map((key) => [key, kept[key]]));
+  }
+
+  async status() {
+    await attempt(async () => {
+      const said = await api("GET", "/status");
+      this.champion.textContent = said.champion.name;
+      this.champion.title = `The model version that answers. ${said.device}`.trim();
+    });
+  }
+
+  go(id) {
+    const wanted = id ? `#${id}` : "";
+    if (location.hash === wanted) this.show();
+    else if (wanted) location.hash = wanted;
+    else { history.pushState(null, "", location.pathname + location.search); this.show(); }
+  }
+
+  /** Show what the address names. */
+  async show() {
+    const id = location.hash.slice(1) || null;
+    if (this.id !== id || !id) this.thread.clear(id);
+    this.id = id;
+    this.sidebar.mark(id);
+    this.empty.hidden = Boolean(id);
+    this.restoreDraft();
+    this.retitle();
+    if (!matchMedia("(pointer: coarse)").matches) this.field.focus({ preventScroll: true });
+    if (!id) return;
+    const found = await attempt(async () => {
+      const got = await this.thread.reload();
+      if (this.id !== id) return;
+      this.heading(got.title);
+      await this.thread.reopen(JSON.parse(this.kept("comparing") || "null"));
+    });
+    if (!found && this.id === id && !this.thread.items.length) this.go(null);
+  }
+
+  heading(text) {
+    this.title.textContent = text;
+    document.title = this.id ? `${text} - Hone` : "Hone";
+  }
+
+  retitle() {
+    this.heading(this.id ? this.sidebar.titleOf(this.id) ?? "Conversation" : "New chat");
+  }
+
+  /** Another tab, or another device, may have gone on with this conversation. */
+  catchUp() {
+    if (this.id && !this.replyId && !this.thread.comparison) attempt(() => this.thread.reload());
+  }
+
+  kept(what) { return localStorage.getItem(`hone.${what}.${this.id ?? "new"}`); }
+
+  keep(what, value) {
+    const key = `hone.${what}.${this.id ?? "new"}`;
+    if (value) localStorage.setItem(key, value);
+    else localStorage.removeItem(key);
+  }
+
+  keepDraft() { this.keep("draft", this.field.value); }
+
+  restoreDraft() {
+    this.field.value = this.kept("draft") ?? "";
+    autosize(this.field);
+  }
+
+  async submit() {
+    const text = this.field.value.trim();
+    if (text) await this.send(text);
+  }
+
+  async send(text) {
+    if (this.replyId) {
+      toast("A reply is still being written. Your text is kept: send it when the reply is done, or stop the reply.", "info");
+      return;
+    }
+    if (this.sending) return;
+    this.sending = true;
+    this.sendButton.disabled = true;
+    const isNew = !this.id;
+    await attempt(async () => {
+      const id = this.id ?? (await api("POST", "/conversations", {})).id;
+      await api("POST", `/conversations/${id}/messages`, { content: text, parent_id: this.thread.leaf, settings: this.settings() });
+      if (this.field.value.trim() === text) { this.field.value = ""; this.keepDraft(); autosize(this.field); }
+      this.thread.stick = true;
+      if (isNew) this.go(id);
+      else await this.thread.reload();
+      await this.sidebar.refresh();
+      this.retitle();
+    });
+    this.sending = false;
+    this.sendButton.disabled = false;
+  }
+
+  stop() {
+    return attempt(() => api("POST", `/replies/${this.replyId}/stop`));
+  }
+}
+
+/** Gradio draws the page's shell when it likes: begin once both of our elements are there. */
+function begin() {
+  const sidebar = document.getElementById("hone-sidebar");
+  const chat = document.getElementById("hone-chat");
+  if (!sidebar || !chat || chat.dataset.ready) return Boolean(chat?.dataset.ready);
+  chat.dataset.ready = "yes";
+  document.body.classList.add("hc-page");
+  // Inside the shell: it lies between the thread and the drawer.
+  document.getElementById("hone-app").append(h("div.hc-scrim", { onclick: () => document.body.classList.remove("hc-drawer") }));
+  window.hone = new Chat(sidebar, chat);
+  return true;
+}
+
+if (!begin()) {
+  const watcher = new MutationObserver(() => { if (begin()) watcher.disconnect(); });
+  watcher.observe(document.documentElement, { childList: true, subtree: true });
+}

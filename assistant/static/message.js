@@ -1,0 +1,166 @@
+// One message on show: a question with its edit, a reply with its text, steps, notes and tools. Told what to show by thread.js.
+import { api, attempt, autosize, copyText, h, iconButton, patchBlocks, toast } from "./dom.js";
+import { detailsPanel, demonstrationPanel, ratingPopover } from "./judge.js";
+
+/** The `< 2/3 >` switcher, or nothing where there is one branch. */
+function switcher(item, page) {
+  if (item.branches.length < 2) return null;
+  const go = (step) => page.select(item.branches[item.position + step]);
+  const first = item.position === 0, last = item.position === item.branches.length - 1;
+  return h("span.hc-branches", { role: "group", "aria-label": "Branches" },
+    iconButton("left", "Previous branch", "branch-previous", () => go(-1), { disabled: first }),
+    h("span", { testid: "branch-position" }, `${item.position + 1}/${item.branches.length}`),
+    iconButton("right", "Next branch", "branch-next", () => go(1), { disabled: last }));
+}
+
+export function questionNode(item, page) {
+  const text = h("div.hc-question", { testid: "question-text" }, item.content);
+  const node = h("article.hc-message.user", { "data-id": item.id, "data-role": "user", testid: "message", "aria-label": "You" }, text);
+  const tools = h("div.hc-tools", {},
+    switcher(item, page),
+    iconButton("copy", "Copy", "copy", () => copyText(item.content)),
+    iconButton("pen", "Edit and ask again", "edit", () => edit()));
+  const edit = () => {
+    const field = h("textarea", { "aria-label": "Edit your message", testid: "edit-field", maxlength: "32000", rows: "2" });
+    field.value = item.content;
+    field.addEventListener("input", () => autosize(field, 400));
+    const close = () => { box.remove(); text.hidden = tools.hidden = false; };
+    const send = async () => {
+      const content = field.value.trim();
+      if (content && (await page.edit(item.id, content))) close();
+    };
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") close();
+      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); send(); }
+    });
+    const box = h("div.hc-edit", {}, field, h("div.row", {},
+      h("button.plain", { type: "button", testid: "edit-cancel", onclick: close }, "Cancel"),
+      h("button.primary", { type: "button", testid: "edit-send", onclick: send }, "Ask again")));
+    text.hidden = tools.hidden = true;
+    node.append(box);
+    autosize(field, 400);
+    field.focus();
+  };
+  node.append(tools);
+  return node;
+}
+
+/** A reply. `update(state)` shows a newer state of it without touching what has not changed. */
+export class ReplyNode {
+  constructor(item, page) {
+    this.item = item;
+    this.page = page;
+    this.steps = h("div.hc-steps");
+    this.reasoning = h("details.hc-fold", { testid: "reasoning", hidden: true }, h("summary", {}, "Reasoning"), h("div.hone-md"));
+    this.body = h("div.hone-md.hc-body", { testid: "reply-text" });
+    this.notes = h("div.hc-notes", { "aria-live": "polite" });
+    this.tools = h("div.hc-tools");
+    this.panels = h("div.hc-panels");
+    this.node = h("article.hc-message.reply",
+      { "data-id": item.id, "data-role": "assistant", testid: "message", "aria-label": "Reply" },
+      this.steps, this.reasoning, this.body, this.notes, this.tools, this.panels);
+    this.update(item);
+  }
+
+  update(state) {
+    this.item = { ...this.item, ...state };
+    const writing = state.status === "writing";
+    this.node.dataset.status = state.status;
+    this.node.setAttribute("aria-busy", String(writing));
+    this.showSteps(state, writing);
+    this.reasoning.hidden = !state.reasoning_html;
+    if (state.reasoning_html) {
+      patchBlocks(this.reasoning.lastChild, state.reasoning_html);
+      if (!this.touched) this.reasoning.open = writing && !state.html;
+      this.reasoning.firstChild.onclick = () => { this.touched = true; };
+      this.reasoning.firstChild.textContent = writing && !state.html ? "Thinking" : "Reasoning";
+    }
+    patchBlocks(this.body, state.html);
+    this.showNotes(state, writing);
+    const signature = JSON.stringify([state.status, this.item.rating, this.item.branches, this.item.demonstration]);
+    if (signature !== this.shownTools) {
+      this.shownTools = signature;
+      this.showTools(writing);
+    }
+  }
+
+  showSteps(state, writing) {
+    state.steps.forEach((step, index) => {
+      let fold = this.steps.children[index];
+      if (!fold) {
+        fold = h("details.hc-fold", { testid: "step", open: !step.done }, h("summary", {}, step.title), h("div.hone-md"));
+        this.steps.append(fold);
+      }
+      if (step.done && !fold.dataset.done) { fold.dataset.done = "yes"; fold.open = false; }
+      fold.classList.toggle("running", writing && !step.done);
+      patchBlocks(fold.lastChild, step.html);
+    });
+  }
+
+  showNotes(state, writing) {
+    const said = [];
+    if (writing && !state.html && !state.reasoning_html && !state.steps.length) {
+      const waits = state.waiting ? `Waiting for ${state.waiting} ${state.waiting === 1 ? "reply" : "replies"} before this one` : "Reading your message";
+      said.push(h("p.hc-waiting", { testid: "waiting" }, waits, h("span.dots", { "aria-hidden": "true" }, h("i"), h("i"), h("i"))));
+    }
+    if (state.dropped_turns) said.push(h("p.hc-note", { testid: "dropped" }, droppedSentence(state.dropped_turns)));
+    if (state.status === "stopped" || state.status === "failed") {
+      const sentence = state.error || (state.html ? "Stopped. What was written is kept." : "Stopped before the first word.");
+      said.push(h(`p.hc-note.${state.status}`, { testid: state.status, role: state.status === "failed" ? "alert" : null },
+        sentence, " ", h("button.link", { type: "button", testid: "retry", onclick: () => this.page.regenerate(this.item.id) }, "Retry")));
+    }
+    const signature = said.map((one) => one.textContent).join("|");
+    if (signature !== this.shownNotes) {
+      this.shownNotes = signature;
+      this.notes.replaceChildren(...said);
+    }
+  }
+
+  showTools(writing) {
+    const item = this.item;
+    if (writing) return this.tools.replaceChildren();
+    const usable = Boolean(item.content.trim());
+    const thumb = (name, value, label) => iconButton(name, label, `thumbs-${name}`, () => this.rate(value),
+      { "aria-pressed": String(item.rating?.value === value) });
+    this.tools.replaceChildren(...[
+      switcher(item, this.page),
+      usable && thumb("up", 1, "Good reply"),
+      usable && thumb("down", -1, "Bad reply"),
+      usable && iconButton("pen", item.demonstration ? "Your better answer" : "Write a better answer", "demonstrate",
+        () => this.toggle("better", () => demonstrationPanel(this)), { "aria-pressed": String(Boolean(item.demonstration)) }),
+      usable && iconButton("columns", "Compare with a second reply", "compare", () => this.page.compare(this)),
+      iconButton("again", "Write another reply", "regenerate", () => this.page.regenerate(item.id)),
+      usable && iconButton("copy", "Copy", "copy", () => copyText(item.content)),
+      iconButton("info", "Details: what made this reply", "details", () => this.toggle("details", () => detailsPanel(this))),
+    ].filter(Boolean));
+    return undefined;
+  }
+
+  /** Show a panel under the reply, or take it away when it is the one that is open. */
+  toggle(name, make) {
+    const open = this.panels.firstChild;
+    this.panels.replaceChildren();
+    if (open?.dataset.panel === name) return;
+    const panel = make();
+    panel.dataset.panel = name;
+    this.panels.append(panel);
+    panel.querySelector("textarea, button")?.focus({ preventScroll: true });
+    panel.scrollIntoView({ block: "nearest" });
+  }
+
+  async rate(value) {
+    const withdraw = this.item.rating?.value === value;
+    await attempt(async () => {
+      const path = `/replies/${this.item.id}/rating`;
+      const { rating } = withdraw ? await api("DELETE", path) : await api("PUT", path, { value });
+      this.update({ ...this.item, rating });
+      this.panels.replaceChildren();
+      if (withdraw) toast("Your thumb is withdrawn.", "good");
+      else this.toggle("rating", () => ratingPopover(this, value));
+    });
+  }
+}
+
+function droppedSentence(count) {
+  return `The conversation is longer than the model can read: the oldest ${count === 1 ? "message was" : `${count} messages were`} left out of this reply.`;
+}

@@ -1,0 +1,347 @@
+"""One chat turn: a message goes in, a reply is written by a thread of the server.
+
+Knows no page, request or login.
+
+The replies stand in one queue, first come first served, because one model writes them. The champion is read
+from the store at the start of each turn, so that a promotion, from this process or another, holds from the
+next reply on. What is written so far goes to the store every second: a page may be closed, and a server
+killed, without losing it.
+"""
+
+import logging
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from assistant import registry
+from assistant.engines.interface import Engine, Request
+from assistant.live import LiveReply, ReplyState, StepState
+from assistant.registry import ModelVersion
+from feedback import conversations
+from feedback.conversations import Message, ReplyEnd, ReplyStart, Sampling, Turn
+from feedback.errors import ConflictError, HoneError
+from feedback.ids import ConversationId, MessageId, UserId
+from feedback.message import EndStatus
+from feedback.store import Store
+from prompts import library, run
+from prompts.chat import ChatTemplate
+from prompts.library import PromptVersion
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY_S = 1.0
+CLOSING_S = 10.0
+SEEDS = 2**31
+DEFAULT_STRATEGY = "zero-shot"
+
+
+@dataclass(frozen=True)
+class TurnSettings:
+    """How a person asked for a reply. A seed of None is drawn, and the drawn one is recorded."""
+
+    strategy: str = DEFAULT_STRATEGY
+    sampling: Sampling = field(default_factory=Sampling)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A reply that is to be written, with everything decided."""
+
+    live: LiveReply
+    history: tuple[Turn, ...]
+    question: str
+    model: ModelVersion
+    prompt: PromptVersion
+    sampling: Sampling
+
+
+class _Teller:
+    """Puts rendered prompts to the engine for one reply, and remembers the last one and its length."""
+
+    def __init__(self, engine: Engine, job: _Job) -> None:
+        self._engine, self._job = engine, job
+        self.prompt_text, self.reply_tokens = "", 0
+
+    @property
+    def template(self) -> ChatTemplate:
+        return self._engine.template
+
+    @property
+    def window(self) -> int:
+        return self._engine.window
+
+    @property
+    def max_tokens(self) -> int:
+        return self._job.sampling.max_tokens
+
+    @property
+    def stopped(self) -> bool:
+        return self._job.live.stop.is_set()
+
+    def count_tokens(self, text: str) -> int:
+        return self._engine.count_tokens(text)
+
+    def generate(self, prompt_text: str, max_tokens: int) -> Iterator[str]:
+        """Pieces of what the model writes; `max_tokens` is this step's limit."""
+        self.prompt_text, self.reply_tokens = prompt_text, 0
+        sampling = replace(self._job.sampling, max_tokens=max_tokens)
+        request = Request(prompt_text, sampling, self._job.model, self._job.live.stop)
+        self.reply_tokens = (yield from self._engine.stream(request)).tokens
+
+
+def history_of(path: Sequence[Message]) -> tuple[tuple[Turn, ...], str]:
+    """What the model is told of a thread that ends in a person's message: earlier turns, and the question.
+
+    A question whose reply stayed empty (it failed, or was stopped before its first word) is left out with it:
+    no chat template has a place for an empty turn.
+    """
+    turns: list[Turn] = []
+    for message in path[:-1]:
+        if message.role == "assistant" and not message.content.strip():
+            if turns and turns[-1].role == "user":
+                turns.pop()
+        else:
+            turns.append(Turn(message.role, message.content))
+    return tuple(turns), path[-1].content
+
+
+def after(state: ReplyState, event: object) -> ReplyState:
+    """The reply's state once `event` (of prompts.run) has happened."""
+    steps = {step.name: step for step in state.steps}
+    match event:
+        case run.StepStarted():
+            steps[event.name] = StepState(event.name, event.title)
+        case run.StepText():
+            steps[event.name] = replace(steps[event.name], text=steps[event.name].text + event.text)
+        case run.StepDone():
+            steps[event.name] = replace(
+                steps[event.name], text=event.output, done=True, prompt=event.prompt_text
+            )
+        case run.ReasoningText():
+            return replace(state, reasoning=state.reasoning + event.text)
+        case run.AnswerText():
+            return replace(state, content=state.content + event.text)
+        case run.Finished():
+            return replace(
+                state,
+                content=event.answer,
+                reasoning=event.reasoning,
+                dropped_turns=event.dropped_turns,
+                prompt_text=event.prompt_text,
+                prompt_tokens=event.prompt_tokens,
+            )
+    return replace(state, steps=tuple(steps.values()))
+
+
+def trace_of(steps: Sequence[StepState]) -> list[dict[str, Any]]:
+    """Steps as the store keeps them."""
+    return [asdict(step) for step in steps]
+
+
+def steps_of(trace: Sequence[dict[str, Any]]) -> tuple[StepState, ...]:
+    """The way back from `trace_of`."""
+    return tuple(StepState(**step) for step in trace)
+
+
+class Turns:
+    """Starts, stops and shows replies. One for a server; `close()` ends what is being written and keeps it."""
+
+    def __init__(self, store: Store, engine: Engine) -> None:
+        self.store, self.engine = store, engine
+        self._live: dict[MessageId, LiveReply] = {}
+        self._waiting: deque[_Job] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        conversations.recover(store)
+        self._writer = threading.Thread(target=self._work, name="hone-replies", daemon=True)
+        self._writer.start()
+
+    def send(
+        self,
+        user_id: UserId,
+        conversation_id: ConversationId,
+        parent_id: MessageId | None,
+        content: str,
+        settings: TurnSettings,
+    ) -> MessageId:
+        """Add a message under `parent_id` (None: at the root) and start its reply; returns the reply's id.
+
+        ConflictError while another reply of this conversation is being written; nothing is added then.
+        """
+        conversations.get(self.store, user_id, conversation_id)
+        prompt = library.production(self.store, settings.strategy)
+        with self.store.transaction():
+            message_id = conversations.add_user_message(self.store, conversation_id, parent_id, content)
+            job = self._begin(message_id, prompt, settings.sampling, hidden=False)
+        return self._enqueue(job)
+
+    def edit(self, user_id: UserId, message_id: MessageId, content: str, settings: TurnSettings) -> MessageId:
+        """Ask again in other words: a branch beside `message_id`, and its reply."""
+        message = self.owned(user_id, message_id)
+        if message.role != "user":
+            raise HoneError("Only your own messages can be edited.", todo="Write a better answer instead.")
+        return self.send(user_id, message.conversation_id, message.parent_id, content, settings)
+
+    def regenerate(self, user_id: UserId, reply_id: MessageId, settings: TurnSettings) -> MessageId:
+        """Another reply to the same question, as a branch."""
+        return self.redraw(user_id, reply_id, settings, hidden=False)
+
+    def redraw(
+        self, user_id: UserId, reply_id: MessageId, settings: TurnSettings, *, hidden: bool
+    ) -> MessageId:
+        """Another reply beside `reply_id`; a hidden one is no branch until `conversations.reveal`."""
+        reply = self.owned(user_id, reply_id)
+        if reply.role != "assistant" or reply.parent_id is None:
+            raise HoneError("Only a reply can be written again.")
+        prompt = library.production(self.store, settings.strategy)
+        with self.store.transaction():
+            job = self._begin(reply.parent_id, prompt, settings.sampling, hidden=hidden)
+        return self._enqueue(job)
+
+    def owned(self, user_id: UserId, message_id: MessageId) -> Message:
+        """A message of one's own conversation; NotFoundError for any other."""
+        message = conversations.message(self.store, message_id)
+        conversations.get(self.store, user_id, message.conversation_id)
+        return message
+
+    def stop(self, reply_id: MessageId) -> None:
+        """End a reply's writing; what is there is kept. Nothing happens to a reply that is finished."""
+        with self._wake:
+            live = self._live.get(reply_id)
+            if live is None:
+                return
+            live.stop.set()
+            waiting = next((job for job in self._waiting if job.live is live), None)
+            if waiting is not None:
+                self._waiting.remove(waiting)
+        if waiting is not None:
+            self._finish(waiting, "stopped", _Teller(self.engine, waiting), time.monotonic())
+
+    def state(self, reply_id: MessageId) -> ReplyState:
+        """What can be shown of a reply now, from memory while it is being written, else from the store."""
+        live = self._live.get(reply_id)
+        return live.state if live else stored_state(conversations.message(self.store, reply_id))
+
+    def events(self, reply_id: MessageId) -> Iterator[ReplyState]:
+        """Everything so far, then each newer state until the reply is finished. Blocks; many may watch."""
+        live = self._live.get(reply_id)
+        if live is None:
+            yield stored_state(conversations.message(self.store, reply_id))
+        else:
+            yield from live.watch()
+
+    def close(self) -> None:
+        """Stop what is being written, keep it, and end the thread. Waits some seconds at most."""
+        with self._wake:
+            self._closing = True
+            for live in self._live.values():
+                live.stop.set()
+            waiting, self._waiting = list(self._waiting), deque()
+            self._wake.notify_all()
+        for job in waiting:
+            self._finish(job, "stopped", _Teller(self.engine, job), time.monotonic())
+        self._writer.join(CLOSING_S)
+
+    def _begin(
+        self, parent_id: MessageId, prompt: PromptVersion, sampling: Sampling, *, hidden: bool
+    ) -> _Job:
+        if self._closing:
+            raise ConflictError("The server is shutting down.", todo="Try again in a moment.")
+        if sampling.seed is None:
+            sampling = replace(sampling, seed=secrets.randbelow(SEEDS))
+        model = registry.champion(self.store)
+        start = ReplyStart(model.id, prompt.id, prompt.name, sampling, self.engine.name)
+        reply_id = conversations.start_reply(self.store, parent_id, start, hidden=hidden)
+        history, question = history_of(conversations.path(self.store, parent_id))
+        return _Job(LiveReply(reply_id), history, question, model, prompt, sampling)
+
+    def _enqueue(self, job: _Job) -> MessageId:
+        # After the commit: a reply that is in memory is in the store too.
+        with self._wake:
+            job.live.change(waiting=len(self._live))
+            self._live[job.live.reply_id] = job.live
+            self._waiting.append(job)
+            self._wake.notify_all()
+        return job.live.reply_id
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._waiting or self._closing)
+                if not self._waiting:
+                    return
+                job = self._waiting.popleft()
+                for ahead, other in enumerate(self._waiting):
+                    other.live.change(waiting=ahead + 1)
+                job.live.change(waiting=0)
+            self._write(job)
+
+    def _write(self, job: _Job) -> None:
+        teller, started, saved = _Teller(self.engine, job), time.monotonic(), time.monotonic()
+        try:
+            for event in run.run(job.prompt.strategy, job.history, job.question, teller):
+                job.live.update(after(job.live.state, event))
+                if time.monotonic() - saved >= SAVE_EVERY_S:
+                    state, saved = job.live.state, time.monotonic()
+                    conversations.save_partial(
+                        self.store, state.reply_id, state.content, state.reasoning, trace_of(state.steps)
+                    )
+            self._finish(job, "stopped" if teller.stopped else "complete", teller, started)
+        except HoneError as error:
+            self._fail(job, str(error), teller, started)
+        except Exception as error:  # the thread's edge: whatever broke, the reply must say so
+            log.exception("reply %s failed", job.live.reply_id)
+            self._fail(
+                job,
+                f"The model broke off while writing this reply ({type(error).__name__}).",
+                teller,
+                started,
+            )
+
+    def _fail(self, job: _Job, sentence: str, teller: _Teller, started: float) -> None:
+        job.live.change(error=sentence, prompt_text=job.live.state.prompt_text or teller.prompt_text)
+        try:
+            self._finish(job, "failed", teller, started)
+        except Exception:  # the store is out of reach; recover() will mend the row
+            log.exception("reply %s could not be stored", job.live.reply_id)
+            self._release(job, "failed")
+
+    def _finish(self, job: _Job, status: EndStatus, teller: _Teller, started: float) -> None:
+        """Store first, then tell: whoever hears that a reply is finished finds it in the store."""
+        state = job.live.state
+        end = ReplyEnd(
+            status=status,
+            content=state.content,
+            reasoning=state.reasoning,
+            trace=trace_of(state.steps),
+            prompt_text=state.prompt_text,
+            prompt_tokens=state.prompt_tokens,
+            reply_tokens=teller.reply_tokens,
+            dropped_turns=state.dropped_turns,
+            duration_s=time.monotonic() - started,
+            error=state.error or None,
+        )
+        conversations.finish_reply(self.store, state.reply_id, end)
+        self._release(job, status)
+
+    def _release(self, job: _Job, status: EndStatus) -> None:
+        with self._wake:
+            self._live.pop(job.live.reply_id, None)
+        job.live.change(status=status)
+
+
+def stored_state(message: Message) -> ReplyState:
+    """The state of a reply that is not in memory. One that says `writing` belongs to another process."""
+    return ReplyState(
+        message.id,
+        message.status,
+        message.content,
+        message.reasoning or "",
+        steps_of(message.trace),
+        message.dropped_turns,
+        message.error or "",
+    )
