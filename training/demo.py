@@ -13,7 +13,7 @@ from pathlib import Path
 from assistant import draw, registry
 from assistant.engines.interface import Engine, Request
 from assistant.registry import ModelVersion
-from feedback import label, snapshots
+from feedback import label, snapshots, stats
 from feedback.conversations import Sampling, Turn
 from feedback.errors import HoneError
 from feedback.home import Home
@@ -73,7 +73,6 @@ class Outcome:
     before: WinRate
     after: WinRate
     examples: tuple[Example, ...]
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,19 @@ def styles(store: Store) -> tuple[PromptVersion, ...]:
     return (library.production(store, ZERO_SHOT), *library.register_shipped(store, DATA / "styles"))
 
 
+def check_fresh(store: Store) -> None:
+    """HoneError unless the home is empty: simulated votes must never stand among a person's."""
+    counted = stats.counts(store)
+    if counted.conversations or counted.votes:
+        raise HoneError(
+            "The demo was not started.",
+            "This home holds conversations or votes already, and the demo's simulated votes would join them.",
+            "Leave --home out, or name an empty folder.",
+        )
+
+
 def play(stage: Stage) -> Outcome:
     """The circle once round. Raises HoneError when a step cannot be done, with what was made so far kept."""
-    started = time.monotonic()
     old = registry.champion(stage.store)
     _draw(stage)
     votes = _vote(stage)
@@ -134,7 +143,6 @@ def play(stage: Stage) -> Outcome:
         before=before,
         after=after,
         examples=examples,
-        seconds=time.monotonic() - started,
     )
 
 

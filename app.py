@@ -1,0 +1,89 @@
+"""The front door: assembles the rooms' pages and the API into one server, and their commands into `hone`."""
+
+import os
+import sys
+from typing import cast
+
+import click
+from assistant.commands import models
+
+from assistant.base import BaseChoice, Quantize
+from assistant.user_commands import users
+from feedback.command_line import HoneGroup, home_option, open_store
+from feedback.commands import feedback as feedback_group
+from feedback.home import Home
+from training import commands as training_commands
+from training.demo_command import demo
+
+
+@click.group(cls=HoneGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hone", prog_name="hone")
+def cli() -> None:
+    """A chat assistant that its own users make better: chat, vote, retrain, prove, promote."""
+
+
+@cli.command()
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Beyond this machine only with accounts."
+)
+@click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--model", default="embedded", show_default=True, help="embedded, a folder, or a Hub id.")
+@click.option(
+    "--quantize", default="auto", show_default=True, type=click.Choice(["auto", "nf4", "int8", "none"])
+)
+@home_option
+def serve(home: Home, host: str, port: int, model: str, quantize: str) -> None:
+    """Open the chat, the label page and the operator page."""
+    from assistant import accounts
+
+    store = open_store(home)
+    click.echo(f"Home: {home.path}", err=True)
+    accounts.check_host(store, host)
+    accounts.check_port(host, port)
+    _serve(home, host, port, BaseChoice(model, cast(Quantize, quantize)))
+
+
+def _serve(home: Home, host: str, port: int, choice: BaseChoice) -> None:
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    import uvicorn
+
+    import assistant.page
+    import feedback.page
+    import training.page
+    from assistant.accounts import Access
+    from assistant.server import RolePage, Site, make_app
+    from assistant.serving import open_home
+    from assistant.turns import Turns
+
+    opened = open_home(home, choice)
+    access = Access(opened.store)
+    who = access.current_user
+    pages = (
+        RolePage("/", "chatter", assistant.page.build(opened.store, who), assistant.page.head()),
+        RolePage("/label", "labeller", feedback.page.build(opened.store, who)),
+        RolePage("/operate", "operator", training.page.build(opened.store, home, opened.engine, who)),
+    )
+    site = Site(host, port, device=opened.base.why)
+    server = make_app(Turns(opened.store, opened.engine), access, site, pages)
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"Hone is at http://{shown}:{port}  (Ctrl-C ends it)", err=True)
+    uvicorn.run(server, host=host, port=port, log_level="warning")
+
+
+cli.add_command(users)
+cli.add_command(feedback_group)
+cli.add_command(training_commands.snapshot)
+cli.add_command(training_commands.train)
+cli.add_command(training_commands.runs_group)
+cli.add_command(training_commands.evaluate)
+cli.add_command(models)
+cli.add_command(demo)
+
+
+def main() -> None:
+    """The console command `hone`."""
+    cli(prog_name="hone")
+
+
+if __name__ == "__main__":
+    cli(["serve", *sys.argv[1:]], prog_name="hone")

@@ -1,0 +1,41 @@
+"""Opening a home for serving: the base, the engine, the store, the champion. Knows no page and no server."""
+
+from dataclasses import dataclass
+
+import click
+
+from assistant import base, registry
+from assistant.base import Base, BaseChoice
+from assistant.engines.interface import Engine
+from feedback.command_line import open_store
+from feedback.home import Home
+from feedback.store import Store
+from prompts import library
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A home that is ready to answer."""
+
+    home: Home
+    store: Store
+    base: Base
+    engine: Engine
+
+
+def open_home(home: Home, choice: BaseChoice) -> Serving:
+    """Load the base of `choice` and make the home's champion ready. Says on stderr what was chosen and why.
+
+    Raises HoneError: a base that cannot be loaded, or a champion that stands on another base.
+    """
+    store = open_store(home)
+    chosen = base.resolve(home, choice)
+    click.echo(f"Model: {chosen.title}. {chosen.why}", err=True)
+    from assistant.engines.torch_engine import TorchEngine  # seconds of imports, after the cheap refusals
+
+    engine = TorchEngine(chosen, home)
+    library.register_shipped(store)
+    registry.ensure_base(store, chosen, engine.template)
+    champion = registry.champion(store)
+    engine.load(champion)
+    return Serving(home, store, chosen, engine)
