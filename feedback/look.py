@@ -147,6 +147,8 @@ def theme() -> "gr.themes.Base":
         "button_secondary_background_fill_hover": "var(--hone-sunken)",
         "button_secondary_border_color": "var(--hone-line-strong)",
         "button_secondary_text_color": "var(--hone-text)",
+        "button_border_width": "1px",
+        "input_border_width": "1px",
         "slider_color": "var(--hone-accent)",
     }
     # Both modes name the same variables; the variables themselves change with `.dark`.

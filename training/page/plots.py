@@ -1,4 +1,4 @@
-"""Pictures of training and of the gate, as SVG text. Pure: numbers in, SVG out. Knows no store and no page.
+"""The operator page's curves, histogram and check strips, as SVG text. Pure: numbers in, SVG out.
 
 Colours come from CSS variables of the page they stand in, so that one picture serves light and dark.
 """
@@ -101,31 +101,6 @@ def _binned(values: Sequence[int], width: float, bins: int) -> list[int]:
     for value in values:
         counts[min(bins - 1, int(value / width))] += 1
     return counts
-
-
-def margin_bars(margins: Sequence[float]) -> str:
-    """Every held-out prompt's margin in nats, sorted; above zero it leans to the chosen answer."""
-    ordered = sorted(margins)
-    if not ordered:
-        return ""
-    ticks = nice_ticks(min(0.0, ordered[0]), max(0.0, ordered[-1]))
-    x = Scale(0, len(ordered), LEFT, 2 * WIDTH - RIGHT)
-    y = Scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
-    each = max(1.0, min(14.0, x(1) - x(0) - 1))
-    bars = [
-        f'<rect class="{"chosen" if margin > 0 else "rejected"}" x="{x(at + 0.5) - each / 2:.1f}" rx="1" '
-        f'y="{min(y(margin), y(0)):.1f}" width="{each:.1f}" height="{max(0.5, abs(y(margin) - y(0))):.1f}">'
-        f"<title>{margin:+.2f} nats</title></rect>"
-        for at, margin in enumerate(ordered)
-    ]
-    better = sum(margin > 0 for margin in ordered)
-    said = f"better on {better} of {len(ordered)}"
-    grid = _grid(ticks, y, 2 * WIDTH)
-    zero = _line(LEFT, y(0), 2 * WIDTH - RIGHT, y(0), "zero")
-    body = _svg(2 * WIDTH, HEIGHT, f"Margins by held-out prompt: {said}", grid + "".join(bars) + zero)
-    return (
-        f"<figure><figcaption>Margin on each held-out prompt, nats <b>{said}</b></figcaption>{body}</figure>"
-    )
 
 
 def interval(value: float, low: float | None, high: float | None, bar: float | None, ok: bool | None) -> str:

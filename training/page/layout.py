@@ -1,0 +1,108 @@
+"""The operator page as a whole: header, the job under way, five tabs, and when each is drawn anew."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from assistant.base import BaseChoice
+from assistant.engines.interface import Engine
+from feedback import look
+from feedback.home import Home
+from feedback.ids import LOCAL_USER
+from feedback.people import CurrentUser, Role
+from feedback.store import Store
+from training.page import data, gate, history, html, now, train
+from training.page.desk import Desk, Part, Person, shown
+from training.page.jobs import Job
+
+STYLE = Path(__file__).parent.parent / "static" / "operate.css"
+TICK_S = 2.0
+NOBODY: frozenset[Role] = frozenset()
+SERVED = BaseChoice()
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
+
+
+def build(
+    store: Store, home: Home, engine: Engine, current_user: CurrentUser, choice: BaseChoice = SERVED
+) -> gr.Blocks:
+    """The page, to be mounted at /operate with `look.theme()` and `look.head()`.
+
+    `choice`: the base that this server runs on, for the runs that are started here.
+    """
+    desk = Desk(store, home, engine, current_user, choice)
+    style = f"<style>{STYLE.read_text(encoding='utf-8')}</style>"
+    with gr.Blocks(title="Operate - Hone", analytics_enabled=False, fill_width=True) as page:
+        header = gr.HTML(style + look.nav("operate", NOBODY), padding=False)
+        with gr.Column(elem_id="op-page"):
+            job = _job(desk)
+            parts: list[Part] = []
+            with gr.Tabs(elem_id="op-tabs") as tabs:
+                with gr.Tab("Now"):
+                    parts.append(now.build(desk))
+                with gr.Tab("Data"):
+                    parts.append(data.build(desk))
+                with gr.Tab("Train"):
+                    parts += train.build(desk)
+                with gr.Tab("Gate"):
+                    parts.append(gate.build(desk))
+                with gr.Tab("History"):
+                    parts.append(history.build(desk))
+        timer, busy = gr.Timer(TICK_S, active=False), gr.State(False)
+
+        def greet(person: Person) -> str:
+            return style + look.nav("operate", person.roles, "" if person.id == LOCAL_USER else person.name)
+
+        page.load(desk.handler(greet), None, header, **QUIET)
+        pulse = _pulse(desk, timer, busy)
+        _wire(desk, [job, *parts, pulse], [page.load, tabs.select, busy.change], timer)
+    return page
+
+
+def _wire(desk: Desk, parts: list[Part], events: list[Any], timer: gr.Timer) -> None:
+    """Draw everything when the page opens, a tab is chosen or something was done; live parts on each tick."""
+    for event in [*events, *(act.then for part in parts for act in part.acts)]:
+        for part in parts:
+            event(desk.handler(part.draw), list(part.inputs) or None, list(part.outputs), **QUIET)
+    for part in parts:
+        if part.live:
+            timer.tick(desk.handler(part.draw), list(part.inputs) or None, list(part.outputs), **QUIET)
+
+
+def _pulse(desk: Desk, timer: gr.Timer, busy: gr.State) -> Part:
+    """The timer ticks only while something runs; when that ends, `busy` changes and everything is drawn."""
+
+    def draw(person: Person) -> tuple[object, ...]:
+        running = train.is_busy(desk.store) or bool(desk.jobs.latest and desk.jobs.latest.running)
+        return gr.Timer(active=running), running
+
+    return Part([], [timer, busy], draw, live=True)
+
+
+def _job(desk: Desk) -> Part:
+    """What the server is doing for an operator, above all tabs."""
+    with gr.Row(visible=False, elem_classes="op-job") as row:
+        progress = gr.HTML(padding=False)
+        stop = gr.Button("Stop", scale=0, min_width=90, elem_id="op-stop-job")
+
+    def act(person: Person) -> None:
+        desk.jobs.stop()
+
+    def draw(person: Person) -> tuple[object, ...]:
+        job = desk.jobs.latest
+        if job is None:
+            return shown(False), "", shown(False)
+        stoppable = job.running and not job.stopping
+        return shown(True), job_html(job), gr.update(visible=job.running, interactive=stoppable)
+
+    done = stop.click(desk.handler(act), None, None)
+    return Part([], [row, progress, stop], draw, [done], live=True)
+
+
+def job_html(job: Job) -> html.Markup:
+    """How far it is, or what came of it."""
+    if not job.running:
+        return html.note(job.said, "bad" if job.failed else "good")
+    amount = f", {job.done} of {job.total}" if job.total else ""
+    stopping = " Stopping after this step." if job.stopping else ""
+    return html.bar(job.done, job.total, f"{job.title}{amount}.{stopping}")

@@ -1,0 +1,242 @@
+"""The operator page, Train: start a run from a preset, watch it, cancel it, resume it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import gradio as gr
+
+from feedback import snapshots
+from feedback.errors import HoneError
+from feedback.ids import RunId
+from feedback.snapshots import Snapshot
+from feedback.store import Store
+from training import recipes, runs
+from training.page import html, plots
+from training.page.data import pairs_of
+from training.page.desk import Desk, Part, Person, button, confirmation, say, shown
+from training.runs import MetricPoint, Run
+
+CURVES = {
+    "loss": ("Loss", None),
+    "margin": ("Margin, chosen over rejected", 0.0),
+    "accuracy": ("Share of pairs ordered right", 0.5),
+    "token_accuracy": ("Share of tokens guessed right", None),
+}
+"""The metrics shown, in this order, with their titles and the level that means: nothing learnt."""
+
+PRESET = "dpo"
+"""Chosen when the page opens."""
+
+LOG_BYTES = 6000
+STATE_TONES: dict[str, html.Tone] = {
+    "done": "good", "failed": "bad", "interrupted": "unsure", "cancelled": "plain", "queued": "plain",
+    "running": "busy", "evaluating": "busy",
+}  # fmt: skip
+
+
+def build(desk: Desk) -> tuple[Part, Part]:
+    """Lay the part out in the current tab: the form with the list of runs, and the run that is looked at."""
+    with gr.Row(elem_classes="op-split"):
+        with gr.Column(scale=2, min_width=300):
+            form, started, picker = _form(desk)
+        with gr.Column(scale=3, min_width=320):
+            panel = gr.HTML(padding=False)
+            with gr.Row(elem_classes="op-actions"):
+                opener = gr.Button("Cancel run...", scale=0, elem_id="op-cancel")
+                resume = gr.Button("Resume", scale=0, elem_id="op-resume")
+                why_not = gr.HTML(padding=False)
+            asked = confirmation(desk, opener, "Yes, cancel it", "stop")
+            log = gr.HTML(padding=False)
+
+    def draw(person: Person, run_id: str | None) -> tuple[object, ...]:
+        runs.sweep(desk.store)
+        run = runs.get(desk.store, run_id) if run_id else None
+        if run is None:
+            return (no_run_html(), button(False), button(False), "", "", "")
+        question = (
+            f"Cancel {run.id}? What it has learnt so far stays in its last checkpoint; it can be resumed."
+        )
+        return (
+            run_html(run, runs.metrics(desk.store, run.id)),
+            button(run.state not in ("done", "failed", "cancelled") and not run.cancel_requested),
+            button(run.state in runs.RESUMABLE),
+            html.note(why_no_button(run)),
+            html.note(question),
+            log_html(runs.log_text(desk.home, run.id, LOG_BYTES)),
+        )
+
+    def cancel(person: Person, run_id: str) -> object:
+        runs.cancel(desk.store, person.id, RunId(run_id))
+        say("The run ends at its next step.")
+        return shown(False)
+
+    def go_on(person: Person, run_id: str) -> None:
+        say(f"The run is {runs.resume(desk.home, desk.store, person.id, RunId(run_id)).state}.")
+
+    acts = [
+        asked.yes.click(desk.handler(cancel), picker, asked.group),
+        resume.click(desk.handler(go_on), picker, None),
+    ]
+    outputs = [panel, opener, resume, why_not, asked.question, log]
+    picker.change(desk.handler(draw), picker, outputs, queue=False, show_progress="hidden")
+    return form, Part([picker], outputs, draw, [started, *acts], live=True)
+
+
+def _form(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
+    """Start a run. Returns the part, the event after which a run was started, and the list of runs."""
+    presets = recipes.presets()
+    first = PRESET if PRESET in presets else next(iter(presets))
+    snapshot = gr.Dropdown([], label="Snapshot", elem_id="op-snapshot")
+    preset = gr.Dropdown(list(presets), value=first, label="Preset", elem_id="op-preset")
+    about = gr.HTML(html.note(presets[first].description), padding=False)
+    with gr.Accordion("Settings", open=False, elem_id="op-settings"):
+        with gr.Row():
+            epochs = gr.Number(presets[first].epochs, label="Epochs", minimum=0, min_width=120)
+            rate = gr.Number(presets[first].learning_rate, label="Learning rate", minimum=0, min_width=120)
+        with gr.Row():
+            steps = gr.Number(0, label="Most steps (0: all)", precision=0, minimum=0, min_width=120)
+            seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=120)
+    with gr.Row(elem_classes="op-actions"):
+        start = gr.Button("Start run", variant="primary", scale=0, elem_id="op-start")
+        why_not = gr.HTML(padding=False)
+    picker = gr.Dropdown([], label="Runs", elem_id="op-run")
+
+    def choose(person: Person, name: str) -> tuple[object, ...]:
+        recipe = recipes.load(name)
+        return (
+            html.note(recipe.description),
+            recipe.epochs,
+            recipe.learning_rate,
+            recipe.max_steps,
+            recipe.seed,
+        )
+
+    preset.change(
+        desk.handler(choose), preset, [about, epochs, rate, steps, seed], queue=False, show_progress="hidden"
+    )
+
+    def act(person: Person, snapshot_id: str | None, name: str, *knobs: float) -> object:
+        if not snapshot_id:
+            raise HoneError("There is no snapshot to train on.", todo="Freeze one under Data.")
+        names = ("epochs", "learning_rate", "max_steps", "seed")
+        settings = dict(zip(names, knobs, strict=True)) | asdict(desk.choice)
+        recipe = recipes.from_mapping(settings, recipes.load(name))
+        run = runs.create(desk.store, person.id, recipe, snapshots.get(desk.store, snapshot_id).id)
+        run = runs.start(desk.home, run.id)
+        say(f"{run.id} is {run.state}. You may close this page; the run goes on.")
+        return gr.update(choices=run_choices(desk.store), value=run.id)
+
+    started = start.click(desk.handler(act), [snapshot, preset, epochs, rate, steps, seed], picker)
+
+    def draw(person: Person, snapshot_id: str | None, run_id: str | None) -> tuple[object, ...]:
+        runs.sweep(desk.store)
+        known = snapshots.listing(desk.store)
+        return (
+            chosen([(f"{one.id}: {pairs_of(one)}", one.id) for one in known], snapshot_id),
+            button(bool(known)),
+            html.note("" if known else "There is no snapshot yet: freeze one under Data."),
+            chosen(run_choices(desk.store), run_id),
+        )
+
+    return Part([snapshot, picker], [snapshot, start, why_not, picker], draw), started, picker
+
+
+def chosen(choices: Sequence[tuple[str, str]], value: str | None) -> Any:
+    """A dropdown's update that keeps what was chosen, and takes the first while nothing is."""
+    values = [one for _, one in choices]
+    return gr.update(choices=list(choices), value=value if value in values else next(iter(values), None))
+
+
+def run_choices(store: Store) -> list[tuple[str, str]]:
+    """Runs for the list, newest first."""
+    return [
+        (f"{run.id}  {run.recipe.name}, {run.created_at[:16].replace('T', ' ')}, {run.state}", run.id)
+        for run in runs.listing(store)
+    ]
+
+
+def why_no_button(run: Run) -> str:
+    """Why neither Cancel nor Resume can be pressed; empty when one can."""
+    if run.state == "done":
+        return "It is done: see its candidate under Gate."
+    return (
+        "It was asked to end, and will at its next step." if run.cancel_requested and not run.is_over else ""
+    )
+
+
+def no_run_html() -> html.Markup:
+    return html.empty("No run yet.", "Freeze a snapshot under Data, choose a preset, and start one.")
+
+
+def run_html(run: Run, points: Sequence[MetricPoint]) -> html.Markup:
+    """One run: what, how far, and its curves."""
+    head = html.join(
+        f'<h3 class="op-run">{html.text(run.recipe.name)} {html.code(run.id)} ',
+        html.badge(run.state, STATE_TONES[run.state], "run-state"),
+        "</h3>",
+        html.note(
+            f"On snapshot {run.snapshot_id}, {run.recipe.epochs:g} epochs, rate {run.recipe.learning_rate:g}."
+        ),
+    )
+    tone: html.Tone = "busy" if not run.is_over else STATE_TONES[run.state]
+    progress = html.bar(run.step, run.total_steps or 0, how_far(run, datetime.now(UTC)), tone)
+    error = html.note(run.error or "", "bad")
+    figures = [
+        plots.curve(title, series, run.total_steps, level)
+        for name, (title, level) in CURVES.items()
+        if (series := [(point.step, point.value) for point in points if point.name == name])
+    ]
+    curves = html.tag("div", "".join(figures), "op-curves") if figures else ""
+    waiting = html.note("Its curves appear with its first steps.") if not figures and not run.is_over else ""
+    return html.join(head, progress, error, curves, waiting)
+
+
+def how_far(run: Run, at: datetime) -> str:
+    """Steps and time in words."""
+    if run.state == "queued":
+        return "Waiting for its turn: one run trains at a time."
+    if run.state == "evaluating":
+        return "Trained. The gate is measuring the candidate against the champion."
+    took = elapsed(run, at)
+    steps = f"{run.step} of {run.total_steps} steps" if run.total_steps else "preparing"
+    if run.is_over or not run.step or not run.total_steps:
+        return f"{steps}, {duration(took)}."
+    left = took / run.step * (run.total_steps - run.step)
+    return f"{steps}, {duration(took)} so far, about {duration(left)} to go."
+
+
+def elapsed(run: Run, at: datetime) -> float:
+    """Seconds from the run's start to its end, or to `at`."""
+    if run.started_at is None:
+        return 0.0
+    end = datetime.fromisoformat(run.ended_at) if run.ended_at else at
+    return max(0.0, (end - datetime.fromisoformat(run.started_at)).total_seconds())
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `1 h 5 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def log_html(log: str) -> html.Markup:
+    """The end of the log, folded."""
+    if not log.strip():
+        return html.Markup("")
+    # A terminal's progress bar writes over its own line; keep what would be seen.
+    lines = [line.rsplit("\r", 1)[-1] for line in log.replace("\r\n", "\n").splitlines()]
+    return html.join(
+        '<details class="op-log"><summary>Log</summary><pre>', html.text("\n".join(lines)), "</pre></details>"
+    )
+
+
+def is_busy(store: Store) -> bool:
+    """Whether any run is under way or waits for its turn."""
+    return any(not run.is_over for run in runs.listing(store))
+
+
+__all__ = ["Snapshot", "build", "chosen", "duration", "is_busy"]
