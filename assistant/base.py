@@ -5,17 +5,14 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from assistant import embedded, weights
+from assistant.quiet import quiet
 from feedback.errors import HoneError
 from feedback.home import Home
 from prompts.chat import DEFAULT_TEMPLATE, ChatTemplate
@@ -86,7 +83,7 @@ def resolve(home: Home, choice: BaseChoice) -> Base:
 
 def load_tokenizer(base: Base) -> PreTrainedTokenizerBase:
     """The tokenizer, always with a chat template, an end token and a padding token. Raises HoneError."""
-    with _quiet():
+    with quiet():
         from transformers import AutoTokenizer
 
         # The tokenizers library raises bare Exception for a file it cannot read.
@@ -125,7 +122,7 @@ def chat_template(base: Base) -> ChatTemplate:
 
 def load_model(base: Base) -> PreTrainedModel:
     """The causal language model on its device, in evaluation mode, quantised where chosen. Raises HoneError."""
-    with _quiet():
+    with quiet():
         import torch
         from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -186,7 +183,7 @@ def _from_hub(model: str) -> Path:
 
 def _check_kind(folder: Path) -> None:
     """Refuse what is not a causal language model that the installed transformers knows by itself."""
-    with _quiet():
+    with quiet():
         from transformers import AutoConfig, AutoModelForCausalLM
 
         try:
@@ -280,20 +277,3 @@ def _unloadable(base: Base, part: str, error: BaseException) -> HoneError:
         f"{base.folder}: {_first_line(error)}",
         "Fetch it again.",
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep harmless chatter from the terminal: missing optional kernels, progress bars, deprecations of others.
-
-    Real failures are exceptions and pass through.
-    """
-    for library in ("bitsandbytes", "transformers"):
-        logging.getLogger(library).setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from transformers.utils import logging as transformers_logging
-
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-        yield

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.checksums import remembered_sha256, sha256_of, write_aside
+from assistant.quiet import quiet
 from feedback.errors import HoneError
 from feedback.home import Home
 
@@ -87,19 +88,20 @@ def _is_whole(home: Home, folder: Path) -> bool:
 
 
 def _unpack(gguf: Path, folder: Path) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    with quiet():
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        gguf.parent,
-        gguf_file=gguf.name,
-        dtype=torch.bfloat16,
-        quantization_config=GgufConfig(dequantize=True),
-    )
-    # save_pretrained refuses a model that is still marked as quantised, though its weights no longer are.
-    model.hf_quantizer = None
-    model.is_quantized = False
-    del model.config.quantization_config
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            gguf.parent,
+            gguf_file=gguf.name,
+            dtype=torch.bfloat16,
+            quantization_config=GgufConfig(dequantize=True),
+        )
+        # save_pretrained refuses a model that is still marked as quantised, though its weights no longer are.
+        model.hf_quantizer = None
+        model.is_quantized = False
+        vars(model.config).pop("quantization_config", None)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)

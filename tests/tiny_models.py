@@ -96,3 +96,11 @@ def base_version(base: Base) -> ModelVersion:
 
     version_id = ModelVersionId("mv_base")
     return ModelVersion(version_id, base.id, base.id, None, None, None, chat_template(base).sha256, now())
+
+
+def fake_adapter(folder: Path) -> Path:
+    """The two files of an adapter, for tests that never load it."""
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    return folder
