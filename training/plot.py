@@ -24,7 +24,7 @@ def svg(report: GateReport) -> str:
     colour = "#16803c" if margin.ok else "#b45309"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" width="100%" '
-        f'style="max-width:{WIDTH}px" fill="currentColor" font-family="system-ui, sans-serif" font-size="12">',
+        f'style="max-width:{WIDTH}px" fill="currentColor" font-family="system-ui" font-size="12">',
         f"<title>{margin.sentence}</title>",
         _line(x(0), x(0), 18, AXIS_Y, 'stroke="currentColor" stroke-dasharray="3 3"'),
         f'<text x="{x(0)}" y="12" text-anchor="middle">as the champion</text>',

@@ -102,4 +102,4 @@ def roll_back(store: Store, home: Home, user_id: UserId) -> Moved:
 
 def _oldest_first(store: Store) -> list[Promotion]:
     """The registry's history, in the order in which the moves were written."""
-    return registry.history(store)
+    return registry.history(store)[::-1]

@@ -128,7 +128,8 @@ def work(seat: Seat) -> None:
             "Start a run with the same --model and --quantize as the server.",
         )
     if run.candidate_id is None:
-        candidate = register(seat, run, base, train(seat, run, base, started_from))
+        adapter = train(seat, run, base, started_from)
+        candidate = registry.add(seat.store, seat.home, base, adapter, run.id, run.method)
     else:
         candidate = registry.get(seat.store, run.candidate_id)
     say(f"Model version {candidate.name} ({candidate.id}) is registered.")
@@ -186,13 +187,6 @@ def hooks(seat: Seat) -> Any:
         say(f"step {step}: {', '.join(shown)}")
 
     return Hooks(on_step, on_metrics)
-
-
-def register(seat: Seat, run: Run, base: bases.Base, adapter: Path) -> registry.ModelVersion:
-    """The adapter becomes an immutable model version, named after its method: dpo-1, dpo-2, ..."""
-    taken = {version.name for version in registry.listing(seat.store)}
-    number = next(n for n in range(1, len(taken) + 2) if f"{run.method}-{n}" not in taken)
-    return registry.add(seat.store, seat.home, base, adapter, run.id, f"{run.method}-{number}")
 
 
 def judge(seat: Seat, base: bases.Base, candidate: registry.ModelVersion) -> None:

@@ -1,0 +1,91 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feedback.errors import HoneError, NotFoundError
+from training import recipes, trainers
+from training.recipes import Recipe
+
+OTHER = {
+    "method": "sft", "epochs": 3.0, "max_steps": 7, "learning_rate": 2e-4, "schedule": "cosine", "warmup_share": 0.3,
+    "max_grad_norm": 0.5, "batch": 3, "accumulation": 5, "reference_batch": 2, "max_length": 99, "lora_rank": 3,
+    "lora_alpha": 5, "adapt": "q_proj,v_proj", "beta": 0.4, "losses": ("ipo",), "loss_weights": (0.5,),
+    "label_smoothing": 0.2, "seed": 11, "save_every": 9,
+}  # fmt: skip
+ELSEWHERE = {
+    "name": "said in lists and logs", "description": "said in lists",
+    "model": "the worker resolves it (test_runs: another base is refused)", "quantize": "likewise",
+    "evaluate": "the worker asks it (test_runs: with and without a gate report)",
+}  # fmt: skip
+
+
+def test_each_setting_of_a_recipe_changes_what_the_trainer_is_told() -> None:
+    assert set(OTHER) | set(ELSEWHERE) == {field.name for field in dataclasses.fields(Recipe)}
+    before = trainers.settings(Recipe(), Path("run"), "cpu")
+    for key, value in OTHER.items():
+        changed = dataclasses.replace(Recipe(), **{key: value})
+        assert trainers.settings(changed, Path("run"), "cpu") != before, key
+
+
+def test_the_presets_load_and_say_what_they_are() -> None:
+    assert {"dpo", "dpo-quick", "sft"} <= recipes.presets().keys()
+    for name, recipe in recipes.presets().items():
+        assert recipe.name == name
+        assert recipe.description
+        assert recipes.load(name) is recipe
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_known_one() -> None:
+    with pytest.raises(HoneError, match="Did you mean 'learning_rate'"):
+        recipes.from_mapping({"learning_rat": 1e-4})
+
+
+def test_a_recipe_file_is_read_as_a_preset_is(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("method: dpo\nlearning_rate: 3e-5\nlosses: [sigmoid, sft]\nloss_weights: [1, 0.2]\n")
+    found = recipes.load(str(file))
+    assert (found.name, found.learning_rate, found.loss_weights) == ("mine", 3e-5, (1.0, 0.2))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"epochs": 0}, "epochs must be above 0"),
+        ({"method": "ppo"}, "method must be one of"),
+        ({"losses": ["magic"]}, "'magic' is not a loss"),
+        ({"losses": ["sigmoid", "sft"]}, "one length"),
+        ({"batch": 2.5}, "cannot be 2.5"),
+        ({"evaluate": "maybe"}, "cannot be 'maybe'"),
+        ({"label_smoothing": 0.7}, "label_smoothing"),
+        ({"warmup_share": 1.0}, "warmup_share"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_in_words(values: dict[str, object], said: str) -> None:
+    with pytest.raises(HoneError, match=said):
+        recipes.from_mapping(values)
+
+
+def test_an_unknown_recipe_names_the_presets() -> None:
+    with pytest.raises(NotFoundError, match="dpo-quick"):
+        recipes.load("dop")
+
+
+@given(st.integers(1, 9), st.floats(1e-6, 1e-2), st.booleans(), st.integers(0, 10**6))
+def test_a_stored_recipe_comes_back_as_it_was(batch: int, rate: float, evaluate: bool, seed: int) -> None:
+    made = Recipe(batch=batch, learning_rate=rate, evaluate=evaluate, seed=seed)
+    assert recipes.from_json(recipes.to_json(made)) == made
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=60), st.integers(1, 8), st.integers(0, 5))
+def test_batches_hold_every_example_once_and_like_lengths_together(
+    lengths: list[int], size: int, seed: int
+) -> None:
+    order = trainers.batches(lengths, size, seed)
+    assert sorted(order) == list(range(len(lengths)))
+    assert order == trainers.batches(lengths, size, seed)
+    groups = [order[i : i + size] for i in range(0, len(order), size)]
+    spans = sorted((min(lengths[i] for i in g), max(lengths[i] for i in g)) for g in groups)
+    assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
