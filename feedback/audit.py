@@ -1,4 +1,7 @@
-"""The audit log: who did what to which thing, and when. Append-only (triggers hold it so). Knows no rule about what must be logged."""
+"""The audit log: who did what to which thing, and when.
+
+Append-only (triggers hold it so). Knows no rule about what must be logged.
+"""
 
 import json
 from dataclasses import dataclass
@@ -22,7 +25,10 @@ class Entry:
 
 
 def record(store: Store, user_id: UserId, action: str, subject_id: str, **detail: Any) -> None:
-    """Append an entry. Call it inside the transaction of the deed, so that neither is there without the other."""
+    """Append an entry.
+
+    Call it inside the transaction of the deed, so that neither is there without the other.
+    """
     store.execute(
         "INSERT INTO audit_log (at, user_id, action, subject_id, detail_json) VALUES (?, ?, ?, ?, ?)",
         now(),

@@ -1,4 +1,7 @@
-"""Data as text in exactly one way: for hashing, for columns that end in `_json`, for programs. Knows no table."""
+"""Data as text in exactly one way: for hashing, for columns that end in `_json`, for programs.
+
+Knows no table.
+"""
 
 import hashlib
 import json
@@ -7,7 +10,7 @@ from typing import Any
 
 
 def plain_json(value: object) -> Any:
-    """What json.dumps calls for what it does not know: a dataclass becomes an object, a set a sorted list, a path text."""
+    """For json.dumps(default=...): a dataclass as an object, a set as a sorted list, the rest as text."""
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, (set, frozenset)):
@@ -16,7 +19,10 @@ def plain_json(value: object) -> Any:
 
 
 def canonical_json(value: Any) -> str:
-    """The same value always gives the same text: sorted keys, no spaces, no escapes. NaN and infinity raise ValueError."""
+    """The same value always gives the same text: sorted keys, no spaces, no escapes.
+
+    NaN and infinity raise ValueError.
+    """
     return json.dumps(
         value, default=plain_json, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
     )

@@ -1,4 +1,4 @@
-"""What every `hone` command shares: `--home`, `--json`, and the one place where an error becomes an exit code.
+"""What every `hone` command shares: `--home`, `--json`, and how an error becomes an exit code.
 
 Knows click and the home folder; knows no command.
 """
@@ -50,12 +50,12 @@ def open_store(home: Home) -> Store:
 
 
 def say(text: str, data: Any, as_json: bool) -> None:
-    """Print `text` for a person, or `data` (dataclasses allowed at any depth) as one JSON object for a program."""
+    """Print `text` for a person, or `data` (dataclasses allowed at any depth) as one JSON object."""
     click.echo(json.dumps(data, default=plain_json, ensure_ascii=False, indent=2) if as_json else text)
 
 
 class HoneGroup(click.Group):
-    """A group of commands whose HoneErrors leave as one line on stderr and exit code 2, never as a traceback."""
+    """A group of commands whose HoneErrors leave as one line on stderr and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -1,6 +1,7 @@
 """Comparisons: two replies to one message, shown side by side without names, and the vote that may follow.
 
-Which one stands left is drawn by lot and stored before anyone sees it. Names are the page's to show, after the vote.
+Which one stands left is drawn by lot and stored before anyone sees it. Names are the page's to show, after
+the vote.
 """
 
 import secrets
@@ -38,11 +39,13 @@ class Comparison:
 
 
 def open_pair(store: Store, user_id: UserId, left_id: MessageId, right_id: MessageId) -> str:
-    """Set up two replies for a blind comparison and return its id. Sides are drawn anew, whatever the names say.
+    """Set up two replies for a blind comparison and return its id.
 
-    A reply may still be being written: both are then watched side by side, and the vote waits for them. Raises
-    HoneError unless they are different replies to one message, ConflictError when one failed, NotFoundError in
-    another person's conversation.
+    Sides are drawn anew, whatever the names say.
+
+    A reply may still be being written: both are then watched side by side, and the vote waits for them.
+    Raises HoneError unless they are different replies to one message, ConflictError when one failed,
+    NotFoundError in another person's conversation.
     """
     with store.transaction():
         replies = [conversations.own_reply(store, user_id, reply_id) for reply_id in (left_id, right_id)]

@@ -1,6 +1,7 @@
-"""Conversations: each person's list of them, and the door to what is in them (`feedback.tree`, `feedback.message`).
+"""Conversations: each person's list of them, and the door to what is in them.
 
-Only its owner sees a conversation. Deleting hides it and ends its use; the rows stay, since snapshots may name them.
+Only its owner sees a conversation. Deleting hides it and ends its use; the rows stay, since snapshots may
+name them.
 """
 
 import sqlite3
@@ -83,7 +84,8 @@ def create(
     conversation_id = ConversationId(new_id("c"))
     at = now()
     store.execute(
-        "INSERT INTO conversations (id, user_id, title, origin, consent, created_at, updated_at) VALUES (?,?,?,?,?,?,?)",
+        "INSERT INTO conversations (id, user_id, title, origin, consent, created_at, updated_at)"
+        " VALUES (?,?,?,?,?,?,?)",
         conversation_id,
         user_id,
         one_line(title) or NEW_TITLE,
@@ -96,9 +98,13 @@ def create(
 
 
 def get(store: Store, user_id: UserId, conversation_id: ConversationId) -> Conversation:
-    """One's own conversation. Raises NotFoundError when it is missing, deleted or another person's: the same words for all."""
+    """One's own conversation.
+
+    Raises NotFoundError when it is missing, deleted or another person's: the same words for all.
+    """
     row = store.row(
-        f"SELECT {CONVERSATION_COLUMNS} FROM conversations c WHERE c.id = ? AND c.user_id = ? AND c.deleted_at IS NULL",  # noqa: S608
+        f"SELECT {CONVERSATION_COLUMNS} FROM conversations c"  # noqa: S608
+        " WHERE c.id = ? AND c.user_id = ? AND c.deleted_at IS NULL",
         conversation_id,
         user_id,
     )
@@ -108,7 +114,10 @@ def get(store: Store, user_id: UserId, conversation_id: ConversationId) -> Conve
 
 
 def listing(store: Store, user_id: UserId, search: str = "") -> list[Conversation]:
-    """One's conversations, latest first. `search`: every word must begin a word of one message, or all of it stand in the title."""
+    """One's conversations, latest first.
+
+    `search`: every word must begin a word of one message, or all of it stand in the title.
+    """
     search = search.replace("\0", " ").strip()
     if not search:
         rows = store.rows(
@@ -142,7 +151,10 @@ def rename(store: Store, user_id: UserId, conversation_id: ConversationId, title
 
 
 def delete(store: Store, user_id: UserId, conversation_id: ConversationId) -> None:
-    """Take one's conversation out of sight and out of all later pairs. The rows stay: snapshots may name them."""
+    """Take one's conversation out of sight and out of all later pairs.
+
+    The rows stay: snapshots may name them.
+    """
     with store.transaction():
         get(store, user_id, conversation_id)
         store.execute("UPDATE conversations SET deleted_at = ? WHERE id = ?", now(), conversation_id)

@@ -1,4 +1,7 @@
-"""Demonstrations: the answer that a person wrote in place of a reply of their own conversation. Never overwritten."""
+"""Demonstrations: the answer that a person wrote in place of a reply of their own conversation.
+
+Never overwritten.
+"""
 
 from dataclasses import dataclass
 
@@ -48,7 +51,8 @@ def record(store: Store, user_id: UserId, reply_id: MessageId, content: str) -> 
 def withdraw(store: Store, user_id: UserId, reply_id: MessageId) -> None:
     """Take back one's better answer for a reply. Raises NotFoundError when there is none."""
     if not store.execute(
-        "UPDATE demonstrations SET withdrawn_at = ? WHERE user_id = ? AND reply_id = ? AND withdrawn_at IS NULL",
+        "UPDATE demonstrations SET withdrawn_at = ? WHERE user_id = ? AND reply_id = ?"
+        " AND withdrawn_at IS NULL",
         now(),
         user_id,
         reply_id,

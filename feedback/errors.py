@@ -1,4 +1,4 @@
-"""The one error family of Hone. Raised at the depth that knows why; turned into text, exit code or HTTP status at the edges."""
+"""The one error family of Hone: raised where the reason is known, made into text or a status at the edges."""
 
 
 class HoneError(Exception):

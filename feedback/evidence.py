@@ -1,4 +1,7 @@
-"""Evidence: every judgement in the store as plain data, with the prompts and replies it is about. Knows no rule of pairs."""
+"""Evidence: every judgement in the store as plain data, with the prompts and replies it is about.
+
+Knows no rule of pairs.
+"""
 
 import json
 import sqlite3
@@ -88,7 +91,8 @@ TURNS_SQL = """
 WITH RECURSIVE up(prompt_id, id, height) AS (
   SELECT value, value, 0 FROM json_each(?)
   UNION ALL
-  SELECT up.prompt_id, m.parent_id, up.height + 1 FROM up JOIN messages m ON m.id = up.id WHERE m.parent_id IS NOT NULL
+  SELECT up.prompt_id, m.parent_id, up.height + 1
+  FROM up JOIN messages m ON m.id = up.id WHERE m.parent_id IS NOT NULL
 )
 SELECT up.prompt_id, m.role, m.content, c.consent, c.deleted_at
 FROM up JOIN messages m ON m.id = up.id JOIN conversations c ON c.id = m.conversation_id
@@ -97,7 +101,7 @@ ORDER BY up.prompt_id, up.height DESC
 
 
 def read(store: Store, project_id: ProjectId | None = None) -> Evidence:
-    """All judgements, or one label project's: its votes; thumbs and demonstrations belong to the default project.
+    """All judgements, or one label project's. Thumbs and demonstrations belong to the default project.
 
     Judgements are read before what they are about: messages are never removed, so each one named is there.
     """
@@ -130,7 +134,8 @@ def _demonstrations(store: Store) -> list[DemonstrationEvidence]:
             row["id"], row["user_id"], row["reply_id"], row["content"], row["created_at"], bool(row["gone"])
         )
         for row in store.rows(
-            "SELECT id, user_id, reply_id, content, created_at, withdrawn_at IS NOT NULL AS gone FROM demonstrations"
+            "SELECT id, user_id, reply_id, content, created_at, withdrawn_at IS NOT NULL AS gone"
+            " FROM demonstrations"
         )
     ]
 
@@ -157,7 +162,8 @@ def _replies(store: Store, reply_ids: set[MessageId]) -> dict[MessageId, ReplyEv
     return {
         row["id"]: ReplyEvidence(row["parent_id"], row["content"], row["status"] in ("complete", "stopped"))
         for row in store.rows(
-            "SELECT id, parent_id, content, status FROM messages WHERE id IN (SELECT value FROM json_each(?))",
+            "SELECT id, parent_id, content, status FROM messages"
+            " WHERE id IN (SELECT value FROM json_each(?))",
             json.dumps(sorted(reply_ids)),
         )
     }

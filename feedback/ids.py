@@ -18,7 +18,7 @@ PromptVersionId = NewType("PromptVersionId", str)
 GateReportId = NewType("GateReportId", str)
 
 LOCAL_USER = UserId("u_local")
-"""The one person on a loopback server without accounts. Holds every role; cannot log in once accounts exist."""
+"""The one person on a loopback server without accounts. Holds every role, until accounts exist."""
 
 SYSTEM_USER = UserId("u_hone")
 """Hone itself: owns conversations drawn for the label queue; never votes."""

@@ -1,4 +1,6 @@
-"""The label queue: prompts with two to four replies that wait for a person's ranking. Blind: texts, never names.
+"""The label queue: prompts with two to four replies that wait for a person's ranking.
+
+Blind: texts, never names.
 
 Each person meets a task once, in an order of replies of their own; a task closes when as many people as the
 project's overlap have voted on it. Knows no page.
@@ -70,7 +72,10 @@ def add_task(
     project_id: ProjectId = DEFAULT_PROJECT,
     priority: float = 0.0,
 ) -> TaskId:
-    """Queue two to four finished replies to one prompt. Higher priority comes first. Raises HoneError for other replies."""
+    """Queue two to four finished replies to one prompt.
+
+    Higher priority comes first. Raises HoneError for other replies.
+    """
     if not 2 <= len(set(reply_ids)) == len(reply_ids) <= MOST_REPLIES:
         raise HoneError(f"A label task takes two to {MOST_REPLIES} different replies.")
     with store.transaction():
@@ -80,7 +85,8 @@ def add_task(
                 raise HoneError("A label task takes finished replies to one prompt.")
         task_id = TaskId(new_id("t"))
         store.execute(
-            "INSERT INTO label_tasks (id, project_id, prompt_message_id, priority, created_at) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO label_tasks (id, project_id, prompt_message_id, priority, created_at)"
+            " VALUES (?, ?, ?, ?, ?)",
             task_id,
             project_id,
             prompt_message_id,
@@ -96,7 +102,9 @@ def add_task(
 
 # Open to a person: not closed, not skipped or voted on by them, and its conversation may be used.
 OPEN_SQL = """
-FROM label_tasks t JOIN messages m ON m.id = t.prompt_message_id JOIN conversations c ON c.id = m.conversation_id
+FROM label_tasks t
+  JOIN messages m ON m.id = t.prompt_message_id
+  JOIN conversations c ON c.id = m.conversation_id
 WHERE t.project_id = ?1 AND t.closed_at IS NULL AND c.consent = 1 AND c.deleted_at IS NULL
   AND NOT EXISTS (SELECT 1 FROM votes v WHERE v.task_id = t.id AND v.user_id = ?2 AND v.withdrawn_at IS NULL)
   AND NOT EXISTS (SELECT 1 FROM label_skips s WHERE s.task_id = t.id AND s.user_id = ?2)
@@ -123,9 +131,13 @@ def next_task(store: Store, user_id: UserId, project_id: ProjectId = DEFAULT_PRO
 
 
 def task(store: Store, user_id: UserId, task_id: TaskId) -> Task:
-    """A task as this person sees it, always in the same order. Raises NotFoundError when it is missing or withheld."""
+    """A task as this person sees it, always in the same order.
+
+    Raises NotFoundError when it is missing or withheld.
+    """
     row = store.row(
-        "SELECT t.prompt_message_id, p.guidelines FROM label_tasks t JOIN label_projects p ON p.id = t.project_id"
+        "SELECT t.prompt_message_id, p.guidelines FROM label_tasks t"
+        " JOIN label_projects p ON p.id = t.project_id"
         " JOIN messages m ON m.id = t.prompt_message_id JOIN conversations c ON c.id = m.conversation_id"
         " WHERE t.id = ? AND c.consent = 1 AND c.deleted_at IS NULL",
         task_id,
@@ -133,7 +145,8 @@ def task(store: Store, user_id: UserId, task_id: TaskId) -> Task:
     if row is None:
         raise NotFoundError("There is no such label task.", "Its conversation may have been deleted.")
     replies = store.rows(
-        "SELECT m.id, m.content FROM label_task_replies r JOIN messages m ON m.id = r.reply_id WHERE r.task_id = ?",
+        "SELECT m.id, m.content FROM label_task_replies r JOIN messages m ON m.id = r.reply_id"
+        " WHERE r.task_id = ?",
         task_id,
     )
     turns = tuple(message.turn for message in conversations.path(store, row["prompt_message_id"]))
@@ -149,7 +162,7 @@ def task(store: Store, user_id: UserId, task_id: TaskId) -> Task:
 
 
 def _lot(task_id: TaskId, user_id: UserId, reply_id: MessageId) -> str:
-    """A place by lot that a person cannot foresee from the order of writing, and that a reload does not change."""
+    """A place by lot: the order of writing does not tell it, and a reload does not change it."""
     return hashlib.sha256(f"{task_id} {user_id} {reply_id}".encode()).hexdigest()
 
 
@@ -163,7 +176,8 @@ def rank(
 ) -> VoteId:
     """Vote on a task; a second time changes one's vote. ranks stand in the order of shown, None: all bad.
 
-    Raises HoneError unless shown are exactly the task's replies, NotFoundError when the task is missing or withheld.
+    Raises HoneError unless shown are exactly the task's replies, NotFoundError when the task is missing or
+    withheld.
     """
     with store.transaction():
         asked = task(store, user_id, task_id)
@@ -192,7 +206,10 @@ def rank(
 
 
 def skip(store: Store, user_id: UserId, task_id: TaskId, reason: str) -> None:
-    """Pass a task by, and say why; it is not shown to this person again. Raises HoneError without a reason."""
+    """Pass a task by, and say why; it is not shown to this person again.
+
+    Raises HoneError without a reason.
+    """
     if not reason.strip():
         raise HoneError("A skip needs a reason.", todo="Say why you pass this one by.")
     with store.transaction():
@@ -203,7 +220,8 @@ def skip(store: Store, user_id: UserId, task_id: TaskId, reason: str) -> None:
             raise ConflictError("You have already ranked this task.", todo="Undo it first.")
         store.execute(
             "INSERT INTO label_skips (task_id, user_id, reason, created_at) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (task_id, user_id) DO UPDATE SET reason = excluded.reason, created_at = excluded.created_at",
+            " ON CONFLICT (task_id, user_id)"
+            " DO UPDATE SET reason = excluded.reason, created_at = excluded.created_at",
             task_id,
             user_id,
             reason.strip(),
@@ -212,7 +230,7 @@ def skip(store: Store, user_id: UserId, task_id: TaskId, reason: str) -> None:
 
 
 def undo(store: Store, user_id: UserId) -> TaskId | None:
-    """Take back one's latest rank or skip that still counts; returns its task, None when there is nothing to take back."""
+    """Take back one's latest rank or skip that still counts; returns its task, None without any."""
     with store.transaction():
         latest = store.row(
             "SELECT * FROM (SELECT task_id, id AS vote_id, created_at FROM votes"
@@ -241,16 +259,18 @@ def progress(store: Store, user_id: UserId, project_id: ProjectId = DEFAULT_PROJ
 def enqueue_branches(store: Store, project_id: ProjectId = DEFAULT_PROJECT) -> int:
     """Queue what people's own chats have made comparable; returns how many tasks that gave.
 
-    A prompt qualifies whose conversation may be used, with two to four complete replies on show that all differ in
-    text, and with no vote and no task yet.
+    A prompt qualifies whose conversation may be used, with two to four complete replies on show that all
+    differ in text, and with no vote and no task yet.
     """
     with store.transaction():
         found = store.rows(
             "SELECT r.parent_id AS prompt_id, json_group_array(r.id) AS reply_ids"
             " FROM messages r JOIN conversations c ON c.id = r.conversation_id"
-            " WHERE r.role = 'assistant' AND r.status = 'complete' AND r.hidden_from_chat = 0 AND trim(r.content) <> ''"
+            " WHERE r.role = 'assistant' AND r.status = 'complete' AND r.hidden_from_chat = 0"
+            " AND trim(r.content) <> ''"
             "  AND c.consent = 1 AND c.deleted_at IS NULL"
-            "  AND NOT EXISTS (SELECT 1 FROM votes v WHERE v.prompt_message_id = r.parent_id AND v.withdrawn_at IS NULL)"
+            "  AND NOT EXISTS (SELECT 1 FROM votes v WHERE v.prompt_message_id = r.parent_id"
+            " AND v.withdrawn_at IS NULL)"
             "  AND NOT EXISTS (SELECT 1 FROM label_tasks t WHERE t.prompt_message_id = r.parent_id)"
             " GROUP BY r.parent_id"
             " HAVING count(*) BETWEEN 2 AND ? AND count(DISTINCT trim(r.content)) = count(*)"

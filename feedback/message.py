@@ -72,7 +72,7 @@ class Message:
 
 @dataclass(frozen=True)
 class ThreadItem:
-    """A message on show. branches[position] is its own id; `2/3` on a page is position + 1 of len(branches)."""
+    """A message on show. branches[position] is its own id: on a page, position + 1 of len(branches)."""
 
     message: Message
     branches: tuple[MessageId, ...]
@@ -92,7 +92,10 @@ class ReplyStart:
 
 @dataclass(frozen=True)
 class ReplyEnd:
-    """How a reply ended. `trace` is a sequence of dataclasses or JSON values; duration_s is wall time in seconds."""
+    """How a reply ended.
+
+    `trace` is a sequence of dataclasses or JSON values; duration_s is wall time in seconds.
+    """
 
     status: EndStatus
     content: str

@@ -1,4 +1,6 @@
-"""Pairs: (prompt, chosen, rejected), derived from judgements by one rule. `derive` is pure; it knows no table.
+"""Pairs: (prompt, chosen, rejected), derived from judgements by one rule.
+
+`derive` is pure; it knows no table.
 
 Change a judgement and the pairs follow. The judgements come from `feedback.evidence`.
 """
@@ -38,7 +40,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Pair:
-    """One preference. turns lead up to and end with the user's message; texts are stripped of space at the ends."""
+    """One preference. turns end with the user's message; texts have no space at their ends."""
 
     turns: tuple[Turn, ...]
     prompt_sha256: str
@@ -52,8 +54,8 @@ class Pair:
 class Derived:
     """Pairs in a fixed order, and how many judgements gave no pair of their own, by reason.
 
-    `withdrawn`, `no consent` and `deleted conversation` count whole judgements; the other reasons count judgements of
-    two texts (a ranking of three replies is three), each under one reason.
+    `withdrawn`, `no consent` and `deleted conversation` count whole judgements; the other reasons count
+    judgements of two texts (a ranking of three replies is three), each under one reason.
     """
 
     pairs: tuple[Pair, ...]
@@ -61,7 +63,7 @@ class Derived:
 
 
 class _Opinion(NamedTuple):
-    """One person's judgement of two texts. preference: 1 for `first` over `second`, -1 the other way, 0 a tie."""
+    """One person's judgement of two texts. preference: 1 for the first, -1 for the second, 0 for none."""
 
     at: str
     sources: tuple[Source, ...]
@@ -77,10 +79,13 @@ def derive(evidence: Evidence) -> Derived:
 
     1. A withdrawn judgement never counts; nor does one in a conversation without consent, or deleted.
     2. A vote gives every strict order that its ranking implies; ties give none, "all bad" gives none.
-    3. Of the replies to one message, each that a person thumbed up is chosen over each that the same person thumbed down.
+    3. Of the replies to one message, each that a person thumbed up is chosen over each that the same person
+       thumbed down.
     4. A demonstration is chosen over the reply that it corrects.
-    5. Texts are compared without space at their ends; identical texts, or an empty or failed reply, give no pair.
-    6. A person's latest judgement of the same two texts to the same prompt, a tie included, replaces the earlier.
+    5. Texts are compared without space at their ends; identical texts, or an empty or failed reply, give no
+       pair.
+    6. A person's latest judgement of the same two texts to the same prompt, a tie included, replaces the
+       earlier.
     7. Between people the majority decides; an even split drops the pair as a contradiction.
     8. Judgements that agree give one pair that names them all; each beyond the first counts as a duplicate.
 
@@ -173,7 +178,7 @@ def _from_ratings(evidence: Evidence, dropped: Counter[str]) -> Iterator[_Opinio
 
 
 def _comparable(opinions: Iterable[_Opinion], dropped: Counter[str]) -> Iterator[_Opinion]:
-    """Texts stripped and in alphabetical order; what compares a text with nothing or with itself is dropped (rule 5)."""
+    """Texts stripped and in alphabetical order, without comparisons with nothing or itself (rule 5)."""
     for opinion in opinions:
         first, second = opinion.first.strip(), opinion.second.strip()
         if not first or not second:
@@ -215,7 +220,7 @@ def _decide(
     first, second = opinions[0].first, opinions[0].second
     chosen, rejected = (first, second) if winning > 0 else (second, first)
     sources = sorted({source for opinion in agreeing for source in opinion.sources})
-    # Prompts that differ in outer space alone share a hash; any one of them will do, if it is always the same one.
+    # Prompts that differ in outer space alone share a hash; any will do, if it is always the same one.
     turns = min(
         (prompts[opinion.prompt_id].turns for opinion in agreeing),
         key=lambda turns: [t.content for t in turns],

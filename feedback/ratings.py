@@ -1,4 +1,7 @@
-"""Ratings: a thumb up or down on one reply of one's own conversation, with a reason if one likes. Never overwritten."""
+"""Ratings: a thumb up or down on one reply of one's own conversation, with a reason if one likes.
+
+Never overwritten.
+"""
 
 from dataclasses import dataclass
 

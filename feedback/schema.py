@@ -1,7 +1,7 @@
 """The shape of the store, as numbered migrations. SQL only; no rules live here.
 
-One sequence for the whole file, because lineage crosses rooms by foreign key (reply -> model version -> run ->
-snapshot -> votes). Each room writes only its own tables, named in the comment above each group.
+One sequence for the whole file, because lineage crosses rooms by foreign key (reply -> model version ->
+run -> snapshot -> votes). Each room writes only its own tables, named in the comment above each group.
 Times are UTC, ISO 8601, to the microsecond. A column ending in `_json` holds JSON.
 """
 
@@ -110,7 +110,7 @@ CREATE TABLE conversations (
 CREATE INDEX conversations_user ON conversations(user_id, deleted_at, updated_at);
 CREATE INDEX conversations_leaf ON conversations(selected_leaf_id);
 CREATE TABLE messages (
-  written_order INTEGER PRIMARY KEY,      -- names the rowid, so that VACUUM keeps it: messages_fts points at it
+  written_order INTEGER PRIMARY KEY,      -- the rowid by name, so that VACUUM keeps it for messages_fts
   id TEXT NOT NULL UNIQUE,
   conversation_id TEXT NOT NULL REFERENCES conversations(id),
   parent_id TEXT REFERENCES messages(id),
@@ -135,7 +135,7 @@ CREATE TABLE messages (
   dropped_turns INTEGER NOT NULL DEFAULT 0,
   duration_s REAL,
   error TEXT,
-  hidden_from_chat INTEGER NOT NULL DEFAULT 0  -- drawn beside another for a comparison; becomes a branch once voted
+  hidden_from_chat INTEGER NOT NULL DEFAULT 0  -- drawn for a comparison; becomes a branch once voted
 );
 CREATE INDEX messages_conversation ON messages(conversation_id, created_at);
 CREATE INDEX messages_parent ON messages(parent_id);
@@ -295,7 +295,8 @@ CREATE TABLE runs (
   snapshot_id TEXT NOT NULL REFERENCES snapshots(id),
   base_version_id TEXT NOT NULL REFERENCES model_versions(id),
   recipe_json TEXT NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('queued','running','evaluating','done','failed','cancelled','interrupted')),
+  state TEXT NOT NULL
+    CHECK (state IN ('queued','running','evaluating','done','failed','cancelled','interrupted')),
   pid INTEGER,
   heartbeat_at TEXT,
   step INTEGER NOT NULL DEFAULT 0,
@@ -369,13 +370,14 @@ INSERT INTO users (id, name, roles_json, created_at) VALUES
   ('u_local', 'local', '["chatter","labeller","operator"]', strftime('%Y-%m-%dT%H:%M:%fZ')),
   ('u_hone', 'hone', '[]', strftime('%Y-%m-%dT%H:%M:%fZ'));
 INSERT INTO label_projects (id, name, guidelines, created_at) VALUES
-  ('p_default', 'General', 'Prefer the reply that answers the question correctly, clearly and without padding.',
+  ('p_default', 'General',
+   'Prefer the reply that answers the question correctly, clearly and without padding.',
    strftime('%Y-%m-%dT%H:%M:%fZ'));
 """
 
 
 def run_script(db: Database, script: str) -> None:
-    """Run each statement of `script` inside the caller's transaction (sqlite3's executescript would commit it)."""
+    """Run a script inside the caller's transaction (sqlite3's executescript would commit it)."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

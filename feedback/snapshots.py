@@ -1,7 +1,8 @@
 """Snapshots: pairs frozen under a hash, split into train and held-out parts. Written once, never changed.
 
-The hash covers everything that training and the gate read, and the judgements behind it: the same content is the
-same snapshot, and a snapshot names exactly the votes, thumbs and better answers it was made from. Knows no trainer.
+The hash covers everything that training and the gate read, and the judgements behind it: the same content is
+the same snapshot, and a snapshot names exactly the votes, thumbs and better answers it was made from. Knows
+no trainer.
 """
 
 import json
@@ -22,7 +23,10 @@ LATEST = "latest"
 
 @dataclass(frozen=True)
 class Preview:
-    """What freezing now would give. Words are lengths of the texts, one number a pair, in the order of the pairs."""
+    """What freezing now would give.
+
+    Words are lengths of the texts, one number a pair, in the order of the pairs.
+    """
 
     pairs: int
     train: int
@@ -103,17 +107,18 @@ def freeze(
     prompt_version_id: PromptVersionId,
     project_id: ProjectId | None = None,
 ) -> Snapshot:
-    """Freeze the pairs that follow from the store now, for training and serving with this template and prompt version.
+    """Freeze the pairs that follow from the store now, for one chat template and prompt version.
 
-    One transaction. The same content returns the snapshot that is already there. Raises HoneError without pairs.
+    One transaction. The same content returns the snapshot that is already there. Raises HoneError without
+    pairs.
     """
     with store.transaction():
         derived = from_store(store, project_id)
         if not derived.pairs:
             raise HoneError(
                 "There is nothing to freeze: no pairs.",
-                "A pair needs a vote that prefers one reply, thumbs both up and down on replies to one message,"
-                " or a better answer that someone wrote.",
+                "A pair needs a vote that prefers one reply, thumbs both up and down on replies to one"
+                " message, or a better answer that someone wrote.",
                 "Compare some replies first.",
             )
         sides = splits.fix(store, [splits.split_key(pair.turns) for pair in derived.pairs])
@@ -168,8 +173,8 @@ def _write(store: Store, snapshot: Snapshot, frozen: tuple[SnapshotPair, ...]) -
     )
     for pair in frozen:
         store.execute(
-            "INSERT INTO snapshot_pairs (snapshot_id, position, held_out, prompt_sha256, turns_json, chosen, rejected,"
-            " chosen_is_demonstration) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO snapshot_pairs (snapshot_id, position, held_out, prompt_sha256, turns_json,"
+            " chosen, rejected, chosen_is_demonstration) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             snapshot.id,
             pair.position,
             int(pair.held_out),
@@ -181,7 +186,8 @@ def _write(store: Store, snapshot: Snapshot, frozen: tuple[SnapshotPair, ...]) -
         )
         for source in pair.sources:
             store.execute(
-                "INSERT INTO snapshot_pair_sources (snapshot_id, position, vote_id, rating_id, demonstration_id)"
+                "INSERT INTO snapshot_pair_sources (snapshot_id, position, vote_id, rating_id,"
+                " demonstration_id)"
                 " VALUES (?, ?, ?, ?, ?)",
                 snapshot.id,
                 pair.position,
@@ -198,8 +204,8 @@ def _write(store: Store, snapshot: Snapshot, frozen: tuple[SnapshotPair, ...]) -
 
 
 SNAPSHOT_SQL = """
-SELECT id, sha256, project_id, chat_template_sha256, prompt_version_id, train_pairs, held_out_pairs, report_json,
-       created_by, created_at FROM snapshots
+SELECT id, sha256, project_id, chat_template_sha256, prompt_version_id, train_pairs, held_out_pairs,
+       report_json, created_by, created_at FROM snapshots
 """
 
 
@@ -211,7 +217,10 @@ def _snapshot(row: sqlite3.Row) -> Snapshot:
 
 
 def get(store: Store, id_or_prefix: str) -> Snapshot:
-    """A snapshot by id, by the beginning of its id (with or without `s_`), or `latest`. Raises NotFoundError, HoneError."""
+    """A snapshot by id, by the beginning of its id (with or without `s_`), or `latest`.
+
+    Raises NotFoundError, HoneError.
+    """
     if id_or_prefix == LATEST:
         found = listing(store)[:1]
     else:
@@ -238,7 +247,8 @@ def pairs(store: Store, snapshot_id: SnapshotId) -> SnapshotPairs:
         raise NotFoundError(f"There is no snapshot {snapshot_id}.")
     sources: dict[int, list[Source]] = {}
     for row in store.rows(
-        "SELECT position, vote_id, rating_id, demonstration_id FROM snapshot_pair_sources WHERE snapshot_id = ?",
+        "SELECT position, vote_id, rating_id, demonstration_id FROM snapshot_pair_sources"
+        " WHERE snapshot_id = ?",
         snapshot_id,
     ):
         named: dict[Kind, str | None] = {

@@ -1,7 +1,8 @@
 """Which prompts are held out: never trained on, only measured on. Knows no pair and no model.
 
-The side is decided by the first user turn alone, so that a conversation and its own continuations never straddle the
-split, and it is fixed in the store the first time the prompt is seen: a later rule cannot move what was trained on.
+The side is decided by the first user turn alone, so that a conversation and its own continuations never
+straddle the split, and it is fixed in the store the first time the prompt is seen: a later rule cannot move
+what was trained on.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ SALT = "hone-split-1"
 
 
 def prompt_sha256(turns: Sequence[Turn]) -> str:
-    """The identity of a prompt: SHA-256 of its turns' roles and contents, NFC-normalised, without space at the ends."""
+    """The identity of a prompt: SHA-256 of its turns' roles and contents, NFC-normalised and stripped."""
     return sha256_of([[turn.role, unicodedata.normalize("NFC", turn.content).strip()] for turn in turns])
 
 
@@ -37,7 +38,8 @@ def look(store: Store, keys: Iterable[str]) -> dict[str, bool]:
     """The side of each key (True: held out), fixed or as it would be fixed. Writes nothing."""
     wanted = sorted(set(keys))
     fixed = store.rows(
-        "SELECT prompt_sha256, held_out FROM prompt_splits WHERE prompt_sha256 IN (SELECT value FROM json_each(?))",
+        "SELECT prompt_sha256, held_out FROM prompt_splits"
+        " WHERE prompt_sha256 IN (SELECT value FROM json_each(?))",
         json.dumps(wanted),
     )
     return {key: is_held_out(key) for key in wanted} | {
@@ -51,7 +53,8 @@ def fix(store: Store, keys: Iterable[str]) -> dict[str, bool]:
         sides = look(store, keys)
         for key, held_out in sides.items():
             store.execute(
-                "INSERT OR IGNORE INTO prompt_splits (prompt_sha256, held_out, first_seen_at) VALUES (?, ?, ?)",
+                "INSERT OR IGNORE INTO prompt_splits (prompt_sha256, held_out, first_seen_at)"
+                " VALUES (?, ?, ?)",
                 key,
                 int(held_out),
                 now(),

@@ -8,7 +8,7 @@ from feedback.store import Store
 
 @dataclass(frozen=True)
 class Counts:
-    """votes, ratings and demonstrations are those that count; withdrawn sums up those of all three that do not."""
+    """votes, ratings and demonstrations are those that count; withdrawn are those that do not."""
 
     conversations: int
     messages: int
@@ -43,7 +43,8 @@ SELECT
 def counts(store: Store) -> Counts:
     """What the store holds now. `messages` includes replies and the branches not on show."""
     by_source = store.rows(
-        "SELECT source, count(*) AS votes FROM votes WHERE withdrawn_at IS NULL GROUP BY source ORDER BY source"
+        "SELECT source, count(*) AS votes FROM votes WHERE withdrawn_at IS NULL GROUP BY source"
+        " ORDER BY source"
     )
     derived = from_store(store)
     return Counts(

@@ -1,6 +1,7 @@
-"""The store: one SQLite file under the home folder. Knows connections, transactions and migrations; no table by name.
+"""The store: one SQLite file under the home folder.
 
-WAL, foreign keys on, a busy timeout, one connection a thread. Every multi-step write goes through `transaction()`.
+Knows connections, transactions and migrations; no table by name. WAL, foreign keys on, a busy timeout, one
+connection a thread. Every multi-step write goes through `transaction()`.
 """
 
 import sqlite3
@@ -20,7 +21,7 @@ BUSY_TIMEOUT_S = 30.0
 
 
 def now() -> str:
-    """The time as the store writes it: UTC, ISO 8601, to the microsecond, so that a quick hand's deeds keep their order."""
+    """The time as the store writes it: UTC, ISO 8601, microseconds, so that quick deeds keep their order."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -46,7 +47,7 @@ class Store:
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            # Autocommit: transactions are begun by `transaction()` alone, never by the driver behind our back.
+            # Autocommit: transactions are begun by `transaction()` alone, never by the driver.
             connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode=WAL")
@@ -69,7 +70,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing. Takes the write lock at once, so that a read inside cannot go stale. Nests (the outermost counts)."""
+        """All or nothing; takes the write lock at once, so that a read inside cannot go stale. Nests."""
         connection = self._connection()
         if connection.in_transaction:
             yield

@@ -8,7 +8,7 @@ TITLE_CHARS = 60
 
 
 def one_line(text: str) -> str:
-    """The first TITLE_CHARS characters of a text on one line, cut at a word where one ends near, with an ellipsis."""
+    """The first TITLE_CHARS characters of a text on one line; a longer text is cut at a word."""
     line = " ".join(text.split())
     if len(line) <= TITLE_CHARS:
         return line
@@ -17,7 +17,7 @@ def one_line(text: str) -> str:
 
 
 def words_query(search: str) -> str:
-    """What a person typed, as an FTS5 query that cannot be a syntax error: each word quoted, a prefix, all of them wanted."""
+    """What a person typed, as an FTS5 query that cannot be a syntax error: all words, each as a prefix."""
     words = search.split()
     return " ".join('"' + word.replace('"', '""') + '"*' for word in words)
 

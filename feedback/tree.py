@@ -1,8 +1,9 @@
-"""The tree of messages in a conversation: what is said, written, on show. It only grows. Knows no model and no page.
+"""The tree of messages in a conversation: what is said, written, on show.
 
-A user message has replies, a reply has user messages; a second child of one parent is a branch. What is on show is
-the path to the conversation's selected leaf. Hidden replies (drawn for a blind comparison) are in the tree, but not
-on show. Rows are ordered by rowid, which is the order of writing. Rooms call these through `feedback.conversations`.
+It only grows. Knows no model and no page. A user message has replies, a reply has user messages; a second
+child of one parent is a branch. What is on show is the path to the conversation's selected leaf. Hidden
+replies (drawn for a blind comparison) are in the tree, but not on show. Rows are ordered by rowid, which is
+the order of writing. Rooms call these through `feedback.conversations`.
 """
 
 import json
@@ -26,7 +27,10 @@ def message(store: Store, message_id: MessageId) -> Message:
 
 
 def own_reply(store: Store, user_id: UserId, reply_id: MessageId) -> Message:
-    """A reply in a conversation of this person. Raises NotFoundError for any other, HoneError for a person's message."""
+    """A reply in a conversation of this person.
+
+    Raises NotFoundError for any other, HoneError for a person's message.
+    """
     reply = message(store, reply_id)
     if not store.rows(
         "SELECT 1 FROM conversations WHERE id = ? AND user_id = ? AND deleted_at IS NULL",
@@ -60,7 +64,8 @@ def add_user_message(
         first = store.row("SELECT 1 FROM messages WHERE conversation_id = ? LIMIT 1", conversation_id) is None
         message_id = MessageId(new_id("m"))
         store.execute(
-            "INSERT INTO messages (id, conversation_id, parent_id, role, content, created_at) VALUES (?,?,?,'user',?,?)",
+            "INSERT INTO messages (id, conversation_id, parent_id, role, content, created_at)"
+            " VALUES (?,?,?,'user',?,?)",
             message_id,
             conversation_id,
             parent_id,
@@ -81,7 +86,8 @@ def add_user_message(
 def start_reply(store: Store, parent_id: MessageId, start: ReplyStart, hidden: bool = False) -> MessageId:
     """Open an empty reply with status `writing` under a user message, and put it on show unless hidden.
 
-    Raises ConflictError while another reply on show of this conversation is being written, HoneError under a reply.
+    Raises ConflictError while another reply on show of this conversation is being written, HoneError under a
+    reply.
     """
     with store.transaction():
         parent = message(store, parent_id)
@@ -90,8 +96,9 @@ def start_reply(store: Store, parent_id: MessageId, start: ReplyStart, hidden: b
         _check_quiet(store, parent.conversation_id)
         reply_id = MessageId(new_id("m"))
         store.execute(
-            "INSERT INTO messages (id, conversation_id, parent_id, role, content, created_at, status, model_version_id,"
-            " prompt_version_id, strategy, temperature, top_p, max_tokens, seed, engine, hidden_from_chat)"
+            "INSERT INTO messages (id, conversation_id, parent_id, role, content, created_at, status,"
+            " model_version_id, prompt_version_id, strategy, temperature, top_p, max_tokens, seed, engine,"
+            " hidden_from_chat)"
             " VALUES (?, ?, ?, 'assistant', '', ?, 'writing', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             reply_id,
             parent.conversation_id,
@@ -113,7 +120,10 @@ def start_reply(store: Store, parent_id: MessageId, start: ReplyStart, hidden: b
 
 
 def add_given_reply(store: Store, parent_id: MessageId, content: str) -> MessageId:
-    """Add a reply that no model of ours wrote: an earlier turn of a prompt that came from outside. Names no version."""
+    """Add a reply that no model of ours wrote: an earlier turn of a prompt that came from outside.
+
+    Names no version.
+    """
     with store.transaction():
         parent = message(store, parent_id)
         if parent.role != "user":
@@ -163,7 +173,10 @@ def save_partial(
     reasoning: str | None = None,
     trace: Sequence[Any] | None = None,
 ) -> None:
-    """Keep what has been written so far, so that a killed server loses at most the last moment. Raises ConflictError when it ended."""
+    """Keep what has been written so far, so that a killed server loses at most the last moment.
+
+    Raises ConflictError when it ended.
+    """
     changed = store.execute(
         "UPDATE messages SET content = ?, reasoning = ?, trace_json = ? WHERE id = ? AND status = 'writing'",
         content,
@@ -197,7 +210,8 @@ def finish_reply(store: Store, reply_id: MessageId, end: ReplyEnd) -> None:
         if not changed:
             raise ConflictError("This reply is not being written.")
         store.execute(
-            "UPDATE conversations SET updated_at = ? WHERE id = (SELECT conversation_id FROM messages WHERE id = ?)",
+            "UPDATE conversations SET updated_at = ?"
+            " WHERE id = (SELECT conversation_id FROM messages WHERE id = ?)",
             now(),
             reply_id,
         )
@@ -226,10 +240,11 @@ def path(store: Store, message_id: MessageId) -> list[Message]:
 
 
 def thread(store: Store, conversation_id: ConversationId) -> list[ThreadItem]:
-    """What is on show, root first: the path to the selected leaf (none selected: the latest), each with its branches."""
+    """What is on show, root first: the path to the selected (else the latest) leaf, with branches."""
     leaf = store.row(
         "SELECT coalesce(c.selected_leaf_id, (SELECT m.id FROM messages m WHERE m.conversation_id = c.id"
-        " AND m.hidden_from_chat = 0 ORDER BY m.rowid DESC LIMIT 1)) AS id FROM conversations c WHERE c.id = ?",
+        " AND m.hidden_from_chat = 0"
+        " ORDER BY m.rowid DESC LIMIT 1)) AS id FROM conversations c WHERE c.id = ?",
         conversation_id,
     )
     if leaf is None or leaf["id"] is None:
@@ -237,7 +252,8 @@ def thread(store: Store, conversation_id: ConversationId) -> list[ThreadItem]:
     branches: dict[MessageId | None, list[MessageId]] = {}
     on_show = path(store, leaf["id"])
     for row in store.rows(
-        "SELECT id, parent_id FROM messages WHERE conversation_id = ? AND hidden_from_chat = 0 ORDER BY rowid",
+        "SELECT id, parent_id FROM messages WHERE conversation_id = ? AND hidden_from_chat = 0"
+        " ORDER BY rowid",
         conversation_id,
     ):
         branches.setdefault(row["parent_id"], []).append(row["id"])
@@ -255,7 +271,8 @@ def select(store: Store, conversation_id: ConversationId, message_id: MessageId)
             raise NotFoundError("There is no such message in this conversation.")
         latest = store.rows(
             "WITH RECURSIVE down(id, n) AS (SELECT id, rowid FROM messages WHERE id = ? UNION ALL"
-            " SELECT m.id, m.rowid FROM down JOIN messages m ON m.parent_id = down.id WHERE m.hidden_from_chat = 0)"
+            " SELECT m.id, m.rowid FROM down JOIN messages m ON m.parent_id = down.id"
+            " WHERE m.hidden_from_chat = 0)"
             " SELECT id FROM down ORDER BY n DESC LIMIT 1",
             message_id,
         )[0]["id"]
@@ -271,8 +288,12 @@ def reveal(store: Store, reply_id: MessageId) -> None:
 
 
 def recover(store: Store) -> int:
-    """Call once when the server starts: replies that a killed server left `writing` become `stopped`. Returns how many."""
+    """Call once when the server starts: replies that a killed server left `writing` become `stopped`.
+
+    Returns how many.
+    """
     return store.execute(
-        "UPDATE messages SET status = 'stopped', error = 'The server stopped while this reply was being written.'"
+        "UPDATE messages SET status = 'stopped', error = 'The server stopped while this reply was being"
+        " written.'"
         " WHERE status = 'writing'"
     )

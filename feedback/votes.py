@@ -1,7 +1,7 @@
 """Votes: one person's order of two or more replies to one prompt, in the order in which they were shown.
 
-A vote never changes: changing one's mind writes a new vote that names the old, and withdraws the old. Knows the label
-queue only so far as a task closes when enough people have voted on it.
+A vote never changes: changing one's mind writes a new vote that names the old, and withdraws the old. Knows
+the label queue only so far as a task closes when enough people have voted on it.
 """
 
 import sqlite3
@@ -18,7 +18,7 @@ Source = Literal["compare", "label", "api", "simulated"]
 
 @dataclass(frozen=True)
 class NewVote:
-    """A vote to be recorded. ranks stand in shown order: 1 is best, equal ranks are ties, None means all bad."""
+    """A vote to record. ranks stand in shown order: 1 is best, equal ranks are ties, None is all bad."""
 
     user_id: UserId
     prompt_message_id: MessageId
@@ -56,8 +56,9 @@ def dense(ranks: Sequence[int]) -> tuple[int, ...]:
 def record(store: Store, vote: NewVote) -> VoteId:
     """Keep a vote; when this returns, it is on the disc.
 
-    Raises HoneError when the replies are not two or more different, finished replies to the prompt or the ranks do
-    not fit them; ConflictError or NotFoundError when the vote it replaces is withdrawn or another person's.
+    Raises HoneError when the replies are not two or more different, finished replies to the prompt or the
+    ranks do not fit them; ConflictError or NotFoundError when the vote it replaces is withdrawn or another
+    person's.
     """
     _check_form(vote)
     with store.transaction():
@@ -66,8 +67,8 @@ def record(store: Store, vote: NewVote) -> VoteId:
             _retire(store, vote.user_id, vote.replaces, vote.prompt_message_id)
         vote_id = VoteId(new_id("v"))
         store.execute(
-            "INSERT INTO votes (id, user_id, prompt_message_id, task_id, project_id, source, all_bad, replaces_id,"
-            " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO votes (id, user_id, prompt_message_id, task_id, project_id, source, all_bad,"
+            " replaces_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             vote_id,
             vote.user_id,
             vote.prompt_message_id,
@@ -143,7 +144,10 @@ def _settle(store: Store, task_id: TaskId | None) -> None:
 
 
 def withdraw(store: Store, user_id: UserId, vote_id: VoteId) -> None:
-    """Take back one's own vote: it stays in the record and counts no more. Raises NotFoundError, ConflictError."""
+    """Take back one's own vote: it stays in the record and counts no more.
+
+    Raises NotFoundError, ConflictError.
+    """
     with store.transaction():
         _settle(store, _retire(store, user_id, vote_id).task_id)
 

@@ -1,4 +1,4 @@
-"""Shared builders: small, real things made through public doors. A test says what matters to it, a builder the rest."""
+"""Shared builders: small, real things made through public doors."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -81,7 +81,7 @@ def voted(store: Store, about: Asked, ranks: tuple[int, ...] | None, user_id: Us
 
 
 def judged_store(store: Store) -> None:
-    """One of everything: a vote of each kind, a changed one, a skip, thumbs, a better answer, a snapshot, an audit entry."""
+    """A store with one of everything: votes, a changed one, a skip, thumbs, a better answer, a snapshot."""
     first = asked(store, "What is tea?", "A drink.", "Leaves in hot water.", "No idea.")
     voted(store, first, (1, 2, 2))
     second = asked(store, "What is ink?", "A dark liquid.", "A fish.")
