@@ -1,4 +1,4 @@
-"""A home in which something can be trained: the tiny base as champion, questions with votes, a frozen snapshot."""
+"""A home in which something can be trained: the tiny base as champion, votes, a frozen snapshot."""
 
 import time
 from dataclasses import dataclass
@@ -53,8 +53,8 @@ def ground(home: Home, tiny: Base, questions: int = 40) -> Ground:
 def recipe(base: Base, **changes: object) -> Recipe:
     """A small quick recipe for the tiny base."""
     values = {
-        "name": "tiny", "model": str(base.folder), "quantize": "none", "epochs": 1, "batch": 2, "accumulation": 2,
-        "learning_rate": 1e-3, "save_every": 2, "lora_rank": 4, "lora_alpha": 8, "evaluate": False,
+        "name": "tiny", "model": str(base.folder), "quantize": "none", "epochs": 1, "batch": 2,
+        "accumulation": 2, "learning_rate": 1e-3, "save_every": 2, "lora_rank": 4, "lora_alpha": 8, "evaluate": False,
     }  # fmt: skip
     return recipes.from_mapping(values | changes)
 

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from training import recipes, trainers
 from training.recipes import Recipe
 
 OTHER = {
-    "method": "sft", "epochs": 3.0, "max_steps": 7, "learning_rate": 2e-4, "schedule": "cosine", "warmup_share": 0.3,
-    "max_grad_norm": 0.5, "batch": 3, "accumulation": 5, "reference_batch": 2, "max_length": 99, "lora_rank": 3,
-    "lora_alpha": 5, "adapt": "q_proj,v_proj", "beta": 0.4, "losses": ("ipo",), "loss_weights": (0.5,),
+    "method": "sft", "epochs": 3.0, "max_steps": 7, "learning_rate": 2e-4, "schedule": "cosine",
+    "warmup_share": 0.3, "max_grad_norm": 0.5, "batch": 3, "accumulation": 5, "reference_batch": 2,
+    "max_length": 99, "lora_rank": 3, "lora_alpha": 5,
+    "adapt": "q_proj,v_proj", "beta": 0.4, "losses": ("ipo",), "loss_weights": (0.5,),
     "label_smoothing": 0.2, "seed": 11, "save_every": 9,
 }  # fmt: skip
 ELSEWHERE = {
@@ -88,4 +90,4 @@ def test_batches_hold_every_example_once_and_like_lengths_together(
     assert order == trainers.batches(lengths, size, seed)
     groups = [order[i : i + size] for i in range(0, len(order), size)]
     spans = sorted((min(lengths[i] for i in g), max(lengths[i] for i in g)) for g in groups)
-    assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))

@@ -4,15 +4,23 @@ import signal
 
 import pytest
 from safetensors.torch import load_file
-from tests import training_ground
-from tests.training_ground import Ground, finished, wait
 
+from assistant import base as bases
 from assistant import registry
 from assistant.base import Base
+from feedback import snapshots
 from feedback.errors import ConflictError, HoneError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
-from training import gate, runs
+from tests import tiny_models, training_ground
+from tests.training_ground import Ground, finished, wait
+from training import data, gate, runs, trainers
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Threads of a tiny model only wait for each other, for seconds where other tests share the cores.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
@@ -30,21 +38,23 @@ def adapter_of(on: Ground, run: runs.Run) -> dict[str, object]:
     return load_file(on.home.path / version.adapter_dir / "adapter_model.safetensors")
 
 
-@pytest.mark.parametrize("method", ["dpo", "sft"])
-def test_a_run_ends_with_a_model_version_and_a_gate_report(on: Ground, method: str) -> None:
-    run = finished(on, started(on, method=method, evaluate=True))
-    log = runs.log_text(on.home, run.id)
-    assert run.state == "done", log
-    assert run.step == run.total_steps > 0
-    version = registry.get(on.store, run.candidate_id)
-    assert (version.name, version.run_id) == (f"{method}-1", run.id)
-    report = gate.report(on.store, version.id)
+def test_two_runs_train_one_after_the_other_to_a_version_and_a_gate_report(on: Ground) -> None:
+    queue = [started(on, method="dpo", evaluate=True), started(on, method="sft")]
+    assert runs.get(on.store, queue[1].id).state == "queued"
+    dpo, sft = [finished(on, run) for run in queue]
+    for run in (dpo, sft):
+        assert run.state == "done", runs.log_text(on.home, run.id)
+        assert run.step == run.total_steps > 0
+        version = registry.get(on.store, run.candidate_id)
+        assert (version.name, version.run_id) == (f"{run.method}-1", run.id)
+        names = {point.name for point in runs.metrics(on.store, run.id)}
+        assert {"loss", "grad_norm", "learning_rate", "tokens"} <= names
+        assert ("margin" in names) == (run.method == "dpo")
+    assert sft.started_at >= dpo.ended_at
+    report = gate.report(on.store, dpo.candidate_id)
     assert report.champion_id == on.champion.id
     assert len(report.margins_nats) == on.snapshot.held_out_pairs
-    assert "loss" in log
-    names = {point.name for point in runs.metrics(on.store, run.id)}
-    assert {"loss", "grad_norm", "learning_rate", "tokens"} <= names
-    assert ("margin" in names) == (method == "dpo")
+    assert gate.report(on.store, sft.candidate_id) is None
 
 
 def test_a_killed_run_resumes_to_the_same_adapter_on_the_same_snapshot(on: Ground) -> None:
@@ -67,56 +77,53 @@ def test_a_killed_run_resumes_to_the_same_adapter_on_the_same_snapshot(on: Groun
     assert max(float(expected[key].abs().max()) for key in expected if "lora_B" in key) > 1e-4
 
 
-def test_a_cancelled_run_ends_cleanly_and_can_be_resumed(on: Ground) -> None:
-    run = started(on, epochs=40.0)
+def test_a_cancelled_run_ends_cleanly_and_can_be_resumed_and_terminated(on: Ground) -> None:
+    run = started(on, epochs=200.0)
     wait(on, run, lambda now: now.step >= 3)
     runs.cancel(on.store, LOCAL_USER, run.id)
     ended = finished(on, run)
     assert ended.state == "cancelled", runs.log_text(on.home, run.id)
     assert ended.candidate_id is None
-    assert runs.resume(on.home, on.store, LOCAL_USER, run.id).state in ("queued", "running")
-    runs.cancel(on.store, LOCAL_USER, run.id)
-    assert finished(on, run).state == "cancelled"
-
-
-def test_a_terminated_process_says_cancelled(on: Ground) -> None:
-    run = started(on, epochs=40.0)
-    os.kill(wait(on, run, lambda now: now.step >= 1).pid, signal.SIGTERM)
-    assert finished(on, run).state == "cancelled"
-
-
-def test_two_runs_train_one_after_the_other(on: Ground) -> None:
-    first, second = started(on), started(on)
-    assert runs.get(on.store, second.id).state == "queued"
-    assert finished(on, first).state == "done"
-    done = finished(on, second)
-    assert done.state == "done"
-    assert done.started_at >= runs.get(on.store, first.id).ended_at
+    runs.resume(on.home, on.store, LOCAL_USER, run.id)
+    again = wait(on, run, lambda now: now.is_over or (now.state == "running" and now.step > ended.step))
+    os.kill(again.pid, signal.SIGTERM)
+    assert finished(on, run).state == "cancelled", runs.log_text(on.home, run.id)
 
 
 def test_a_second_round_goes_on_from_the_champions_adapter(on: Ground) -> None:
-    first = finished(on, started(on, epochs=3.0))
-    registry.move_champion(on.store, on.home, LOCAL_USER, first.candidate_id, "promote")
-    second = finished(on, started(on))
+    folder = tiny_models.save_adapter(on.base, on.home.path / "first-round", strength=0.05)
+    first = registry.add(on.store, on.home, on.base, folder, None, "dpo")
+    registry.move_champion(on.store, on.home, LOCAL_USER, first.id, "promote")
+    second = finished(on, started(on, save_every=1, max_steps=3))
     assert second.state == "done", runs.log_text(on.home, second.id)
-    assert second.base_version_id == first.candidate_id
+    assert second.base_version_id == first.id
     margins = [p.value for p in runs.metrics(on.store, second.id, ["margin"])]
-    assert abs(margins[0]) < 1e-3  # the reference is the champion, not the bare base
-    folder = on.home.path / registry.get(on.store, second.candidate_id).adapter_dir
-    assert not (folder / "ref").exists()
+    assert abs(margins[0]) < 1e-2  # the reference is the champion, not the bare base
+    kept = on.home.path / registry.get(on.store, second.candidate_id).adapter_dir
+    assert not (kept / "ref").exists()
+    before, after = load_file(folder / "adapter_model.safetensors"), adapter_of(on, second)
+    moved = max(float((before[key] - after[key]).abs().max()) for key in before)
+    assert 0 < moved < 0.1
 
 
-def test_a_loss_that_is_no_number_fails_with_a_sentence(on: Ground) -> None:
-    run = finished(on, started(on, learning_rate=1e30, max_grad_norm=1e30, epochs=3.0))
-    assert run.state == "failed"
-    assert "learning rate" in run.error
-    assert "Traceback" not in run.error
+def test_a_loss_that_is_no_number_ends_training_with_a_sentence(on: Ground) -> None:
+    rows = [data.Row((5, 6, 7), (8, 9, 1), (10, 11, 1))] * 8
+    recipe = dataclasses.replace(on.recipe, learning_rate=1e30, max_grad_norm=1e30, epochs=9.0)
+    job = trainers.Job(
+        bases.load_model(on.base),
+        bases.load_tokenizer(on.base),
+        rows,
+        recipe,
+        on.home.path / "run",
+        None,
+        "cpu",
+    )
+    with pytest.raises(HoneError, match="learning rate is most likely too high"):
+        trainers.train_dpo(job, trainers.Hooks(lambda _step, _total: None, lambda _step, _found: None))
 
 
-def test_a_run_on_another_base_than_the_champions_is_refused(on: Ground, tmp_path: object) -> None:
-    from tests.tiny_models import save_llama
-
-    save_llama(on.home.path / "other", seed=9)
+def test_a_run_on_another_base_than_the_champions_is_refused(on: Ground) -> None:
+    tiny_models.save_llama(on.home.path / "other", seed=9)
     run = finished(on, started(on, model=str(on.home.path / "other")))
     assert run.state == "failed"
     assert "--model" in run.error
@@ -141,8 +148,6 @@ def test_a_queued_run_is_cancelled_at_once_and_a_done_one_not_at_all(on: Ground)
 
 
 def test_a_snapshot_frozen_for_another_chat_template_is_refused(on: Ground) -> None:
-    from feedback import snapshots
-
     other = snapshots.freeze(on.store, LOCAL_USER, "f" * 64, on.snapshot.prompt_version_id)
     with pytest.raises(HoneError, match="another chat template"):
         runs.create(on.store, LOCAL_USER, on.recipe, other.id)
