@@ -49,6 +49,8 @@ class Section:
             raise FormatError(self.first_line, f"{key!r} is missing")
         if not isinstance(node, yaml.ScalarNode) or not str(node.value).strip():
             raise FormatError(self.lines[key], f"{key!r} must be a text")
+        if any("\ud800" <= character <= "\udfff" for character in node.value):
+            raise FormatError(self.lines[key], f"{key!r} holds half a character")
         return str(node.value)
 
     def positive(self, key: str) -> int | None:
