@@ -8,6 +8,7 @@ asks for its role. It also keeps other websites out (Host and Origin are checked
 stop a page from being framed.
 """
 
+import ipaddress
 from collections.abc import Collection, Mapping
 from urllib.parse import quote, urlsplit
 
@@ -44,6 +45,11 @@ HEADERS = {
 }
 
 
+# A server that listens on every address answers for all of them. Names still have to be given with `hosts`: a
+# foreign name that is made to point here (DNS rebinding) is what the check is for, and an address cannot be.
+WILDCARDS = frozenset(("0.0.0.0", "::"))
+
+
 class ForeignRequestError(ForbiddenError):
     """The request comes from, or is meant for, another site."""
 
@@ -59,6 +65,14 @@ def host_of(value: str) -> str:
     return (urlsplit(f"//{value}").hostname or "").lower()
 
 
+def is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def check_origin(headers: Mapping[str, str], method: str, hosts: Collection[str]) -> None:
     """ForeignRequestError for a Host that is not ours (DNS rebinding) or a foreign Origin (CSRF)."""
     host = headers.get("host", "")
@@ -66,7 +80,8 @@ def check_origin(headers: Mapping[str, str], method: str, hosts: Collection[str]
         name = host_of(host)
     except ValueError:
         name = ""
-    if not accounts.is_loopback(name) and name not in hosts:
+    everywhere = is_address(name) and not WILDCARDS.isdisjoint(hosts)
+    if not (accounts.is_loopback(name) or name in hosts or everywhere):
         raise ForeignRequestError(f"This server does not answer for {host or 'a request without a host'}.")
     origin = headers.get("origin")
     if origin is not None and urlsplit(origin).netloc.lower() != host.lower():

@@ -10,38 +10,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from assistant.reply_state import ReplyState
 from feedback.ids import MessageId
-
-
-@dataclass(frozen=True)
-class StepState:
-    """One step of a chain, or the prompt that meta prompting wrote: named, filled as it runs, then done."""
-
-    name: str
-    title: str
-    text: str = ""
-    done: bool = False
-    prompt: str = ""
-
-
-@dataclass(frozen=True)
-class ReplyState:
-    """What can be shown of a reply at one moment. `waiting`: replies ahead of it in the model's queue."""
-
-    reply_id: MessageId
-    status: str  # writing, complete, stopped, failed
-    content: str = ""
-    reasoning: str = ""
-    steps: tuple[StepState, ...] = ()
-    dropped_turns: int = 0
-    error: str = ""
-    waiting: int = 0
-    prompt_text: str = ""
-    prompt_tokens: int = 0
-
-    @property
-    def finished(self) -> bool:
-        return self.status != "writing"
 
 
 @dataclass

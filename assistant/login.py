@@ -63,7 +63,7 @@ def inside(target: str) -> str:
 
 
 def landing(target: str, user: User | None) -> str:
-    """Where to go after a login: the page asked for, or, for the start page, the first that the roles open."""
+    """Where to go after a login: the page asked for; for the start page, the first that the roles open."""
     if target != "/" or user is None:
         return target
     return next((path for _, _, path, role in look.PAGES if role in user.roles), "/")

@@ -13,14 +13,14 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 from assistant import registry
 from assistant.engines.interface import Engine, Request
-from assistant.live import LiveReply, ReplyState, StepState
+from assistant.live import LiveReply
 from assistant.registry import ModelVersion
+from assistant.reply_state import ReplyState, after, history_of, stored_state, trace_of
 from feedback import conversations
 from feedback.conversations import Message, ReplyEnd, ReplyStart, Sampling, Turn
 from feedback.errors import ConflictError, HoneError
@@ -93,62 +93,8 @@ class _Teller:
         self.reply_tokens = (yield from self._engine.stream(request)).tokens
 
 
-def history_of(path: Sequence[Message]) -> tuple[tuple[Turn, ...], str]:
-    """What the model is told of a thread that ends in a person's message: earlier turns, and the question.
-
-    A question whose reply stayed empty (it failed, or was stopped before its first word) is left out with it:
-    no chat template has a place for an empty turn.
-    """
-    turns: list[Turn] = []
-    for message in path[:-1]:
-        if message.role == "assistant" and not message.content.strip():
-            if turns and turns[-1].role == "user":
-                turns.pop()
-        else:
-            turns.append(Turn(message.role, message.content))
-    return tuple(turns), path[-1].content
-
-
-def after(state: ReplyState, event: object) -> ReplyState:
-    """The reply's state once `event` (of prompts.run) has happened."""
-    steps = {step.name: step for step in state.steps}
-    match event:
-        case run.StepStarted():
-            steps[event.name] = StepState(event.name, event.title)
-        case run.StepText():
-            steps[event.name] = replace(steps[event.name], text=steps[event.name].text + event.text)
-        case run.StepDone():
-            steps[event.name] = replace(
-                steps[event.name], text=event.output, done=True, prompt=event.prompt_text
-            )
-        case run.ReasoningText():
-            return replace(state, reasoning=state.reasoning + event.text)
-        case run.AnswerText():
-            return replace(state, content=state.content + event.text)
-        case run.Finished():
-            return replace(
-                state,
-                content=event.answer,
-                reasoning=event.reasoning,
-                dropped_turns=event.dropped_turns,
-                prompt_text=event.prompt_text,
-                prompt_tokens=event.prompt_tokens,
-            )
-    return replace(state, steps=tuple(steps.values()))
-
-
-def trace_of(steps: Sequence[StepState]) -> list[dict[str, Any]]:
-    """Steps as the store keeps them."""
-    return [asdict(step) for step in steps]
-
-
-def steps_of(trace: Sequence[dict[str, Any]]) -> tuple[StepState, ...]:
-    """The way back from `trace_of`."""
-    return tuple(StepState(**step) for step in trace)
-
-
 class Turns:
-    """Starts, stops and shows replies. One for a server; `close()` ends what is being written and keeps it."""
+    """Starts, stops and shows replies. `close()` stops what is being written, and keeps it."""
 
     def __init__(self, store: Store, engine: Engine) -> None:
         self.store, self.engine = store, engine
@@ -332,16 +278,3 @@ class Turns:
         with self._wake:
             self._live.pop(job.live.reply_id, None)
         job.live.change(status=status)
-
-
-def stored_state(message: Message) -> ReplyState:
-    """The state of a reply that is not in memory. One that says `writing` belongs to another process."""
-    return ReplyState(
-        message.id,
-        message.status,
-        message.content,
-        message.reasoning or "",
-        steps_of(message.trace),
-        message.dropped_turns,
-        message.error or "",
-    )

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from assistant.api import shapes
 from assistant.api.bodies import Again
 from assistant.api.context import Chatter, Parts
-from assistant.live import ReplyState
+from assistant.reply_state import ReplyState
 from assistant.turns import Turns
 from feedback.errors import ConflictError
 from feedback.ids import MessageId

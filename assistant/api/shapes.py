@@ -3,7 +3,7 @@
 from typing import Any
 
 from assistant import registry
-from assistant.live import ReplyState
+from assistant.reply_state import ReplyState
 from assistant.turns import Turns
 from feedback import comparisons, conversations, demonstrations, ratings
 from feedback.comparisons import Comparison

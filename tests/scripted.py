@@ -1,0 +1,105 @@
+"""A model that says what a test wants, when the test wants it, and the store and server around it."""
+
+import re
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import uvicorn
+
+from assistant import registry
+from assistant.base import Base
+from assistant.engines.interface import Completion, Request
+from assistant.registry import ModelVersion
+from feedback.ids import ModelVersionId
+from feedback.store import Store
+from prompts import library
+from tests.build import chatml
+
+
+class ScriptedEngine:
+    """A model that says `says`, one piece for each word, and notes what it was asked.
+
+    While held, it writes one piece and waits: `go_on()` lets it write the rest, a stop ends it. A prompt with
+    the word BREAK breaks it.
+    """
+
+    name = "scripted"
+    window = 2048
+
+    def __init__(self, says: str = "The sky is blue.", held: bool = False) -> None:
+        self.says = says
+        self.template = chatml()
+        self.requests: list[Request] = []
+        self._going = threading.Event()
+        if not held:
+            self._going.set()
+
+    def hold(self) -> None:
+        self._going.clear()
+
+    def go_on(self) -> None:
+        self._going.set()
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def stream(self, request: Request) -> Generator[str, None, Completion]:
+        self.requests.append(request)
+        if "BREAK" in request.prompt:
+            raise RuntimeError("a part of the model is broken")
+        written: list[str] = []
+        for piece in re.findall(r"\S+\s*", self.says)[: request.sampling.max_tokens]:
+            while written and not self._going.wait(0.01) and not request.stop.is_set():
+                pass
+            if request.stop.is_set():
+                return Completion("".join(written), len(written), "stopped")
+            written.append(piece)
+            yield piece
+        return Completion("".join(written), len(written), "stop")
+
+    def load(self, version: ModelVersion) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def answering(home: Path, engine: ScriptedEngine) -> Store:
+    """A store that a server can start with: shipped prompts, and the scripted model's base as champion."""
+    made = Store(home / "hone.db")
+    library.register_shipped(made)
+    registry.ensure_base(
+        made, Base("scripted", "Scripted", home, "float32", "none", "cpu", ""), engine.template
+    )
+    return made
+
+
+def version(store: Store, name: str) -> ModelVersion:
+    """Another model version of the scripted model's base; not the champion."""
+    old = registry.champion(store)
+    made = replace(old, id=ModelVersionId(f"mv_{name}"), name=name)
+    store.execute(
+        "INSERT INTO model_versions (id, name, base_id, chat_template_sha256, created_at)"
+        " VALUES (?, ?, ?, ?, ?)",
+        *(made.id, made.name, made.base_id, made.chat_template_sha256, made.created_at),
+    )
+    return made
+
+
+@contextmanager
+def serving(app: object) -> Iterator[str]:
+    """The app on a real socket of this machine; gives its address."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))  # type: ignore[arg-type]
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        thread.join(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
