@@ -49,14 +49,16 @@ def build(desk: Desk) -> Part:
             snapshots.listing(desk.store),
         )
         why_not = "" if preview.pairs else "There is nothing to freeze: no vote has given a pair yet."
+        nothing = not preview.pairs and not counts.label_tasks_open
         return (
             overview_html(counts, preview),
             button(not why_not),
             html.note(why_not),
             frozen_html(known, preview),
+            gr.update(open=True) if nothing else gr.update(),
         )
 
-    return Part([], [overview, freeze, freeze_note, frozen], draw, [done, queued])
+    return Part([], [overview, freeze, freeze_note, frozen, queue], draw, [done, queued])
 
 
 def _queue(desk: Desk) -> tuple[gr.Accordion, Any]:
@@ -114,7 +116,7 @@ def start_drawing(desk: Desk, prompts: Sequence[str], replies_each: int) -> None
             if stop.is_set():
                 break
             few = prompts[first : first + CHUNK_PROMPTS]
-            made += len(drawing.draw_tasks(desk.store, desk.engine, few, replies_each))
+            made += len(drawing.draw_tasks(desk.store, desk.engine, drawing.plainly(desk.store, few, replies_each)))
             report(title, min(first + CHUNK_PROMPTS, len(prompts)), len(prompts))
         alike = (
             "" if made == len(prompts) or stop.is_set() else " The others got replies that were all alike."

@@ -62,7 +62,7 @@ class Part:
 
 def say(words: str) -> None:
     """Tell the operator that it is done."""
-    gr.Info(text(words), title="Done")
+    gr.Info(text(words), title="Done", duration=6)
 
 
 def name_of(store: Store, user_id: str) -> str:
@@ -84,7 +84,7 @@ def shown(visible: bool) -> Any:
 class Confirmation:
     """A question that stands between a button and its deed. Hidden until `opener` is pressed."""
 
-    group: gr.Group
+    group: gr.Column
     question: gr.HTML
     reason: gr.Textbox
     yes: gr.Button
@@ -92,7 +92,7 @@ class Confirmation:
 
 def confirmation(desk: Desk, opener: gr.Button, yes: str, tone: str = "primary") -> Confirmation:
     """Build it in the current layout. The caller says what the question is, and wires `yes`."""
-    with gr.Group(visible=False, elem_classes="op-confirm") as group:
+    with gr.Column(visible=False, elem_classes="op-confirm") as group:
         question = gr.HTML()
         reason = gr.Textbox(label="Why? The audit log keeps it.", visible=False, max_lines=3)
         with gr.Row():

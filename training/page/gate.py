@@ -6,7 +6,7 @@ from html import escape
 import gradio as gr
 
 from assistant import registry
-from feedback.errors import HoneError
+from feedback.errors import ConflictError, HoneError
 from feedback.markdown import to_html
 from feedback.store import Store
 from training import gate, plot, promotion
@@ -14,7 +14,7 @@ from training.gate import Check, Example, GateReport
 from training.page import html, plots
 from training.page.desk import Desk, Part, Person, button, confirmation, say, shown
 from training.page.jobs import Report
-from training.page.now import VERDICT_TONES, waiting
+from training.page.now import VERDICT_TONES
 from training.page.train import chosen
 
 HEADLINES = {
@@ -57,6 +57,16 @@ def build(desk: Desk) -> Part:
             todo = "A finished run makes one. Freeze a snapshot under Data, then start a run under Train."
             nothing = html.empty("There is no candidate to judge.", todo)
             return button(False), button(False), "", "", gr.update(), nothing
+        if candidate == registry.champion(desk.store).id:
+            why = "It is the champion. Its report shows how it became so."
+            return (
+                button(False),
+                button(False),
+                html.note(why),
+                "",
+                gr.update(),
+                candidate_html(desk.store, candidate),
+            )
         report = gate.report_against_champion(desk.store, candidate)
         return (
             button(True),
@@ -71,13 +81,21 @@ def build(desk: Desk) -> Part:
     picker.change(desk.handler(draw_one), picker, outputs, queue=False, show_progress="hidden")
 
     def draw(person: Person, candidate: str | None) -> tuple[object, ...]:
-        known = [(version.name, version.id) for version in waiting(desk.store)]
+        known = judged(desk.store)
         selected = (
             candidate if candidate in [one for _, one in known] else next((one for _, one in known), None)
         )
         return chosen(known, selected), *draw_one(person, selected)
 
     return Part([picker], [picker, *outputs], draw, acts)
+
+
+def judged(store: Store) -> list[tuple[str, str]]:
+    """Versions for the list, as (shown, id): those that runs made, newest first, the champion last."""
+    champion, made = registry.champion(store), [one for one in registry.listing(store) if one.run_id]
+    ordered = sorted(made, key=lambda one: one.created_at, reverse=True)
+    others = [(one.name, str(one.id)) for one in ordered if one.id != champion.id]
+    return others + [(f"{one.name} (champion)", str(one.id)) for one in ordered if one.id == champion.id]
 
 
 def named(candidate: str | None) -> str:
@@ -92,7 +110,12 @@ def start_evaluating(desk: Desk, candidate: str) -> None:
     name = registry.get(desk.store, candidate).name
 
     def work(report: Report, stop: threading.Event) -> str:
-        found = gate.evaluate(desk.store, desk.engine, candidate, progress=report)
+        def tell(what: str, done: int, total: int) -> None:
+            if stop.is_set():
+                raise ConflictError(f"The evaluation of {name} was stopped.", "Nothing was stored.")
+            report(what, done, total)
+
+        found = gate.evaluate(desk.store, desk.engine, candidate, progress=tell)
         return f"{name} against the champion: {promotion.WORDS[found.verdict]}."
 
     desk.jobs.start(f"Evaluating {name}", work)
@@ -127,11 +150,8 @@ def candidate_html(store: Store, candidate: str) -> html.Markup:
             "The gate has not judged this candidate yet.", "Press Evaluate again to measure it."
         )
     champion = registry.champion(store)
-    old = (
-        ""
-        if report.champion_id == champion.id
-        else "This report is against an earlier champion. Evaluate again."
-    )
+    fits = champion.id in (report.champion_id, candidate)
+    old = "" if fits else "This report is against an earlier champion. Evaluate again."
     return html.join(html.note(old, "unsure"), report_html(report))
 
 
@@ -164,7 +184,7 @@ def checks_html(title: str, checks: list[Check]) -> html.Markup:
         (
             html.badge(*words[check.ok]),
             html.join(html.tag("b", html.text(check.title)), html.note(check.sentence)),
-            html.text(figure(check)),
+            html.tag("span", html.text(figure(check)), "op-figure"),
             plots.interval(check.value, check.low, check.high, check.bar, check.ok),
         )
         for check in checks

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from math import floor, log10
 
-WIDTH, HEIGHT = 320, 150
+WIDTH, WIDE, HEIGHT = 320, 480, 150
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 12, 22
 
 
@@ -77,7 +77,7 @@ def word_histogram(chosen: Sequence[int], rejected: Sequence[int]) -> str:
     width = edges[1] - edges[0]
     counts = [_binned(values, width, len(edges) - 1) for values in (chosen, rejected)]
     high = nice_ticks(0, max(*counts[0], *counts[1], 1), 3)
-    x = Scale(0, edges[-1], LEFT, 2 * WIDTH - RIGHT)
+    x = Scale(0, edges[-1], LEFT, WIDE - RIGHT)
     y = Scale(0, high[-1], HEIGHT - BOTTOM, TOP)
     each = (x(width) - x(0)) / 2 - 2
     bars = []
@@ -90,9 +90,9 @@ def word_histogram(chosen: Sequence[int], rejected: Sequence[int]) -> str:
                 f'height="{y(0) - y(count):.1f}"><title>{said}</title></rect>'
             )
     labels = "".join(_text(x(edge), HEIGHT - 6, short(edge), "middle") for edge in edges)
-    grid = _grid(high, y, 2 * WIDTH)
+    grid = _grid(high, y, WIDE)
     legend = '<span class="key chosen">chosen</span> <span class="key rejected">rejected</span>'
-    body = _svg(2 * WIDTH, HEIGHT, "Words in chosen and rejected replies", grid + "".join(bars) + labels)
+    body = _svg(WIDE, HEIGHT, "Words in chosen and rejected replies", grid + "".join(bars) + labels)
     return f"<figure><figcaption>Words in a reply {legend}</figcaption>{body}</figure>"
 
 

@@ -48,7 +48,8 @@ def build(desk: Desk) -> tuple[Part, Part]:
                 resume = gr.Button("Resume", scale=0, elem_id="op-resume")
                 why_not = gr.HTML(padding=False)
             asked = confirmation(desk, opener, "Yes, cancel it", "stop")
-            log = gr.HTML(padding=False)
+            with gr.Accordion("Log", open=False):  # not <details>: that would fold at each tick
+                log = gr.HTML(padding=False)
 
     def draw(person: Person, run_id: str | None) -> tuple[object, ...]:
         runs.sweep(desk.store)
@@ -152,7 +153,7 @@ def chosen(choices: Sequence[tuple[str, str]], value: str | None) -> Any:
 def run_choices(store: Store) -> list[tuple[str, str]]:
     """Runs for the list, newest first."""
     return [
-        (f"{run.id}  {run.recipe.name}, {run.created_at[:16].replace('T', ' ')}, {run.state}", run.id)
+        (f"{run.recipe.name}, {run.created_at[:16].replace('T', ' ')}, {run.id}", run.id)
         for run in runs.listing(store)
     ]
 
@@ -181,12 +182,13 @@ def run_html(run: Run, points: Sequence[MetricPoint]) -> html.Markup:
         ),
     )
     tone: html.Tone = "busy" if not run.is_over else STATE_TONES[run.state]
-    progress = html.bar(run.step, run.total_steps or 0, how_far(run, datetime.now(UTC)), tone)
+    progress = html.bar(run.step, run.total_steps or int(run.is_over), how_far(run, datetime.now(UTC)), tone)
     error = html.note(run.error or "", "bad")
     figures = [
         plots.curve(title, series, run.total_steps, level)
         for name, (title, level) in CURVES.items()
         if (series := [(point.step, point.value) for point in points if point.name == name])
+        and (name != "token_accuracy" or run.method == "sft")
     ]
     curves = html.tag("div", "".join(figures), "op-curves") if figures else ""
     waiting = html.note("Its curves appear with its first steps.") if not figures and not run.is_over else ""
@@ -200,7 +202,13 @@ def how_far(run: Run, at: datetime) -> str:
     if run.state == "evaluating":
         return "Trained. The gate is measuring the candidate against the champion."
     took = elapsed(run, at)
-    steps = f"{run.step} of {run.total_steps} steps" if run.total_steps else "preparing"
+    steps = (
+        f"{run.step} of {run.total_steps} steps"
+        if run.total_steps
+        else "not begun"
+        if run.is_over
+        else "preparing"
+    )
     if run.is_over or not run.step or not run.total_steps:
         return f"{steps}, {duration(took)}."
     left = took / run.step * (run.total_steps - run.step)
@@ -224,14 +232,12 @@ def duration(seconds: float) -> str:
 
 
 def log_html(log: str) -> html.Markup:
-    """The end of the log, folded."""
+    """The end of the log, as a terminal would show it."""
     if not log.strip():
-        return html.Markup("")
+        return html.note("Nothing yet.")
     # A terminal's progress bar writes over its own line; keep what would be seen.
     lines = [line.rsplit("\r", 1)[-1] for line in log.replace("\r\n", "\n").splitlines()]
-    return html.join(
-        '<details class="op-log"><summary>Log</summary><pre>', html.text("\n".join(lines)), "</pre></details>"
-    )
+    return html.join('<pre class="op-log">', html.text("\n".join(lines)), "</pre>")
 
 
 def is_busy(store: Store) -> bool:
