@@ -35,11 +35,12 @@ def cli() -> None:
 def serve(home: Home, host: str, port: int, model: str, quantize: str) -> None:
     """Open the chat, the label page and the operator page."""
     from assistant import accounts
+    from assistant.serving import check_port
 
     store = open_store(home)
     click.echo(f"Home: {home.path}", err=True)
     accounts.check_host(store, host)
-    accounts.check_port(host, port)
+    check_port(host, port)
     _serve(home, host, port, BaseChoice(model, cast(Quantize, quantize)))
 
 

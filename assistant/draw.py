@@ -32,39 +32,63 @@ CHUNK_PROMPTS = 16
 SEEDS = 2**31
 
 Prompt = str | Sequence[Turn]
+"""A question, or turns that end in one."""
 Progress = Callable[[int, int], None]
 """Called as (prompts done, prompts in all)."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, and in which ways: one prompt version for each reply, two to four of them."""
+
+    turns: tuple[Turn, ...]
+    ways: tuple[PromptVersion, ...]
+
+    def __post_init__(self) -> None:
+        if not self.turns or not all(turn.content.strip() for turn in self.turns):
+            raise HoneError("A prompt is empty.", todo="Take it out of the list.")
+        if not 2 <= len(self.ways) <= 4:
+            raise HoneError(
+                f"{len(self.ways)} replies cannot be ranked on one page.",
+                todo="Draw 2, 3 or 4 for each prompt.",
+            )
+
+
+def question(prompt: Prompt, ways: Sequence[PromptVersion]) -> Question:
+    """`prompt`, to be asked once in each of `ways`. Raises HoneError for what cannot be asked."""
+    return Question((Turn("user", prompt),) if isinstance(prompt, str) else tuple(prompt), tuple(ways))
+
+
+def plainly(store: Store, prompts: Sequence[Prompt], replies_each: int = 2) -> list[Question]:
+    """Each prompt asked `replies_each` times (2 to 4) as a chat begins: zero-shot."""
+    zero_shot = library.production(store, ZERO_SHOT)
+    return [question(prompt, [zero_shot] * replies_each) for prompt in prompts]
 
 
 def draw_tasks(
     store: Store,
     engine: Engine,
-    prompts: Sequence[Prompt],
-    replies_each: int = 2,
+    questions: Sequence[Question],
     sampling: Sampling = DRAWN,
     on_progress: Progress | None = None,
 ) -> list[TaskId]:
-    """Ask the champion each of `prompts` (a question, or turns that end in one) and queue its replies.
+    """Ask the champion each of `questions` and queue its replies.
 
-    `replies_each`: 2 to 4. Replies that are empty or repeat another are drawn once more; a prompt that still
-    has fewer than two different ones leaves nothing behind, so the list may be shorter than `prompts`. With
-    `sampling.seed` set, the seeds of all replies follow from it. HoneError for a prompt that cannot be asked.
+    Replies that are empty or repeat another are drawn once more; a question that still has fewer than two
+    different ones leaves nothing behind, so the list may be shorter than `questions`. With `sampling.seed` set,
+    the seeds of all replies follow from it. HoneError for a question that does not fit the model's window.
     """
-    if not 2 <= replies_each <= 4:
-        raise HoneError(
-            f"{replies_each} replies cannot be ranked on one page.", todo="Draw 2, 3 or 4 for each prompt."
-        )
     if sampling.temperature <= 0:
         raise HoneError(
             "Replies drawn at temperature 0 are all alike.", todo="Choose one above 0, such as 0.9."
         )
-    champion, prompt_version = registry.champion(store), library.production(store, ZERO_SHOT)
+    champion = registry.champion(store)
     engine.load(champion)
-    drawing = _Drawing(engine, champion, prompt_version, sampling, _dice(sampling.seed))
-    asked = [drawing.ask(prompt) for prompt in prompts]
+    drawing = _Drawing(engine, champion, sampling, _dice(sampling.seed))
+    asked = [drawing.ask(one) for one in questions]
     tasks: list[TaskId] = []
     for first in range(0, len(asked), CHUNK_PROMPTS):
-        answered = drawing.answer(asked[first : first + CHUNK_PROMPTS], replies_each)
+        answered = drawing.answer(asked[first : first + CHUNK_PROMPTS])
         tasks += [task for one in answered if (task := _keep(store, drawing, one)) is not None]
         if on_progress:
             on_progress(min(first + CHUNK_PROMPTS, len(asked)), len(asked))
@@ -82,18 +106,19 @@ class _Reply:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A prompt, rendered, and the different replies to it so far, in the order drawn."""
+    """A question, rendered in each of its ways, and the reply to each, where there is one yet."""
 
-    turns: tuple[Turn, ...]
-    fitted: Fitted
-    replies: tuple[_Reply, ...] = ()
+    question: Question
+    fitted: tuple[Fitted, ...]
+    replies: tuple[_Reply | None, ...]
 
-    def with_reply(self, reply: _Reply) -> "_Asked":
-        """The same with one reply more, if it says something that no other says."""
+    def with_reply(self, way: int, reply: _Reply) -> "_Asked":
+        """The same with a reply in one way, if it says something that no other says."""
+        said = [other.completion.text.strip() for other in self.replies if other is not None]
         text = reply.completion.text.strip()
-        if not text or any(text == other.completion.text.strip() for other in self.replies):
+        if not text or text in said:
             return self
-        return replace(self, replies=(*self.replies, reply))
+        return replace(self, replies=(*self.replies[:way], reply, *self.replies[way + 1 :]))
 
 
 @dataclass(frozen=True)
@@ -102,37 +127,46 @@ class _Drawing:
 
     engine: Engine
     champion: ModelVersion
-    prompt_version: PromptVersion
     sampling: Sampling
     dice: random.Random
 
-    def ask(self, prompt: Prompt) -> _Asked:
-        """`prompt` as the chat would put it."""
-        turns = (Turn("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
-        if not turns or not all(turn.content.strip() for turn in turns):
-            raise HoneError("A prompt is empty.", todo="Take it out of the list.")
-        messages = plain_messages(turns, self.prompt_version.strategy)
+    def ask(self, asked: Question) -> _Asked:
+        """`asked` as the chat would put it, in each of its ways."""
         budget = self.engine.window - min(self.sampling.max_tokens, self.engine.window // 2)  # as in a chat
-        return _Asked(turns, fit(messages, self.engine.template, self.engine.count_tokens, budget))
+        fitted = [
+            fit(
+                plain_messages(asked.turns, way.strategy),
+                self.engine.template,
+                self.engine.count_tokens,
+                budget,
+            )
+            for way in asked.ways
+        ]
+        return _Asked(asked, tuple(fitted), (None,) * len(fitted))
 
-    def answer(self, asked: Sequence[_Asked], replies_each: int) -> list[_Asked]:
-        """Each with up to `replies_each` different replies; what the first round lacks is drawn once more."""
+    def answer(self, asked: Sequence[_Asked]) -> list[_Asked]:
+        """Each with as many different replies as it has ways; what the first round lacks is drawn once more."""
         answered = list(asked)
         for _round in ("first", "again"):
-            wanted = [at for at, one in enumerate(answered) for _ in range(replies_each - len(one.replies))]
-            drawn = [replace(self.sampling, seed=self.dice.randrange(SEEDS)) for _ in wanted]
+            wanted = [
+                (at, way)
+                for at, one in enumerate(answered)
+                for way, reply in enumerate(one.replies)
+                if reply is None
+            ]
             if not wanted:
                 break
+            drawn = [replace(self.sampling, seed=self.dice.randrange(SEEDS)) for _ in wanted]
             began = time.monotonic()
             completions = self.engine.batch(
                 [
-                    Request(answered[at].fitted.text, sampling, self.champion)
-                    for at, sampling in zip(wanted, drawn, strict=True)
+                    Request(answered[at].fitted[way].text, sampling, self.champion)
+                    for (at, way), sampling in zip(wanted, drawn, strict=True)
                 ]
             )
             took_s = time.monotonic() - began
-            for at, sampling, completion in zip(wanted, drawn, completions, strict=True):
-                answered[at] = answered[at].with_reply(_Reply(completion, sampling, took_s))
+            for (at, way), sampling, completion in zip(wanted, drawn, completions, strict=True):
+                answered[at] = answered[at].with_reply(way, _Reply(completion, sampling, took_s))
         return answered
 
 
@@ -142,35 +176,47 @@ def _dice(seed: int | None) -> random.Random:
 
 def _keep(store: Store, drawing: _Drawing, asked: _Asked) -> TaskId | None:
     """Write the conversation, its replies and the task: all or nothing. None: nothing to compare."""
-    if len(asked.replies) < 2:
+    drawn = [(way, reply) for way, reply in enumerate(asked.replies) if reply is not None]
+    if len(drawn) < 2:
         return None
     with store.transaction():
         conversation = conversations.create(store, SYSTEM_USER, origin="drawn")
         leaf: MessageId | None = None
-        for turn in asked.turns:
+        for turn in asked.question.turns:
             if turn.role == "user":
                 leaf = conversations.add_user_message(store, conversation, leaf, turn.content)
             elif leaf is not None:
                 leaf = conversations.add_given_reply(store, leaf, turn.content)
         if leaf is None:
             raise HoneError("A prompt has no question in it.")
-        replies = [_record(store, drawing, asked, reply, leaf) for reply in asked.replies]
+        replies = [_record(store, drawing, asked, way, reply, leaf) for way, reply in drawn]
         return label.add_task(store, leaf, replies)
 
 
-def _record(store: Store, drawing: _Drawing, asked: _Asked, reply: _Reply, prompt_id: MessageId) -> MessageId:
-    start = ReplyStart(
-        drawing.champion.id, drawing.prompt_version.id, ZERO_SHOT, reply.sampling, drawing.engine.name
-    )
+def _record(
+    store: Store, drawing: _Drawing, asked: _Asked, way: int, reply: _Reply, prompt_id: MessageId
+) -> MessageId:
+    prompt, fitted = asked.question.ways[way], asked.fitted[way]
+    start = ReplyStart(drawing.champion.id, prompt.id, prompt.name, reply.sampling, drawing.engine.name)
     reply_id = conversations.start_reply(store, prompt_id, start)
     end = ReplyEnd(
         "complete",
         reply.completion.text,
-        prompt_text=asked.fitted.text,
-        prompt_tokens=asked.fitted.prompt_tokens,
+        prompt_text=fitted.text,
+        prompt_tokens=fitted.prompt_tokens,
         reply_tokens=reply.completion.tokens,
-        dropped_turns=asked.fitted.dropped_turns,
+        dropped_turns=fitted.dropped_turns,
         duration_s=reply.duration_s,
     )
     conversations.finish_reply(store, reply_id, end)
     return reply_id
+
+
+def already_drawn(store: Store) -> set[str]:
+    """The questions that drawn conversations have asked, so that a caller can ask others first."""
+    rows = store.rows(
+        """SELECT m.content FROM messages m JOIN conversations c ON c.id = m.conversation_id
+           WHERE c.user_id = ? AND c.deleted_at IS NULL AND m.role = 'user'""",
+        SYSTEM_USER,
+    )
+    return {row["content"] for row in rows}

@@ -1,5 +1,6 @@
 """Opening a home for serving: the base, the engine, the store, the champion. Knows no page and no server."""
 
+import socket
 from dataclasses import dataclass
 
 import click
@@ -8,6 +9,7 @@ from assistant import base, registry
 from assistant.base import Base, BaseChoice
 from assistant.engines.interface import Engine
 from feedback.command_line import open_store
+from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.store import Store
 from prompts import library
@@ -39,3 +41,18 @@ def open_home(home: Home, choice: BaseChoice) -> Serving:
     champion = registry.champion(store)
     engine.load(champion)
     return Serving(home, store, chosen, engine)
+
+
+def check_port(host: str, port: int) -> None:
+    """HoneError when nobody could listen there: said before the model is loaded, not after."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise HoneError(
+            f"Hone cannot listen on {host}, port {port}.",
+            f"The system says: {error.strerror or error}.",
+            "End what uses it, or choose another with --port.",
+        ) from error

@@ -149,12 +149,11 @@ def play(stage: Stage) -> Outcome:
 def _draw(stage: Stage) -> None:
     """Two replies to each asked prompt, put in two different ways; each pair of ways comes equally often."""
     couples = itertools.cycle(itertools.combinations(styles(stage.store), 2))
-    asked = prompts()[:ASKED_PROMPTS]
     draw.draw_tasks(
-        stage.store, stage.engine, asked,
-        ways=[next(couples) for _ in asked],
-        sampling=_sampling(stage.seed),
-        on_progress=lambda done, total: stage.progress("drawing two replies to each prompt", done, total),
+        stage.store, stage.engine,
+        [draw.question(prompt, next(couples)) for prompt in prompts()[:ASKED_PROMPTS]],
+        _sampling(stage.seed),
+        lambda done, total: stage.progress("drawing two replies to each prompt", done, total),
     )  # fmt: skip
 
 
