@@ -24,7 +24,9 @@ Quantize = Literal["auto", "nf4", "int8", "none"]
 
 BYTES_A_PARAMETER = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.1, "nf4": 0.6}
 WORKING_BYTES = 400_000_000
-"""What a loaded model needs beside its weights before the first token: library code, one chat's cache, logits."""
+"""What a loaded model needs beside its weights before the first token: library code, one chat's cache,
+logits.
+"""
 
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "merges.txt"]
 
@@ -234,7 +236,9 @@ def _decide(choice: BaseChoice, folder: Path, title: str, found: weights.Weights
 
 
 def _device() -> tuple[str, str, str]:
-    """(device, dtype, reason). A CPU without bfloat16 arithmetic emulates it several times slower than float32."""
+    """(device, dtype, reason). A CPU without bfloat16 arithmetic emulates it several times slower than
+    float32.
+    """
     import torch
 
     if torch.cuda.is_available():
@@ -262,7 +266,7 @@ def _check_memory(base: Base, parameters: int) -> None:
     if needed > available:
         raise HoneError(
             f"There is too little memory for {base.title}.",
-            f"It needs about {needed / 1e9:.1f} GB on the {base.device} and {available / 1e9:.1f} GB are free.",
+            f"It needs about {needed / 1e9:.1f} GB on the {base.device}; {available / 1e9:.1f} GB are free.",
             "Close other programs, choose a smaller model, or try --quantize nf4.",
         )
 

@@ -1,4 +1,5 @@
-"""SHA-256 of files, remembered by size and time of change so that a second start need not read the weights again.
+"""SHA-256 of files, remembered by size and time of change so that a second start need not read the weights
+again.
 
 Knows nothing of models.
 """
@@ -18,7 +19,9 @@ def sha256_of(path: Path) -> str:
 
 
 def remembered_sha256(home: Home, path: Path) -> str:
-    """As `sha256_of`, read again only if the file's size, inode or time of change differ from the last reading."""
+    """As `sha256_of`, read again only if the file's size, inode or time of change differ from the last
+    reading.
+    """
     facts = path.stat()
     fingerprint = [facts.st_size, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns]
     notes_file = home.bases / "checksums.json"

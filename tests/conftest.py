@@ -1,10 +1,11 @@
-"""Models for the tests: the real one, unpacked once into a cache, and one so small that it loads in milliseconds."""
+"""Models for the tests: the real one, unpacked once into a cache, and one so small that it loads in
+milliseconds.
+"""
 
 import os
 from pathlib import Path
 
 import pytest
-from tests import build
 
 from assistant.base import Base, BaseChoice
 from feedback.home import Home

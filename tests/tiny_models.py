@@ -1,4 +1,6 @@
-"""Builds the smallest models that behave like real ones: random weights, a tokenizer trained on two sentences."""
+"""Builds the smallest models that behave like real ones: random weights, a tokenizer trained on two
+sentences.
+"""
 
 from pathlib import Path
 
@@ -8,10 +10,14 @@ from feedback.ids import ModelVersionId
 from feedback.store import now
 
 CHAT_TEMPLATE = (
-    "{% for message in messages %}{{ '<|start|>' + message['role'] + '\\n' + message['content'] + '<|end|>\\n' }}"
+    "{% for message in messages %}"
+    "{{ '<|start|>' + message['role'] + '\\n' + message['content'] + '<|end|>\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|start|>assistant\\n' }}{% endif %}"
 )
-CORPUS = ["The cat sat on the mat, and the dog looked at the cat.", "Who are you? I am a small model.\n"] * 4
+CORPUS = [
+    "The cat sat on the mat, and the dog looked at the cat.",
+    "Who are you? I am a small model.\n",
+] * 4
 
 
 def save_tokenizer(folder: Path, chat_template: str | None = CHAT_TEMPLATE) -> int:

@@ -1,7 +1,8 @@
-"""One forward step after another for a batch of prompts: the cache, padding and positions. Knows ids, no text.
+"""One forward step after another for a batch of prompts: the cache, padding and positions. Knows ids, no
+text.
 
-A loop of our own rather than transformers' generate(): a step can be stopped, interleaved with another chat's, given
-its own random numbers for each row, and finished rows can leave the batch.
+A loop of our own rather than transformers' generate(): a step can be stopped, interleaved with another
+chat's, given its own random numbers for each row, and finished rows can leave the batch.
 """
 
 import inspect
@@ -19,7 +20,8 @@ PREFILL_TOKENS = 256
 class Decoding:
     """The state of a batch: a cache of keys and values, and who is where in it.
 
-    `prompts`: token ids, none empty; several are padded on the left. Not thread-safe; call under inference_mode.
+    `prompts`: token ids, none empty; several are padded on the left. Not thread-safe; call under
+    inference_mode.
     """
 
     def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]]) -> None:
@@ -38,7 +40,9 @@ class Decoding:
         return self._read < self._unread.shape[1]
 
     def read(self) -> torch.Tensor | None:
-        """Read the next piece of the prompts; the last one gives logits, (rows, vocabulary) float32 on the CPU."""
+        """Read the next piece of the prompts; the last one gives logits, (rows, vocabulary) float32 on the
+        CPU.
+        """
         # Only one prompt is cut: the padding of a batch could fill a whole piece of some row.
         size = PREFILL_TOKENS if len(self._lengths) == 1 else self._unread.shape[1]
         piece = self._unread[:, self._read : self._read + size]
@@ -75,7 +79,9 @@ class Decoding:
 
 
 def optional(model: nn.Module, **arguments: object) -> dict[str, object]:
-    """Those of `arguments` that this kind of model takes: not each knows positions, or can skip unwanted logits."""
+    """Those of `arguments` that this kind of model takes: not each knows positions, or can skip unwanted
+    logits.
+    """
     known = inspect.signature(model.forward).parameters
     return {name: value for name, value in arguments.items() if name in known}
 

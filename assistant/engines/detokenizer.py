@@ -8,14 +8,16 @@ if TYPE_CHECKING:
 
 UNFINISHED = "\ufffd"
 LONGEST_CHARACTER_TOKENS = 6
-"""A character of four bytes may take four tokens. What is still unreadable after six is not a character at all."""
+"""A character of four bytes may take four tokens. What is still unreadable after six is not a character at
+all.
+"""
 
 
 class Detokenizer:
     """Feed it token ids, take text. The pieces joined are the whole reply.
 
-    Tokens are decoded together with those before them, since some tokenizers write a word's leading space only
-    in context; what ends in an unfinished character is held back until the rest of it comes.
+    Tokens are decoded together with those before them, since some tokenizers write a word's leading space
+    only in context; what ends in an unfinished character is held back until the rest of it comes.
     """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", hidden_ids: Collection[int]) -> None:

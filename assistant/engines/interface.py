@@ -74,8 +74,9 @@ class Engine(Protocol):
     def stream(self, request: Request) -> Generator[str, None, Completion]:
         """The reply piece by piece, as text that is safe to show; the generator's return value is the whole.
 
-        Ends within one token of `request.stop` being set, or of the generator being closed. The same request with
-        the same seed gives the same text, whatever ran before. Raises HoneError when the prompt fills the window.
+        Ends within one token of `request.stop` being set, or of the generator being closed. The same request
+        with the same seed gives the same text, whatever ran before. Raises HoneError when the prompt fills
+        the window.
         """
         ...
 

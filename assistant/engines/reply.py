@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Vocabulary:
     """What an engine must know of a tokenizer beside its text.
 
-    `control_ids` are never shown. `end_id` is what the chat template writes after a reply; every one of `end_ids`
-    ends one.
+    `control_ids` are never shown. `end_id` is what the chat template writes after a reply; every one of
+    `end_ids` ends one.
     """
 
     tokenizer: "PreTrainedTokenizerBase"
@@ -47,7 +47,9 @@ def vocabulary(
 
 
 class Reply:
-    """Feed it logits until it is over. `most_tokens` is what is left of the window; `closed` whether the engine is."""
+    """Feed it logits until it is over. `most_tokens` is what is left of the window; `closed` whether the
+    engine is.
+    """
 
     def __init__(
         self,

@@ -7,7 +7,9 @@ import torch
 from feedback.conversations import Sampling
 
 HEAD = 256
-"""Candidates looked at first. A nucleus is nearly always inside them, and sorting a whole vocabulary costs more."""
+"""Candidates looked at first. A nucleus is nearly always inside them, and sorting a whole vocabulary costs
+more.
+"""
 
 
 class Sampler:
@@ -20,7 +22,9 @@ class Sampler:
         self._generator = torch.Generator().manual_seed(seed % 2**63)
 
     def choose(self, logits: torch.Tensor) -> int:
-        """The next token's id. `logits`: shape (vocabulary,), float32, on the CPU. Temperature 0 takes the best."""
+        """The next token's id. `logits`: shape (vocabulary,), float32, on the CPU. Temperature 0 takes the
+        best.
+        """
         if self._temperature <= 0:
             return int(logits.argmax())
         probabilities, ids = nucleus((logits / self._temperature).softmax(-1), self._top_p)
@@ -31,9 +35,11 @@ class Sampler:
 
 
 def nucleus(probabilities: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """The fewest most probable tokens whose sum reaches `top_p`: (probabilities, ids), best first, one at least.
+    """The fewest most probable tokens whose sum reaches `top_p`: (probabilities, ids), best first, one at
+    least.
 
-    `probabilities`: shape (vocabulary,), summing to 1. After Holtzman et al. 2020, https://arxiv.org/abs/1904.09751
+    `probabilities`: shape (vocabulary,), summing to 1. After Holtzman et al. 2020,
+    https://arxiv.org/abs/1904.09751
     """
     if top_p < 1:
         head, ids = probabilities.topk(min(HEAD, len(probabilities)))

@@ -1,7 +1,7 @@
 """A model in memory, its adapters, and the one thread that may touch them. Knows no text and no sampling.
 
-Work is done in the order asked, one piece at a time; each piece names the version it is for, and the adapter is
-switched between pieces, never inside one.
+Work is done in the order asked, one piece at a time; each piece names the version it is for, and the adapter
+is switched between pieces, never inside one.
 """
 
 import threading
@@ -29,7 +29,9 @@ T = TypeVar("T")
 
 
 class ServedModel:
-    """The base and whichever adapters are in use, applied unmerged (merging into 4-bit weights would lose them)."""
+    """The base and whichever adapters are in use, applied unmerged (merging into 4-bit weights would lose
+    them).
+    """
 
     def __init__(self, model: "PreTrainedModel", base_id: str, home: Home) -> None:
         self._model: Any = model

@@ -1,7 +1,7 @@
 """The engine that works everywhere: transformers on torch, adapters by PEFT. Knows no store, turn or page.
 
-Replies written at the same time take turns token by token on the model's one thread, so a long batch of drawing or
-evaluation slows a chat down but does not block it, and a stop is seen at the next token.
+Replies written at the same time take turns token by token on the model's one thread, so a long batch of
+drawing or evaluation slows a chat down but does not block it, and a stop is seen at the next token.
 """
 
 from collections.abc import Generator, Sequence
@@ -46,8 +46,8 @@ class TorchEngine:
         return len(self._words.ids(text))
 
     def stream(self, request: Request) -> Generator[str, None, Completion]:
-        """See `Engine.stream`. A seed fixes the text on one machine and torch version; `batch` pads its prompts, so
-        its rounding, and now and then a token, may differ from a stream's with the same seed.
+        """See `Engine.stream`. A seed fixes the text on one machine and torch version; `batch` pads its
+        prompts, so its rounding, and now and then a token, may differ from a stream's with the same seed.
         """
         version, reply = request.version, self._reply(request)
         with self._served.held(version):

@@ -120,7 +120,6 @@ def test_too_little_memory_is_said_with_both_numbers(
     home: Home, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import psutil
-
     import torch
 
     memory = namedtuple("memory", "available")

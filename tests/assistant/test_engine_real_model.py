@@ -95,7 +95,7 @@ def test_qlora_on_nf4_lowers_the_loss_in_two_steps(prepared_home: Home, real_bas
     losses = []
     for _ in range(3):  # two steps, and the loss after them
         loss = model(**ids, labels=ids["input_ids"]).loss
-        losses.append(float(loss))
+        losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

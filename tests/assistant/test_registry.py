@@ -27,6 +27,11 @@ def adapter(tmp_path: Path) -> Path:
     return tiny_models.fake_adapter(tmp_path / "adapter")
 
 
+@pytest.fixture
+def candidate(store: Store, home: Home, tiny_base: Base, adapter: Path) -> ModelVersion:
+    return registry.add(store, home, tiny_base, adapter, None, "dpo")
+
+
 def test_the_base_is_the_first_champion_and_stays_it_at_every_start(
     store: Store, tiny_base: Base, first: ModelVersion
 ) -> None:
@@ -93,9 +98,9 @@ def test_promotion_moves_the_pointer_and_says_so_in_history_and_audit_log(
 @pytest.mark.parametrize("file", ["adapter_model.safetensors", "adapter_config.json", "manifest.json"])
 @pytest.mark.parametrize("harm", ["changed", "gone"])
 def test_a_damaged_version_cannot_be_promoted(
-    store: Store, home: Home, tiny_base: Base, first: ModelVersion, adapter: Path, file: str, harm: str
+    store: Store, home: Home, first: ModelVersion, candidate: ModelVersion, file: str, harm: str
 ) -> None:
-    version = registry.add(store, home, tiny_base, adapter, None, "dpo")
+    version = candidate
     path = home.path / str(version.adapter_dir) / file
     if harm == "gone":
         path.unlink()

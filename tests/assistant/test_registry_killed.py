@@ -1,10 +1,13 @@
-"""A promotion killed with SIGKILL, at each step and at any moment, leaves the old or the new champion: never neither."""
+"""A promotion killed with SIGKILL, at each step and at any moment, leaves the old or the new champion: never
+neither.
+"""
 
 import random
 import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -84,7 +87,7 @@ def check_whole(store: Store, home: Home) -> str:
     registry.check_files(home, champion)
     moves = registry.history(store)
     assert moves[0].to_version_id == champion.id
-    for later, earlier in zip(moves, moves[1:], strict=False):
+    for later, earlier in pairwise(moves):
         assert later.from_version_id == earlier.to_version_id
     assert [entry.subject_id for entry in audit.entries(store, 10_000)] == [m.to_version_id for m in moves]
     return champion.id
