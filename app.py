@@ -5,9 +5,9 @@ import sys
 from typing import cast
 
 import click
-from assistant.commands import models
 
 from assistant.base import BaseChoice, Quantize
+from assistant.commands import models
 from assistant.user_commands import users
 from feedback.command_line import HoneGroup, home_option, open_store
 from feedback.commands import feedback as feedback_group

@@ -75,8 +75,8 @@ def draw_tasks(
     """Ask the champion each of `questions` and queue its replies.
 
     Replies that are empty or repeat another are drawn once more; a question that still has fewer than two
-    different ones leaves nothing behind, so the list may be shorter than `questions`. With `sampling.seed` set,
-    the seeds of all replies follow from it. HoneError for a question that does not fit the model's window.
+    different ones leaves nothing behind, so the list may be shorter than `questions`. With `sampling.seed`
+    set, the seeds of all replies follow from it. HoneError for a question that does not fit the model's window.
     """
     if sampling.temperature <= 0:
         raise HoneError(
