@@ -123,7 +123,7 @@ def chat_template(base: Base) -> ChatTemplate:
 
 
 def load_model(base: Base) -> PreTrainedModel:
-    """The causal language model on its device, in evaluation mode, quantised where chosen. Raises HoneError."""
+    """The causal language model on its device, in evaluation mode, quantised where chosen. Or HoneError."""
     with quiet():
         import torch
         from transformers import AutoModelForCausalLM, BitsAndBytesConfig

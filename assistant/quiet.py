@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Import and load inside this. Silences missing optional kernels, progress bars and others' deprecations."""
+    """Import and load inside this. Silences missing kernels, progress bars, others' deprecations."""
     for library in ("bitsandbytes", "transformers"):
         logging.getLogger(library).setLevel(logging.ERROR)
     with warnings.catch_warnings():

@@ -25,7 +25,7 @@ IDENTITY = re.compile(
 
 @dataclass(frozen=True)
 class Weights:
-    """What the files say. `parameters` counts numbers, `quantized` names a scheme the folder already carries."""
+    """What the files say. `parameters` counts numbers, `quantized` names a scheme already applied."""
 
     id: str
     parameters: int

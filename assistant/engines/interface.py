@@ -24,7 +24,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Request:
-    """One reply wanted. `prompt` is the exact text for the model, already rendered; no token is added to it."""
+    """One reply wanted. `prompt` is the exact text for the model, rendered; no token is added to it."""
 
     prompt: str
     sampling: Sampling
@@ -94,7 +94,7 @@ class Engine(Protocol):
         ...
 
     def load(self, version: ModelVersion) -> None:
-        """Make `version` ready to answer. Raises HoneError when its files are damaged or do not fit the base."""
+        """Make `version` ready to answer. HoneError when its files are damaged or do not fit the base."""
         ...
 
     def close(self) -> None:

@@ -69,7 +69,7 @@ class Reply:
         self._finish: Finish | None = None if self._most > 0 else "length"
 
     def take(self, logits: "torch.Tensor") -> int:
-        """Draw the next token from `logits`, shape (vocabulary,); `piece` becomes the text that it completes."""
+        """Draw the next token from `logits`, shape (vocabulary,); `piece` is the text that it completes."""
         token_id = self._sampler.choose(logits)
         if token_id in self._words.end_ids:
             self._finish, self.piece = "stop", ""

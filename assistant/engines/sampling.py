@@ -1,4 +1,4 @@
-"""From logits to the next token: temperature, nucleus, seed. Pure mathematics on CPU tensors; knows no model."""
+"""From logits to the next token: temperature, nucleus, seed. Pure mathematics on CPU tensors; no model."""
 
 import secrets
 
@@ -13,7 +13,7 @@ more.
 
 
 class Sampler:
-    """Draws the tokens of one reply. Its randomness is its own: nothing else that runs can change its draws."""
+    """Draws the tokens of one reply. Its randomness is its own: nothing else can change its draws."""
 
     def __init__(self, sampling: Sampling) -> None:
         self._temperature = sampling.temperature

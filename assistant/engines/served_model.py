@@ -45,7 +45,7 @@ class ServedModel:
 
     @property
     def model(self) -> Any:
-        """The causal language model; PEFT puts adapters into its layers in place. Touch it inside `run` only."""
+        """The causal language model; PEFT puts adapters into its layers. Used inside `run` only."""
         return self._model
 
     @property

@@ -83,7 +83,7 @@ class TorchEngine:
         version: ModelVersion,
         on_progress: Progress | None = None,
     ) -> list[AnswerLogprob]:
-        """See `Engine.logprobs`. An answer is tokenised apart from its prompt, as it was when it was written."""
+        """See `Engine.logprobs`. An answer is tokenised apart from its prompt, as when it was written."""
         ids = self._words.ids
         rows = [(ids(prompt), [*ids(answer), self._words.end_id]) for prompt, answer in pairs]
         for prompt, answer in rows:

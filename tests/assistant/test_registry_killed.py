@@ -21,32 +21,43 @@ from tests import tiny_models
 
 ROOT = Path(__file__).parents[2]
 
-AT_STEP = """
-import os, signal, sys
+AT_EACH_STEP = """
+import os, shutil, signal, sys
 from pathlib import Path
 from assistant import registry
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.store import Store
 
-home, version_id, step = Home(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
-store = Store(home.store_file)
+template, version_id = Path(sys.argv[1]), sys.argv[2]
 lines = 0
 
-def count(frame, event, argument):
-    global lines
-    if not frame.f_code.co_filename.endswith(("registry.py", "audit.py", "store.py")):
-        return None
-    if event == "line":
-        lines += 1
-        if lines == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return count
+def promote_and_die_at(step, home):
+    def count(frame, event, argument):
+        global lines
+        if not frame.f_code.co_filename.endswith(("registry.py", "audit.py", "store.py")):
+            return None
+        if event == "line":
+            lines += 1
+            if lines == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return count
 
-sys.settrace(count)
-registry.move_champion(store, home, LOCAL_USER, version_id, "promote")
-sys.settrace(None)
-print(lines)
+    store = Store(home.store_file)
+    sys.settrace(count)
+    registry.move_champion(store, home, LOCAL_USER, version_id, "promote")
+    os._exit(0)
+
+for step in range(1, 1000):
+    home = Home(template.with_name(f"killed-at-{step}"))
+    shutil.copytree(template, home.path)
+    child = os.fork()
+    if child == 0:
+        promote_and_die_at(step, home)
+    status = os.waitpid(child, 0)[1]
+    print(home.path, os.waitstatus_to_exitcode(status), flush=True)
+    if status == 0:
+        break
 """
 
 BACK_AND_FORTH = """
@@ -95,21 +106,20 @@ def check_whole(store: Store, home: Home) -> str:
 
 def test_killed_at_each_step_of_a_promotion(store: Store, home: Home, versions: list[str]) -> None:
     old, new = versions
-    steps = range(1, 200, 7)  # every seventh line; a promotion runs through about a hundred of ours
-    seen = set()
-    for step in steps:
-        process = child(AT_STEP, str(home.path), new, str(step))
-        process.communicate(timeout=60)
-        champion = check_whole(store, home)
-        seen.add(champion)
-        if process.returncode == 0:
-            assert champion == new
-            break
-        assert process.returncode == -signal.SIGKILL
-        if champion == new:
-            break
-        assert len(registry.history(store)) == 1
-    assert seen == {old, new}
+    store.close()  # so that the file alone is the whole store, and can be copied
+    told = child(AT_EACH_STEP, str(home.path), new).communicate(timeout=300)[0].splitlines()
+    champions = []
+    for line in told:
+        path, _, exit_code = line.rpartition(" ")
+        assert int(exit_code) in (0, -signal.SIGKILL)
+        copy = Home(Path(path))
+        survivor = Store(copy.store_file)
+        champions.append(check_whole(survivor, copy))
+        survivor.close()
+    assert champions[0] == old
+    assert champions[-1] == new
+    # There is one step before which all is old and after which all is new.
+    assert champions == sorted(champions, key=[old, new].index)
 
 
 def test_killed_at_any_moment_while_promoting_back_and_forth(
