@@ -130,7 +130,6 @@ function draw() {
   // Somebody is reading: what was folded out or scrolled to stays so.
   board.querySelectorAll("details").forEach((fold, i) => { if (i in folds) fold.open = folds[i]; });
   board.querySelectorAll(".lb-card").forEach((card, i) => { card.scrollTop = scrolls[i] || 0; });
-  if (skipping) board.querySelector(".lb-skip input").focus({ preventScroll: true });
 }
 
 function header() {
@@ -232,7 +231,7 @@ function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !state || busy) return;
   const typing = event.target.closest && event.target.closest("input, textarea, select, [contenteditable]");
   if (skipping && event.key === "Escape") { skipping = false; event.preventDefault(); return draw(); }
-  if (typing && !(skipping && /^[1-4]$/.test(event.key) && !event.target.value)) return;
+  if (typing) return;
   if (event.key === "Enter" && event.target.closest && event.target.closest("button, a, summary")) return; // it presses that
   if (performance.now() - shownAt < SETTLE_MS) return;
   const action = actionOf(event.key);

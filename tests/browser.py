@@ -1,0 +1,39 @@
+"""A real headless browser for tests; without one they skip and say what to install."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+MISSING = (
+    "needs a browser: run `playwright install chromium`, or install chromium with your system's packages"
+)
+
+
+@contextmanager
+def page(width: int = 1280, height: int = 800, dark: bool = False) -> Iterator[Any]:
+    """A page of playwright's synchronous API. An uncaught error in the page fails the test at the end."""
+    playwright = pytest.importorskip("playwright.sync_api", reason=MISSING)
+    errors: list[str] = []
+    with playwright.sync_playwright() as driver:
+        own = driver.chromium.executable_path
+        found = own if os.path.exists(own) else shutil.which("chromium") or shutil.which("google-chrome")
+        if not found:
+            pytest.skip(MISSING)
+        browser = driver.chromium.launch(executable_path=found, args=ARGS)
+        try:
+            opened = browser.new_context(
+                viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+            ).new_page()
+            opened.on("pageerror", lambda error: errors.append(str(error)))
+            yield opened
+        finally:
+            browser.close()
+    assert not errors, errors
