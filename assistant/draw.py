@@ -76,7 +76,7 @@ def draw_tasks(
 
     Replies that are empty or repeat another are drawn once more; a question that still has fewer than two
     different ones leaves nothing behind, so the list may be shorter than `questions`. With `sampling.seed`
-    set, the seeds of all replies follow from it. HoneError for a question that does not fit the model's window.
+    set, the seeds of all replies follow from it. HoneError for a question that does not fit the window.
     """
     if sampling.temperature <= 0:
         raise HoneError(
@@ -145,7 +145,7 @@ class _Drawing:
         return _Asked(asked, tuple(fitted), (None,) * len(fitted))
 
     def answer(self, asked: Sequence[_Asked]) -> list[_Asked]:
-        """Each with as many different replies as it has ways; what the first round lacks is drawn once more."""
+        """Each with as many different replies as it has ways; what the first round lacks is drawn again."""
         answered = list(asked)
         for _round in ("first", "again"):
             wanted = [
