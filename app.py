@@ -62,7 +62,7 @@ def _serve(home: Home, host: str, port: int, choice: BaseChoice) -> None:
     pages = (
         RolePage("/", "chatter", assistant.page.build(opened.store, who), assistant.page.head()),
         RolePage("/label", "labeller", feedback.page.build(opened.store, who)),
-        RolePage("/operate", "operator", training.page.build(opened.store, home, opened.engine, who)),
+        RolePage("/operate", "operator", training.page.build(opened.store, home, opened.engine, who, choice)),
     )
     site = Site(host, port, device=opened.base.why)
     server = make_app(Turns(opened.store, opened.engine), access, site, pages)
