@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from assistant import registry
+from assistant.quiet import quiet
 from assistant.registry import ModelVersion
 from feedback.errors import HoneError
 from feedback.home import Home
@@ -121,16 +122,17 @@ class ServedModel:
         self._drop_idle()
 
     def _attach_adapter(self, folder: str, name: str) -> None:
-        from peft import PeftConfig, PeftModel
+        with quiet():
+            from peft import PeftConfig, PeftModel
 
-        if PeftConfig.from_pretrained(folder).is_prompt_learning:
-            raise ValueError("Adapters that learn a prompt are not served by this engine.")
-        self._active = None
-        if self._peft is None:
-            self._peft = PeftModel.from_pretrained(self._model, folder, adapter_name=name)
-        else:
-            self._peft.load_adapter(folder, adapter_name=name)
-        self._peft.eval()
+            if PeftConfig.from_pretrained(folder).is_prompt_learning:
+                raise ValueError("Adapters that learn a prompt are not served by this engine.")
+            self._active = None
+            if self._peft is None:
+                self._peft = PeftModel.from_pretrained(self._model, folder, adapter_name=name)
+            else:
+                self._peft.load_adapter(folder, adapter_name=name)
+            self._peft.eval()
 
     def _drop_idle(self) -> None:
         idle = [v for v in self._loaded.values() if v.adapter_dir and not self._users.get(v.id)]
