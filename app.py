@@ -68,7 +68,7 @@ def _serve(home: Home, host: str, port: int, choice: BaseChoice) -> None:
     server = make_app(Turns(opened.store, opened.engine), access, site, pages)
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"Hone is at http://{shown}:{port}  (Ctrl-C ends it)", err=True)
-    uvicorn.run(server, host=host, port=port, log_level="warning")
+    uvicorn.run(server, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)
 
 
 cli.add_command(users)

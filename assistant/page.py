@@ -90,6 +90,10 @@ def _remember(page: gr.Blocks, controls: list[gr.components.Component]) -> None:
             None, control, None, js=f"(value) => {{ window.honeSettings.keep('{key}', value); }}"
         )
     keys = ", ".join(f"'{key}'" for key in KEYS)
-    # Gradio hands the controls' own values in; what was kept from an earlier visit goes before them.
-    script = f"(...values) => [{keys}].map((key, i) => window.honeSettings.kept()[key] ?? values[i])"
+    # Gradio hands the controls' own values in; what was kept from an earlier visit goes first. An empty
+    # number field arrives as 0, which would be a seed: the seed is kept or empty.
+    script = (
+        f"(...values) => [{keys}].map((key, i) =>"
+        " window.honeSettings.kept()[key] ?? (key === 'seed' ? null : values[i]))"
+    )
     page.load(None, controls, controls, js=script)

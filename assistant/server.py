@@ -62,7 +62,8 @@ def make_app(turns: Turns, access: Access, site: Site, pages: Sequence[RolePage]
     app.include_router(login.router(LoginLimit()))
     app.include_router(api)
     app.include_router(static_files.router)
-    app.add_api_route("/api/{path:path}", _no_such_route, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+    app.add_api_route("/api/{path:path}", _no_such_route, methods=methods, include_in_schema=False)
     for page in sorted(pages, key=lambda page: page.path == "/"):
         _mount(app, page, access, site)
     mounts: dict[str, Role] = {page.path.rstrip("/"): page.role for page in pages}

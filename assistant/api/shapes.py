@@ -1,5 +1,6 @@
 """How the API shows what the rooms know: plain data and safe HTML. Knows no route and decides nothing."""
 
+from functools import lru_cache
 from typing import Any
 
 from assistant import registry
@@ -13,19 +14,24 @@ from feedback.markdown import to_html
 from feedback.store import Store
 
 
+# A thread is sent anew after each reply; its finished texts do not change.
+_kept_html = lru_cache(maxsize=4096)(to_html)
+
+
 def conversation(item: Conversation) -> dict[str, Any]:
     return {"id": item.id, "title": item.title, "updated_at": item.updated_at, "consent": item.consent}
 
 
 def reply_state(state: ReplyState) -> dict[str, Any]:
     """A reply as it stands, for an event of the stream and for the thread. `content`: once it is finished."""
+    render = _kept_html if state.finished else to_html
     return {
         "id": state.reply_id,
         "status": state.status,
-        "html": to_html(state.content),
-        "reasoning_html": to_html(state.reasoning) if state.reasoning else "",
+        "html": render(state.content),
+        "reasoning_html": render(state.reasoning) if state.reasoning else "",
         "steps": [
-            {"name": step.name, "title": step.title, "html": to_html(step.text), "done": step.done}
+            {"name": step.name, "title": step.title, "html": render(step.text), "done": step.done}
             for step in state.steps
         ],
         "dropped_turns": state.dropped_turns,

@@ -15,7 +15,7 @@ class Chat {
   constructor(sidebarRoot, chatRoot) {
     this.id = null;
     this.replyId = null;
-    this.sidebar = new Sidebar(sidebarRoot, (id) => this.go(id));
+    this.sidebar = new Sidebar(sidebarRoot, (id) => this.go(id), () => this.retitle());
     this.buildChat(chatRoot);
     window.addEventListener("hashchange", () => this.show());
     window.addEventListener("focus", () => this.catchUp());
@@ -50,7 +50,7 @@ class Chat {
     root.replaceChildren(top, h("div.hc-middle", {}, this.scroller), h("div.hc-bottom", {}, form, foot));
     this.thread = new Thread(this.scroller, this.list, {
       settings: () => this.settings(),
-      changed: () => { this.sidebar.refresh().then(() => this.retitle()); this.status(); },
+      changed: () => { this.sidebar.refresh(); this.status(); },
       writing: (id) => { this.replyId = id; this.sendButton.hidden = Boolean(id); this.stopButton.hidden = !id; },
       comparing: (kept) => this.keep("comparing", kept ? JSON.stringify(kept) : ""),
     });
@@ -108,7 +108,8 @@ class Chat {
   }
 
   retitle() {
-    this.heading(this.id ? this.sidebar.titleOf(this.id) ?? "Conversation" : "New chat");
+    const known = this.sidebar.titleOf(this.id);
+    if (known || !this.id) this.heading(known ?? "New chat");
   }
 
   /** Another tab, or another device, may have gone on with this conversation. */
@@ -153,7 +154,6 @@ class Chat {
       if (isNew) this.go(id);
       else await this.thread.reload();
       await this.sidebar.refresh();
-      this.retitle();
     });
     this.sending = false;
     this.sendButton.disabled = false;

@@ -2,10 +2,10 @@
 import { api, attempt, confirmed, h, icon, iconButton, toast } from "./dom.js";
 
 export class Sidebar {
-  /** `open(id or null)` shows a conversation, or a new one. */
-  constructor(root, open) {
-    this.root = root;
+  /** `open(id or null)` shows a conversation, or a new one; `listed()` is called when the list is there anew. */
+  constructor(root, open, listed) {
     this.open = open;
+    this.listed = listed;
     this.current = null;
     this.items = [];
     this.search = h("input", {
@@ -54,6 +54,7 @@ export class Sidebar {
       const empty = asked.trim() ? "Nothing found." : "Your conversations will be listed here.";
       this.list.replaceChildren(...(conversations.length ? conversations.map((one) => this.row(one)) : [h("li.hc-none", {}, empty)]));
       this.mark(this.current);
+      this.listed();
     });
   }
 
