@@ -54,7 +54,8 @@ def recipe(base: Base, **changes: object) -> Recipe:
     """A small quick recipe for the tiny base."""
     values = {
         "name": "tiny", "model": str(base.folder), "quantize": "none", "epochs": 1, "batch": 2,
-        "accumulation": 2, "learning_rate": 1e-3, "save_every": 2, "lora_rank": 4, "lora_alpha": 8, "evaluate": False,
+        "accumulation": 2, "learning_rate": 1e-3, "save_every": 2, "lora_rank": 4, "lora_alpha": 8,
+        "evaluate": False,
     }  # fmt: skip
     return recipes.from_mapping(values | changes)
 

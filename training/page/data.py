@@ -116,7 +116,9 @@ def start_drawing(desk: Desk, prompts: Sequence[str], replies_each: int) -> None
             if stop.is_set():
                 break
             few = prompts[first : first + CHUNK_PROMPTS]
-            made += len(drawing.draw_tasks(desk.store, desk.engine, drawing.plainly(desk.store, few, replies_each)))
+            made += len(
+                drawing.draw_tasks(desk.store, desk.engine, drawing.plainly(desk.store, few, replies_each))
+            )
             report(title, min(first + CHUNK_PROMPTS, len(prompts)), len(prompts))
         alike = (
             "" if made == len(prompts) or stop.is_set() else " The others got replies that were all alike."
@@ -166,6 +168,10 @@ def frozen_html(known: Sequence[Snapshot], preview: Preview) -> html.Markup:
         for one in known
     ]
     newest = known[0].train_pairs + known[0].held_out_pairs
-    news = f"{preview.pairs - newest} pairs have come since the newest." if preview.pairs > newest else ""
+    news = (
+        f"{html.plural(preview.pairs - newest, 'pair')} more than in the newest."
+        if preview.pairs > newest
+        else ""
+    )
     head = ("Snapshot", "To train on", "Held out", "Frozen")
     return html.join(title, html.note(news), html.table(head, rows, "snapshots"))
