@@ -13,7 +13,6 @@ from feedback.ids import UserId
 from feedback.markdown import to_html
 from feedback.store import Store
 
-
 # A thread is sent anew after each reply; its finished texts do not change.
 _kept_html = lru_cache(maxsize=4096)(to_html)
 
