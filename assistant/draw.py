@@ -207,6 +207,7 @@ def _record(
         reply_tokens=reply.completion.tokens,
         dropped_turns=fitted.dropped_turns,
         duration_s=reply.duration_s,
+        ended=reply.completion.finish == "stop",
     )
     conversations.finish_reply(store, reply_id, end)
     return reply_id

@@ -26,11 +26,12 @@ class PromptEvidence:
 
 @dataclass(frozen=True)
 class ReplyEvidence:
-    """A reply to a prompt. usable: it was finished or stopped, and did not fail."""
+    """A reply to a prompt. usable: it did not fail. ended: by itself; it was not cut off."""
 
     prompt_id: MessageId
     text: str
     usable: bool = True
+    ended: bool = True
 
 
 @dataclass(frozen=True)
@@ -160,9 +161,14 @@ def _votes(store: Store, project_id: ProjectId | None) -> list[VoteEvidence]:
 
 def _replies(store: Store, reply_ids: set[MessageId]) -> dict[MessageId, ReplyEvidence]:
     return {
-        row["id"]: ReplyEvidence(row["parent_id"], row["content"], row["status"] in ("complete", "stopped"))
+        row["id"]: ReplyEvidence(
+            row["parent_id"],
+            row["content"],
+            usable=row["status"] in ("complete", "stopped"),
+            ended=bool(row["ended"]) and row["status"] == "complete",
+        )
         for row in store.rows(
-            "SELECT id, parent_id, content, status FROM messages"
+            "SELECT id, parent_id, content, status, ended FROM messages"
             " WHERE id IN (SELECT value FROM json_each(?))",
             json.dumps(sorted(reply_ids)),
         )

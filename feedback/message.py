@@ -57,6 +57,7 @@ class Message:
     reply_tokens: int | None
     dropped_turns: int
     duration_s: float | None
+    ended: bool
     error: str | None
     hidden_from_chat: bool
 
@@ -92,7 +93,7 @@ class ReplyStart:
 
 @dataclass(frozen=True)
 class ReplyEnd:
-    """How a reply ended.
+    """How a reply ended. `ended`: by itself, not cut off by the token limit or by a person.
 
     `trace` is a sequence of dataclasses or JSON values; duration_s is wall time in seconds.
     """
@@ -107,6 +108,7 @@ class ReplyEnd:
     dropped_turns: int = 0
     duration_s: float | None = None
     error: str | None = None
+    ended: bool = True
 
 
 MESSAGE_COLUMNS = ", ".join(f"m.{field.name}" for field in fields(Message))
@@ -115,4 +117,5 @@ MESSAGE_COLUMNS = ", ".join(f"m.{field.name}" for field in fields(Message))
 
 def message_of_row(row: sqlite3.Row) -> Message:
     """A row that was read with MESSAGE_COLUMNS."""
-    return Message(**{**dict(row), "hidden_from_chat": bool(row["hidden_from_chat"])})
+    flags = {flag: bool(row[flag]) for flag in ("ended", "hidden_from_chat")}
+    return Message(**{**dict(row), **flags})

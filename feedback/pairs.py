@@ -7,7 +7,7 @@ Change a judgement and the pairs follow. The judgements come from `feedback.evid
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal, NamedTuple
 
@@ -40,7 +40,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Pair:
-    """One preference. turns end with the user's message; texts have no space at their ends."""
+    """One preference. turns end with the user's message; texts have no space at their ends.
+
+    `chosen_ended`, `rejected_ended`: that text was a whole reply at least once; a reply that was cut off says
+    nothing about where to end.
+    """
 
     turns: tuple[Turn, ...]
     prompt_sha256: str
@@ -48,6 +52,8 @@ class Pair:
     rejected: str
     sources: tuple[Source, ...]
     chosen_is_demonstration: bool
+    chosen_ended: bool = True
+    rejected_ended: bool = True
 
 
 @dataclass(frozen=True)
@@ -100,8 +106,13 @@ def derive(evidence: Evidence) -> Derived:
     by_texts: dict[tuple[str, str, str], list[_Opinion]] = {}
     for (sha, first, second, _), opinion in latest.items():
         by_texts.setdefault((sha, first, second), []).append(opinion)
+    whole = _whole_texts(evidence, shas)
     pairs = [
-        pair
+        replace(
+            pair,
+            chosen_ended=(sha, pair.chosen) in whole,
+            rejected_ended=(sha, pair.rejected) in whole,
+        )
         for (sha, _, _), opinions in by_texts.items()
         if (pair := _decide(sha, opinions, evidence.prompts, dropped)) is not None
     ]
@@ -109,6 +120,15 @@ def derive(evidence: Evidence) -> Derived:
         tuple(sorted(pairs, key=lambda pair: (pair.prompt_sha256, pair.chosen, pair.rejected))),
         {reason: dropped[reason] for reason in sorted(dropped) if dropped[reason]},
     )
+
+
+def _whole_texts(evidence: Evidence, shas: Mapping[MessageId, str]) -> set[tuple[str, str]]:
+    """(prompt hash, text) of every reply that ended by itself, and of every demonstration."""
+    replies = evidence.replies
+    whole = {(shas[reply.prompt_id], reply.text.strip()) for reply in replies.values() if reply.ended}
+    return whole | {
+        (shas[replies[shown.reply_id].prompt_id], shown.content.strip()) for shown in evidence.demonstrations
+    }
 
 
 def _opinions(evidence: Evidence, dropped: Counter[str]) -> Iterator[_Opinion]:

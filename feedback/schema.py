@@ -134,6 +134,7 @@ CREATE TABLE messages (
   reply_tokens INTEGER,
   dropped_turns INTEGER NOT NULL DEFAULT 0,
   duration_s REAL,
+  ended INTEGER NOT NULL DEFAULT 1,       -- 0: cut off, by the token limit or by a person
   error TEXT,
   hidden_from_chat INTEGER NOT NULL DEFAULT 0  -- drawn for a comparison; becomes a branch once voted
 );
@@ -271,6 +272,8 @@ CREATE TABLE snapshot_pairs (
   chosen TEXT NOT NULL,
   rejected TEXT NOT NULL,
   chosen_is_demonstration INTEGER NOT NULL DEFAULT 0,
+  chosen_ended INTEGER NOT NULL DEFAULT 1,    -- 0: cut off, so it must not teach where to end
+  rejected_ended INTEGER NOT NULL DEFAULT 1,
   PRIMARY KEY (snapshot_id, position)
 );
 CREATE INDEX snapshot_pairs_prompt ON snapshot_pairs(prompt_sha256);

@@ -65,6 +65,8 @@ class SnapshotPair:
     rejected: str
     chosen_is_demonstration: bool
     sources: tuple[Source, ...]
+    chosen_ended: bool = True
+    rejected_ended: bool = True
 
     @property
     def prompt_sha256(self) -> str:
@@ -132,6 +134,8 @@ def freeze(
                 rejected=pair.rejected,
                 chosen_is_demonstration=pair.chosen_is_demonstration,
                 sources=pair.sources,
+                chosen_ended=pair.chosen_ended,
+                rejected_ended=pair.rejected_ended,
             )
             for position, pair in enumerate(derived.pairs)
         )
@@ -174,7 +178,8 @@ def _write(store: Store, snapshot: Snapshot, frozen: tuple[SnapshotPair, ...]) -
     for pair in frozen:
         store.execute(
             "INSERT INTO snapshot_pairs (snapshot_id, position, held_out, prompt_sha256, turns_json,"
-            " chosen, rejected, chosen_is_demonstration) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            " chosen, rejected, chosen_is_demonstration, chosen_ended, rejected_ended)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             snapshot.id,
             pair.position,
             int(pair.held_out),
@@ -183,6 +188,8 @@ def _write(store: Store, snapshot: Snapshot, frozen: tuple[SnapshotPair, ...]) -
             pair.chosen,
             pair.rejected,
             int(pair.chosen_is_demonstration),
+            int(pair.chosen_ended),
+            int(pair.rejected_ended),
         )
         for source in pair.sources:
             store.execute(
@@ -259,8 +266,8 @@ def pairs(store: Store, snapshot_id: SnapshotId) -> SnapshotPairs:
         sources.setdefault(row["position"], []).extend(Source(kind, id) for kind, id in named.items() if id)
     parts: dict[bool, list[SnapshotPair]] = {True: [], False: []}
     for row in store.rows(
-        "SELECT position, held_out, prompt_sha256, turns_json, chosen, rejected, chosen_is_demonstration"
-        " FROM snapshot_pairs WHERE snapshot_id = ? ORDER BY position",
+        "SELECT position, held_out, prompt_sha256, turns_json, chosen, rejected,"
+        " chosen_is_demonstration, chosen_ended, rejected_ended FROM snapshot_pairs WHERE snapshot_id = ? ORDER BY position",
         snapshot_id,
     ):
         parts[bool(row["held_out"])].append(
@@ -273,6 +280,8 @@ def pairs(store: Store, snapshot_id: SnapshotId) -> SnapshotPairs:
                 rejected=row["rejected"],
                 chosen_is_demonstration=bool(row["chosen_is_demonstration"]),
                 sources=tuple(sorted(sources.get(row["position"], []))),
+                chosen_ended=bool(row["chosen_ended"]),
+                rejected_ended=bool(row["rejected_ended"]),
             )
         )
     return SnapshotPairs(tuple(parts[False]), tuple(parts[True]))

@@ -193,7 +193,7 @@ def finish_reply(store: Store, reply_id: MessageId, end: ReplyEnd) -> None:
     with store.transaction():
         changed = store.execute(
             "UPDATE messages SET status = ?, content = ?, reasoning = ?, trace_json = ?, prompt_text = ?,"
-            " prompt_tokens = ?, reply_tokens = ?, dropped_turns = ?, duration_s = ?, error = ?"
+            " prompt_tokens = ?, reply_tokens = ?, dropped_turns = ?, duration_s = ?, ended = ?, error = ?"
             " WHERE id = ? AND status = 'writing'",
             end.status,
             end.content,
@@ -204,6 +204,7 @@ def finish_reply(store: Store, reply_id: MessageId, end: ReplyEnd) -> None:
             end.reply_tokens,
             end.dropped_turns,
             end.duration_s,
+            int(end.ended and end.status == "complete"),
             end.error,
             reply_id,
         )
