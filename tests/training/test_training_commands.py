@@ -1,0 +1,121 @@
+import json
+import os
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from assistant import registry
+from assistant.base import Base
+from feedback.command_line import HoneGroup
+from feedback.home import Home
+from feedback.ids import LOCAL_USER
+from tests import tiny_models, training_ground
+from tests.training_ground import Ground
+from training import commands, runs
+
+
+@pytest.fixture
+def on(home: Home, tiny_base: Base) -> Ground:
+    return training_ground.ground(home, tiny_base)
+
+
+def call(on: Ground, command: click.Command, *words: str) -> Result:
+    hone = HoneGroup("hone", commands={"it": command})
+    return CliRunner().invoke(hone, ["it", *words, "--home", str(on.home.path)])
+
+
+def told(on: Ground, command: click.Command, *words: str) -> dict[str, object]:
+    found = call(on, command, *words, "--json")
+    assert found.exit_code == 0, found.output
+    return json.loads(found.stdout)
+
+
+@pytest.fixture
+def _busy(on: Ground) -> None:
+    """Somebody else trains: whatever is started now stays queued."""
+    other = runs.create(on.store, LOCAL_USER, on.recipe, on.snapshot.id)
+    on.store.execute(
+        "UPDATE runs SET state = 'running', pid = ?, heartbeat_at = '2999-01-01T00:00:00Z' WHERE id = ?",
+        os.getpid(), other.id,
+    )  # fmt: skip
+
+
+def test_a_snapshot_is_frozen_listed_and_shown_by_latest_or_the_start_of_its_id(on: Ground) -> None:
+    training_ground.vote(on.store, on.champion, "One more?", "Yes.", "No no.")
+    made = told(on, commands.snapshot, "create")
+    assert made["id"] != on.snapshot.id
+    assert [one["id"] for one in told(on, commands.snapshot, "list")] == [made["id"], on.snapshot.id]
+    assert told(on, commands.snapshot, "show")["snapshot"]["id"] == made["id"]
+    assert told(on, commands.snapshot, "show", on.snapshot.id[:6])["snapshot"]["id"] == on.snapshot.id
+    assert "Next: hone train dpo" in call(on, commands.snapshot, "create").output
+
+
+@pytest.mark.usefixtures("_busy")
+def test_training_takes_the_preset_with_what_was_changed(on: Ground) -> None:
+    made = told(
+        on, commands.train, "dpo", "--detach", "--preset", "dpo-quick", "--epochs", "3", "--set", "beta=0.3",
+        "--model", str(on.base.folder), "--quantize", "none",
+    )  # fmt: skip
+    run = runs.get(on.store, made["id"])
+    assert (run.state, run.snapshot_id) == ("queued", on.snapshot.id)
+    recipe = run.recipe
+    assert (recipe.name, recipe.epochs, recipe.beta, recipe.model) == (
+        "dpo-quick",
+        3,
+        0.3,
+        str(on.base.folder),
+    )
+    assert recipe.max_length == 192
+
+
+@pytest.mark.usefixtures("_busy")
+def test_a_queued_run_is_listed_shown_and_cancelled(on: Ground) -> None:
+    run = told(on, commands.train, "sft", "--detach")["id"]
+    assert run in call(on, commands.runs_group, "list").output
+    assert told(on, commands.runs_group, "show", run)["run"]["state"] == "queued"
+    assert "has not started" in call(on, commands.runs_group, "log", run).output
+    assert told(on, commands.runs_group, "cancel", run)["state"] == "cancelled"
+    assert "hone runs resume" in call(on, commands.runs_group, "show", run).output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dpo", "--preset", "dop"], "There is no recipe"),
+        (["dpo", "--preset", "sft"], "hone train sft"),
+        (["dpo", "--set", "bta=1"], "Did you mean 'beta'"),
+        (["dpo", "--set", "beta"], "KEY=VALUE"),
+        (["sft", "--snapshot", "s_zzz"], "no snapshot"),
+        (["sft", "--epochs", "none"], "cannot be 'none'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(on: Ground, words: list[str], said: str) -> None:
+    found = call(on, commands.train, *words, "--detach")
+    assert found.exit_code == 2
+    assert said in found.stderr
+    assert "Traceback" not in found.stderr
+    assert runs.listing(on.store) == []
+
+
+def test_evaluate_judges_a_candidate_and_promote_asks_the_gate(on: Ground) -> None:
+    folder = tiny_models.save_adapter(on.base, on.home.path / "adapter")
+    version = registry.add(on.store, on.home, on.base, folder, None, "dpo")
+    base = ("--model", str(on.base.folder), "--quantize", "none")
+    report = told(on, commands.evaluate, version.name, "--snapshot", "latest", *base)
+    assert report["verdict"] in ("fail", "not_enough_evidence")
+    assert len(report["margins_nats"]) == on.snapshot.held_out_pairs
+    refused = call(on, commands.models, "promote", version.name)
+    assert (refused.exit_code, registry.champion(on.store).id) == (2, on.champion.id)
+    moved = told(on, commands.models, "promote", version.name, "--override", "a rehearsal of promotion")
+    assert moved["after"]["id"] == version.id == registry.champion(on.store).id
+    assert told(on, commands.models, "rollback")["after"]["id"] == on.champion.id
+    assert call(on, commands.models, "rollback").exit_code == 2
+
+
+def test_a_version_without_a_run_needs_a_snapshot_to_be_judged_on(on: Ground) -> None:
+    folder = tiny_models.save_adapter(on.base, on.home.path / "adapter")
+    version = registry.add(on.store, on.home, on.base, folder, None, "dpo")
+    found = call(on, commands.evaluate, version.id, "--model", str(on.base.folder), "--quantize", "none")
+    assert found.exit_code == 2
+    assert "--snapshot" in found.stderr
