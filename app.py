@@ -46,13 +46,11 @@ def serve(home: Home, host: str, port: int, model: str, quantize: str) -> None:
 
 def _serve(home: Home, host: str, port: int, choice: BaseChoice) -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    import uvicorn
-
     import assistant.page
     import feedback.page
     import training.page
     from assistant.accounts import Access
-    from assistant.server import RolePage, Site, make_app
+    from assistant.server import RolePage, Site, make_app, run
     from assistant.serving import open_home
     from assistant.turns import Turns
 
@@ -68,7 +66,7 @@ def _serve(home: Home, host: str, port: int, choice: BaseChoice) -> None:
     server = make_app(Turns(opened.store, opened.engine), access, site, pages)
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"Hone is at http://{shown}:{port}  (Ctrl-C ends it)", err=True)
-    uvicorn.run(server, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)
+    run(server, site)
 
 
 cli.add_command(users)

@@ -3,9 +3,11 @@
 Assembles only; the rules live in the parts.
 """
 
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
@@ -25,6 +27,9 @@ from feedback.people import Role
 
 if TYPE_CHECKING:
     import gradio as gr
+
+
+SHUTDOWN_S = 5
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,24 @@ def make_app(turns: Turns, access: Access, site: Site, pages: Sequence[RolePage]
     mounts.setdefault("", "chatter")
     app.add_middleware(Guard, access=access, mounts=mounts, hosts=(site.host, *site.hosts))
     return app
+
+
+def run(app: FastAPI, site: Site) -> None:
+    """Serve until Ctrl-C or SIGTERM; replies in progress are then stopped, so that no open stream delays."""
+    import uvicorn
+
+    turns: Turns = app.state.rooms.turns
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            # In a thread: a signal handler must not wait, and closing waits for the store.
+            threading.Thread(target=turns.close, daemon=True).start()
+            super().handle_exit(sig, frame)
+
+    config = uvicorn.Config(
+        app, host=site.host, port=site.port, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_S
+    )
+    Server(config).run()
 
 
 def _mount(app: FastAPI, page: RolePage, access: Access, site: Site) -> None:

@@ -60,11 +60,11 @@ class _Job:
 
 
 class _Teller:
-    """Puts rendered prompts to the engine for one reply, and remembers the last one and its length."""
+    """Puts rendered prompts to the engine for one reply; remembers the last one, its length and its end."""
 
     def __init__(self, engine: Engine, job: _Job) -> None:
         self._engine, self._job = engine, job
-        self.prompt_text, self.reply_tokens = "", 0
+        self.prompt_text, self.reply_tokens, self.ended = "", 0, False
 
     @property
     def template(self) -> ChatTemplate:
@@ -87,10 +87,11 @@ class _Teller:
 
     def generate(self, prompt_text: str, max_tokens: int) -> Iterator[str]:
         """Pieces of what the model writes; `max_tokens` is this step's limit."""
-        self.prompt_text, self.reply_tokens = prompt_text, 0
+        self.prompt_text, self.reply_tokens, self.ended = prompt_text, 0, False
         sampling = replace(self._job.sampling, max_tokens=max_tokens)
         request = Request(prompt_text, sampling, self._job.model, self._job.live.stop)
-        self.reply_tokens = (yield from self._engine.stream(request)).tokens
+        completion = yield from self._engine.stream(request)
+        self.reply_tokens, self.ended = completion.tokens, completion.finish == "stop"
 
 
 class Turns:
@@ -270,6 +271,7 @@ class Turns:
             dropped_turns=state.dropped_turns,
             duration_s=time.monotonic() - started,
             error=state.error or None,
+            ended=teller.ended,
         )
         conversations.finish_reply(self.store, state.reply_id, end)
         self._release(job, status)
