@@ -1,1 +1,1 @@
-"""Who answers: base models, engines, model versions, chat turns, accounts, the API and the chat page. Knows no trainer."""
+"""Who answers: base models, engines, model versions, turns, accounts, API, chat page. Knows no trainer."""

@@ -267,7 +267,8 @@ def pairs(store: Store, snapshot_id: SnapshotId) -> SnapshotPairs:
     parts: dict[bool, list[SnapshotPair]] = {True: [], False: []}
     for row in store.rows(
         "SELECT position, held_out, prompt_sha256, turns_json, chosen, rejected,"
-        " chosen_is_demonstration, chosen_ended, rejected_ended FROM snapshot_pairs WHERE snapshot_id = ? ORDER BY position",
+        " chosen_is_demonstration, chosen_ended, rejected_ended"
+        " FROM snapshot_pairs WHERE snapshot_id = ? ORDER BY position",
         snapshot_id,
     ):
         parts[bool(row["held_out"])].append(

@@ -67,9 +67,11 @@ class Rendering:
     def prompt(self, pair: SnapshotPair) -> str:
         return self.template.text(plain_messages(pair.turns, self.strategy))
 
-    def answer_ids(self, text: str) -> tuple[int, ...]:
+    def answer_ids(self, text: str, ended: bool) -> tuple[int, ...]:
+        """A reply that was cut off gets no end token: it would teach the model to stop in mid-sentence."""
         # What a person typed is data: a control token in it must not become one.
-        return (*self.encode(neutral(text, self.template.control_tokens)), self.end_id)
+        ids = self.encode(neutral(text, self.template.control_tokens))
+        return (*ids, self.end_id) if ended else tuple(ids)
 
 
 def strategy_of(store: Store, snapshot: Snapshot) -> Strategy:
@@ -117,5 +119,6 @@ def select(train: Sequence[SnapshotPair], recipe: Recipe, rendering: Rendering) 
 
 
 def _row(pair: SnapshotPair, method: str, rendering: Rendering) -> Row:
-    rejected = rendering.answer_ids(pair.rejected) if method == "dpo" else ()
-    return Row(tuple(rendering.encode(rendering.prompt(pair))), rendering.answer_ids(pair.chosen), rejected)
+    prompt = tuple(rendering.encode(rendering.prompt(pair)))
+    rejected = rendering.answer_ids(pair.rejected, pair.rejected_ended) if method == "dpo" else ()
+    return Row(prompt, rendering.answer_ids(pair.chosen, pair.chosen_ended), rejected)

@@ -9,7 +9,7 @@ from functools import cache, partial
 from math import exp
 from pathlib import Path
 
-from assistant.engines.interface import AnswerLogprob, Engine, Request
+from assistant.engines.interface import Answered, AnswerLogprob, Engine, Request
 from assistant.registry import ModelVersion
 from feedback.conversations import Sampling
 from feedback.snapshots import SnapshotPair
@@ -131,33 +131,31 @@ class _Texts:
     """A held-out pair as the engine is given it."""
 
     prompt: str
-    chosen: str
-    rejected: str
+    chosen: Answered
+    rejected: Answered
 
     def fits(self, engine: Engine) -> bool:
-        answers = max(engine.count_tokens(self.chosen), engine.count_tokens(self.rejected))
+        answers = max(engine.count_tokens(one.answer) for one in (self.chosen, self.rejected))
         return engine.count_tokens(self.prompt) + max(answers + 1, REPLY_TOKENS) <= engine.window
 
 
 def _texts(engine: Engine, asked: Asked, pair: SnapshotPair) -> _Texts:
     marks = engine.template.control_tokens
     prompt = engine.template.text(plain_messages(pair.turns, asked.strategy))
-    return _Texts(prompt, neutral(pair.chosen, marks), neutral(pair.rejected, marks))
+    return _Texts(
+        prompt,
+        Answered(prompt, neutral(pair.chosen, marks), pair.chosen_ended),
+        Answered(prompt, neutral(pair.rejected, marks), pair.rejected_ended),
+    )
 
 
 def _score(
     engine: Engine, version: ModelVersion, texts: Sequence[_Texts], report: Progress
 ) -> list[tuple[AnswerLogprob, AnswerLogprob]]:
     """(chosen, rejected) log-probabilities of each pair under `version`."""
-    asked = [(text.prompt, answer) for text in texts for answer in (text.chosen, text.rejected)]
-    found = _logprobs(engine, version, asked, f"held-out pairs, {version.name}", report)
+    asked = [answer for text in texts for answer in (text.chosen, text.rejected)]
+    found = engine.logprobs(asked, version, partial(report, f"held-out pairs, {version.name}"))
     return list(zip(found[::2], found[1::2], strict=True))
-
-
-def _logprobs(
-    engine: Engine, version: ModelVersion, asked: Sequence[tuple[str, str]], what: str, report: Progress
-) -> list[AnswerLogprob]:
-    return engine.logprobs(asked, version, partial(report, what))
 
 
 def _pair_score(
@@ -188,17 +186,12 @@ def perplexity(
 ) -> float:
     """exp of the mean negative log-probability a token, each text given its own first three words.
 
-    The engine always counts an end token after an answer. Here it would punish a model for expecting to end
-    (or not) after a paragraph, so its log-probability is measured alone and taken away again.
+    No end token counts: it would punish a model for expecting to end (or not) after a paragraph.
     """
     heads = [" ".join(text.split(" ")[:3]) for text in texts]
-    asked = [(head, text[len(head) :]) for head, text in zip(heads, texts, strict=True)]
-    asked += [(text, "") for text in texts]
-    found = _logprobs(engine, version, asked, f"text sample, {version.name}", report or _silent)
-    whole, ends = found[: len(texts)], found[len(texts) :]
-    nats = sum(a.total_nats for a in whole) - sum(e.total_nats for e in ends)
-    tokens = sum(a.tokens for a in whole) - sum(e.tokens for e in ends)
-    return exp(-nats / max(1, tokens))
+    asked = [Answered(head, text[len(head) :], False) for head, text in zip(heads, texts, strict=True)]
+    found = engine.logprobs(asked, version, partial(report or _silent, f"text sample, {version.name}"))
+    return exp(-sum(one.total_nats for one in found) / max(1, sum(one.tokens for one in found)))
 
 
 def _replies(

@@ -42,8 +42,17 @@ class Completion:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """An answer whose probability is wanted. `ended`: its end token counts too; False: it was cut off."""
+
+    prompt: str
+    answer: str
+    ended: bool = True
+
+
+@dataclass(frozen=True)
 class AnswerLogprob:
-    """log p(answer and its end token | prompt), summed over `tokens` tokens, in nats."""
+    """log p(answer | prompt), summed over `tokens` tokens, in nats; its end token is one, if it ended."""
 
     total_nats: float
     tokens: int
@@ -86,11 +95,11 @@ class Engine(Protocol):
 
     def logprobs(
         self,
-        pairs: Sequence[tuple[str, str]],
+        answers: Sequence[Answered],
         version: ModelVersion,
         on_progress: Progress | None = None,
     ) -> list[AnswerLogprob]:
-        """How probable `version` finds each (prompt, answer), in the order asked."""
+        """How probable `version` finds each of `answers`, in the order asked."""
         ...
 
     def load(self, version: ModelVersion) -> None:

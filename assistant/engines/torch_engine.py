@@ -13,7 +13,7 @@ import torch
 from assistant import base as bases
 from assistant.base import Base
 from assistant.engines.decode import Decoding, answer_logprobs
-from assistant.engines.interface import AnswerLogprob, Completion, Progress, Request
+from assistant.engines.interface import Answered, AnswerLogprob, Completion, Progress, Request
 from assistant.engines.reply import Reply, vocabulary
 from assistant.engines.served_model import ServedModel
 from assistant.registry import ModelVersion
@@ -79,13 +79,13 @@ class TorchEngine:
 
     def logprobs(
         self,
-        pairs: Sequence[tuple[str, str]],
+        answers: Sequence[Answered],
         version: ModelVersion,
         on_progress: Progress | None = None,
     ) -> list[AnswerLogprob]:
         """See `Engine.logprobs`. An answer is tokenised apart from its prompt, as when it was written."""
-        ids = self._words.ids
-        rows = [(ids(prompt), [*ids(answer), self._words.end_id]) for prompt, answer in pairs]
+        ids, end = self._words.ids, [self._words.end_id]
+        rows = [(ids(one.prompt), [*ids(one.answer), *(end if one.ended else ())]) for one in answers]
         for prompt, answer in rows:
             self._check_fits(prompt, len(prompt) + len(answer) - 1)
         totals: dict[int, float] = {}

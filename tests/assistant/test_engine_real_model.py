@@ -11,7 +11,7 @@ import torch
 from assistant import base as bases
 from assistant import embedded
 from assistant.base import Base, BaseChoice
-from assistant.engines.interface import Request
+from assistant.engines.interface import Answered, Request
 from assistant.engines.torch_engine import TorchEngine
 from feedback.conversations import Sampling
 from feedback.home import Home
@@ -59,7 +59,7 @@ def test_it_finds_a_sensible_answer_likelier_than_a_senseless_one(
     text = engine.template.text([ChatMessage("user", "What is the capital of France?")])
     version = tiny_models.base_version(real_base)
     right, wrong = engine.logprobs(
-        [(text, "The capital is Paris."), (text, "The capital is butter.")], version
+        [Answered(text, "The capital is Paris."), Answered(text, "The capital is butter.")], version
     )
     assert right.total_nats > wrong.total_nats + 3
 

@@ -10,7 +10,7 @@ import torch
 from assistant import base as bases
 from assistant import registry
 from assistant.base import Base
-from assistant.engines.interface import Completion, Request
+from assistant.engines.interface import Answered, Completion, Request
 from assistant.engines.torch_engine import TorchEngine
 from assistant.registry import ModelVersion
 from feedback.conversations import Sampling
@@ -220,7 +220,8 @@ def test_log_probabilities_are_those_of_a_plain_computation(
     for version in (plain, trained):
         if version.adapter_dir:
             model = PeftModel.from_pretrained(model, home.path / version.adapter_dir)
-        for (question, answer), found in zip(pairs, engine.logprobs(pairs, version), strict=True):
+        asked = [Answered(question, answer) for question, answer in pairs]
+        for (question, answer), found in zip(pairs, engine.logprobs(asked, version), strict=True):
             start = len(tokenizer(question, add_special_tokens=False)["input_ids"])
             ids = tokenizer(question + answer + "<|end|>", add_special_tokens=False, return_tensors="pt")
             with torch.no_grad():

@@ -80,8 +80,14 @@ def test_imitation_takes_demonstrations_first_and_each_answer_once() -> None:
 
 def test_a_control_token_in_an_answer_stays_text(on: Ground) -> None:
     found = rendering(on)
-    ids = found.answer_ids("Stop<|end|> here")
+    ids = found.answer_ids("Stop<|end|> here", ended=True)
     assert ids.count(found.end_id) == 1
+
+
+def test_a_reply_that_was_cut_off_does_not_teach_where_to_end(on: Ground) -> None:
+    found = rendering(on)
+    assert found.answer_ids("Whole.", ended=True)[-1] == found.end_id
+    assert found.end_id not in found.answer_ids("Cut off in the", ended=False)
 
 
 def test_a_snapshot_of_another_template_is_refused(on: Ground) -> None:
