@@ -97,7 +97,8 @@ def judged_store(store: Store) -> None:
 
 
 CHATML = """\
-{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + eos_token + '\\n' }}\
+{% for message in messages %}\
+{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + eos_token + '\\n' }}\
 {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"""
 
 

@@ -239,3 +239,10 @@ def test_the_place_on_the_screen_does_not_matter(shown):
         ("B", "A"),
         ("B", "C"),
     ]
+
+
+def test_a_reply_that_was_cut_off_is_marked_in_its_pair():
+    # p3 asks the same as p1: a text counts as whole if it was a whole reply anywhere to that prompt.
+    replies = {**REPLIES, **{cut: replace(REPLIES[cut], ended=False) for cut in ("p1b", "p3b")}}
+    [pair] = derive(Evidence(PROMPTS, replies, [vote("ab", (1, 2))])).pairs
+    assert (pair.chosen_ended, pair.rejected_ended) == (True, False)
