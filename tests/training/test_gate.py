@@ -91,10 +91,17 @@ def test_an_effect_that_surely_goes_the_wrong_way_fails() -> None:
     assert judge(measured([-margin for margin in STRONG])).verdict == "fail"
 
 
+def test_a_few_large_margins_do_not_outvote_the_sign_test() -> None:
+    report = judge(measured([10.0] * 12 + [-0.1] * 10))
+    assert next(check for check in report.checks if check.name == "margin").ok
+    assert report.verdict == "not_enough_evidence"
+
+
 def test_many_pairs_of_one_prompt_count_once() -> None:
     same = tuple(replace(pair, prompt_sha256=f"prompt {i % 5}") for i, pair in enumerate(pairs(STRONG)))
     report = judge(measured([], pairs=same))
     assert len(report.margins_nats) == 5
+    assert report.margins_nats[0] == pytest.approx(sum(STRONG[::5]) / 6)
     assert report.verdict == "not_enough_evidence"
 
 

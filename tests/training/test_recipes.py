@@ -91,3 +91,14 @@ def test_batches_hold_every_example_once_and_like_lengths_together(
     groups = [order[i : i + size] for i in range(0, len(order), size)]
     spans = sorted((min(lengths[i] for i in g), max(lengths[i] for i in g)) for g in groups)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
+
+
+def test_each_epoch_has_an_order_of_its_own_and_meets_it_again_after_a_restart() -> None:
+    order = trainers.LengthOrder(list(range(40)), 4, seed=3)
+    first = list(order)
+    order.set_epoch(1)
+    second = list(order)
+    assert first != second
+    again = trainers.LengthOrder(list(range(40)), 4, seed=3)
+    again.set_epoch(1)
+    assert list(again) == second
