@@ -144,7 +144,8 @@ def test_each_handler_asks_for_the_labeller_role_itself(site: Site, name: str) -
     "data",
     [
         {}, {"task_id": 7}, {"task_id": "t_none", "shown": [], "ranks": []},
-        {"task_id": "t_none", "shown": "ab", "ranks": [1]}, {"task_id": "t_none", "shown": ["a"], "ranks": ["1"]},
+        {"task_id": "t_none", "shown": "ab", "ranks": [1]},
+        {"task_id": "t_none", "shown": ["a"], "ranks": ["1"]},
     ],
 )  # fmt: skip
 def test_a_senseless_request_is_answered_with_a_sentence(site: Site, data: dict[str, Any]) -> None:

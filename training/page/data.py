@@ -39,7 +39,7 @@ def build(desk: Desk) -> Part:
         snapshot = snapshots.freeze(desk.store, person.id, desk.engine.template.sha256, prompt_version)
         say(f"Snapshot {snapshot.id}: {pairs_of(snapshot)}. Next: train on it.")
 
-    done = freeze.click(desk.handler(act), None, None)
+    done = freeze.click(desk.deed(act), None, None)
     queue, queued = _queue(desk)
 
     def draw(person: Person) -> tuple[object, ...]:
@@ -87,7 +87,7 @@ def _queue(desk: Desk) -> tuple[gr.Accordion, Any]:
         prompts = starters(desk.store, int(wanted)) if chosen == STARTER else asked_lines(lines)
         start_drawing(desk, prompts, int(replies_each))
 
-    return form, start.click(desk.handler(act), [source, count, pasted, each], None)
+    return form, start.click(desk.deed(act), [source, count, pasted, each], None)
 
 
 def asked_lines(lines: str) -> list[str]:

@@ -44,6 +44,15 @@ class Desk:
 
         return handle
 
+    def deed(self, act: Callable[..., None]) -> Callable[..., None]:
+        """The same for an `act` that gives nothing back: what it did is seen when the page is drawn anew."""
+        run = self.handler(act)
+
+        def handle(request: gr.Request, *inputs: Any) -> None:
+            run(request, *inputs)
+
+        return handle
+
 
 @dataclass(frozen=True)
 class Part:

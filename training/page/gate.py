@@ -39,17 +39,17 @@ def build(desk: Desk) -> Part:
     asked = confirmation(desk, promote, "Yes, promote it")
     panel = gr.HTML(padding=False)
 
-    def act(person: Person, candidate: str | None, reason: str) -> object:
+    def act(person: Person, candidate: str | None, reason: str) -> tuple[object, str]:
         moved = promotion.promote(desk.store, desk.home, person.id, named(candidate), reason or None)
         say(f"{moved.after.name} is the champion. It answers from the next reply on.")
-        return shown(False)
+        return shown(False), ""
 
     def measure(person: Person, candidate: str | None) -> None:
         start_evaluating(desk, named(candidate))
 
     acts = [
-        asked.yes.click(desk.handler(act), [picker, asked.reason], asked.group),
-        again.click(desk.handler(measure), picker, None),
+        asked.yes.click(desk.handler(act), [picker, asked.reason], [asked.group, asked.reason]),
+        again.click(desk.deed(measure), picker, None),
     ]
 
     def draw_one(person: Person, candidate: str | None) -> tuple[object, ...]:
@@ -73,7 +73,7 @@ def build(desk: Desk) -> Part:
             button(True),
             html.note(promotion_note(report)),
             html.note(question(desk.store, candidate, report), "plain"),
-            gr.update(visible=report is None or report.verdict != "pass", value=""),
+            shown(report is None or report.verdict != "pass"),
             candidate_html(desk.store, candidate),
         )
 

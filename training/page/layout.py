@@ -95,7 +95,7 @@ def _job(desk: Desk) -> Part:
         stoppable = job.running and not job.stopping
         return shown(True), job_html(job), gr.update(visible=job.running, interactive=stoppable)
 
-    done = stop.click(desk.handler(act), None, None)
+    done = stop.click(desk.deed(act), None, None)
     return Part([], [row, progress, stop], draw, [done], live=True)
 
 

@@ -78,7 +78,7 @@ def build(desk: Desk) -> tuple[Part, Part]:
 
     acts = [
         asked.yes.click(desk.handler(cancel), picker, asked.group),
-        resume.click(desk.handler(go_on), picker, None),
+        resume.click(desk.deed(go_on), picker, None),
     ]
     outputs = [panel, opener, resume, why_not, asked.question, log]
     picker.change(desk.handler(draw), picker, outputs, queue=False, show_progress="hidden")

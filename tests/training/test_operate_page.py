@@ -1,0 +1,242 @@
+"""The operator page: its handlers through HTTP, and the whole page in a real browser."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from tests import browser
+from tests.scripted import ScriptedEngine, answering, serving, version
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import gradio as gr
+
+from assistant import registry
+from assistant.engines.interface import Completion, Request
+from feedback import look, snapshots
+from feedback.home import Home
+from feedback.ids import LOCAL_USER, GateReportId, UserId
+from feedback.people import Role
+from feedback.store import Store, now
+from tests import training_ground
+from training import page as operate
+from training.gate import Check, Example, GateReport
+from training.page.gate import report_html
+
+
+class DrawingEngine(ScriptedEngine):
+    """Each reply of a batch says something of its own."""
+
+    def batch(self, requests: list[Request], on_progress: object = None) -> list[Completion]:
+        self.requests += requests
+        return [Completion(f"Reply {request.sampling.seed}.", 2, "stop") for request in requests]
+
+
+@dataclass
+class Somebody:
+    """Who is at the page; tests change the roles."""
+
+    id: UserId = LOCAL_USER
+    name: str = "local"
+    roles: frozenset[Role] = frozenset({"operator"})
+
+
+@dataclass
+class Site:
+    address: str
+    home: Home
+    store: Store
+    somebody: Somebody
+
+    def handlers(self) -> list[dict[str, Any]]:
+        """Every event of the page, as Gradio tells it to anybody who may open the page."""
+        return list(httpx.get(f"{self.address}/operate/config", timeout=20).json()["dependencies"])
+
+    def values(self) -> dict[int, Any]:
+        """What stands in each component when the page opens, by its id."""
+        parts = httpx.get(f"{self.address}/operate/config", timeout=20).json()["components"]
+        return {part["id"]: part["props"].get("value") for part in parts}
+
+    def call(self, handler: dict[str, Any], values: dict[int, Any]) -> httpx.Response:
+        """Run one handler as a person would who knows nothing but its number."""
+        data = [values[part] for part in handler["inputs"]]
+        body = {"fn_index": handler["id"], "data": data, "session_hash": "s"}
+        return httpx.post(f"{self.address}/operate/gradio_api/run/predict", json=body, timeout=20)
+
+    def voted(self, pairs: int) -> None:
+        """Votes on as many questions."""
+        for number in range(pairs):
+            champion = registry.champion(self.store)
+            training_ground.vote(
+                self.store, champion, f"Question {number}?", "Yes.", "No, not " * (number + 1)
+            )
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    engine, somebody, app = DrawingEngine(), Somebody(), FastAPI()
+    home, store = Home(tmp_path), answering(tmp_path, engine)
+    blocks = operate.build(store, home, engine, lambda request: somebody)
+    gr.mount_gradio_app(
+        app, blocks, "/operate", theme=look.theme(), head=look.head(), footer_links=[], run_history=False
+    )
+    with serving(app) as address:
+        yield Site(address, home, store, somebody)
+
+
+def test_without_the_role_no_handler_tells_or_changes_anything(site: Site) -> None:
+    site.voted(8)
+    training_ground.freeze(site.store)
+    handlers, values = site.handlers(), site.values()
+    before = site.store.row("PRAGMA data_version"), site.store.rows("SELECT * FROM audit_log")
+    site.somebody.roles = frozenset({"chatter", "labeller"})
+    secrets = (registry.champion(site.store).name, snapshots.listing(site.store)[0].id)
+    for handler in handlers:
+        told = site.call(handler, values).text
+        assert not [secret for secret in secrets if secret in told], handler["id"]
+    assert (site.store.row("PRAGMA data_version"), site.store.rows("SELECT * FROM audit_log")) == before
+
+
+def test_an_operators_handlers_draw_without_an_error(site: Site) -> None:
+    site.voted(8)
+    training_ground.freeze(site.store)
+    handlers, values = site.handlers(), site.values()
+    drawing = [handler for handler in handlers if not handler["queue"]]
+    answers = [site.call(handler, values) for handler in drawing]
+    assert {answer.status_code for answer in answers} == {200}
+    assert any(registry.champion(site.store).name in answer.text for answer in answers)
+
+
+@pytest.mark.browser
+def test_freezing_gives_a_snapshot_that_can_be_trained_on(site: Site) -> None:
+    site.voted(12)
+    with browser.page() as page:
+        page.goto(f"{site.address}/operate")
+        page.get_by_role("tab", name="Data").click()
+        page.click("#op-freeze:not([disabled])")
+        page.wait_for_selector("[data-testid=snapshots]")
+        found = snapshots.listing(site.store)[0]
+        assert found.id in page.inner_text("[data-testid=snapshots]")
+        page.get_by_role("tab", name="Train").click()
+        page.wait_for_function(
+            "id => document.querySelector('#op-snapshot input').value.includes(id)", arg=found.id
+        )
+        page.wait_for_selector("#op-start:not([disabled])")
+
+
+@pytest.mark.browser
+def test_buttons_that_cannot_be_pressed_say_why(site: Site) -> None:
+    with browser.page(390, 844, dark=True) as page:
+        page.goto(f"{site.address}/operate")
+        page.wait_for_selector("[data-testid=champion]")
+        page.get_by_text("There is no earlier champion to roll back to.").wait_for()
+        assert page.is_disabled("#op-roll-back")
+        page.get_by_role("tab", name="Data").click()
+        page.get_by_text("There is nothing to freeze").wait_for()
+        assert page.is_disabled("#op-freeze")
+        page.get_by_role("tab", name="Train").click()
+        page.get_by_text("There is no snapshot yet").wait_for()
+        assert page.is_disabled("#op-start")
+        page.get_by_role("tab", name="Gate").click()
+        page.get_by_text("There is no candidate to judge.").wait_for()
+        assert page.is_disabled("#op-promote")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.browser
+def test_pasted_prompts_are_drawn_in_the_background_and_wait_for_labellers(site: Site) -> None:
+    with browser.page() as page:
+        page.goto(f"{site.address}/operate")
+        page.get_by_role("tab", name="Data").click()
+        page.get_by_label(
+            "Pasted prompts"
+        ).check()  # the form is open by itself while there is nothing to rank
+        page.get_by_label("Prompts, one a line").fill("What is tea?\n\n  What is ink?  \nWhat is rope?")
+        page.click("#op-draw")
+        page.get_by_text("3 label tasks queued.").wait_for()
+    asked = (
+        "SELECT m.content FROM label_tasks t JOIN messages m ON m.id = t.prompt_message_id ORDER BY t.rowid"
+    )
+    assert [row["content"] for row in site.store.rows(asked)] == [
+        "What is tea?",
+        "What is ink?",
+        "What is rope?",
+    ]
+
+
+@pytest.mark.browser
+def test_a_failed_candidate_is_promoted_only_with_a_typed_reason_and_can_be_rolled_back(site: Site) -> None:
+    first = registry.champion(site.store)
+    candidate = made_by_a_run(site)
+    with browser.page() as page:
+        page.goto(f"{site.address}/operate")
+        page.get_by_role("tab", name="Gate").click()
+        page.wait_for_selector("[data-testid=verdict]")
+        assert page.inner_text("[data-testid=verdict]") == "fail"
+        page.click("#op-promote")
+        page.get_by_role("button", name="Yes, promote it").click()
+        page.get_by_text("cannot be promoted").wait_for()
+        assert registry.champion(site.store).id == first.id
+        page.get_by_label("Why? The audit log keeps it.").fill("To see what people say of it")
+        page.get_by_role("button", name="Yes, promote it").click()
+        page.get_by_text("is the champion. It answers").wait_for()
+        assert registry.champion(site.store).id == candidate
+        page.get_by_role("tab", name="Now").click()
+        page.click("#op-roll-back")
+        page.get_by_role("button", name="Yes, roll back").click()
+        page.get_by_text("answers again").wait_for()
+        assert registry.champion(site.store).id == first.id
+        page.get_by_role("tab", name="History").click()
+        page.wait_for_selector("[data-testid=promotions]")
+        assert "To see what people say of it" in page.inner_text("[data-testid=promotions]")
+
+
+def made_by_a_run(site: Site) -> str:
+    """A candidate that failed the gate. Its weights are the base's own: nothing here asks it anything."""
+    site.voted(12)
+    snapshot, champion = training_ground.freeze(site.store), registry.champion(site.store)
+    site.store.execute(
+        """INSERT INTO runs
+             (id, method, snapshot_id, base_version_id, recipe_json, state, created_by, created_at)
+           VALUES ('r_1', 'dpo', ?, ?, '{}', 'done', ?, ?)""",
+        *(snapshot.id, champion.id, LOCAL_USER, now()),
+    )
+    candidate = version(site.store, "dpo-1")
+    # A version's row never changes: take the one without a run out before anything names it.
+    site.store.execute("DELETE FROM model_versions WHERE id = ?", candidate.id)
+    site.store.execute(
+        """INSERT INTO model_versions (id, name, base_id, run_id, chat_template_sha256, created_at)
+           VALUES (?, ?, ?, 'r_1', ?, ?)""",
+        *(candidate.id, "dpo-1", champion.base_id, champion.chat_template_sha256, now()),
+    )
+    held = {"reasons": ["It is worse."], "checks": [], "margins_nats": [-1.0], "examples": []}
+    site.store.execute(
+        """INSERT INTO gate_reports
+             (id, candidate_id, champion_id, snapshot_id, verdict, report_json, created_at)
+           VALUES ('g_1', ?, ?, ?, 'fail', ?, ?)""",
+        *(candidate.id, champion.id, snapshot.id, json.dumps(held), now()),
+    )
+    return str(candidate.id)
+
+
+def test_a_report_shows_each_check_and_never_obeys_what_a_model_wrote() -> None:
+    checks = (
+        Check("margin", "Mean margin, nats", "effect", 1.5, 0.5, 2.5, 0.0, True, "It is +1.50 nats."),
+        Check("length", "Length", "guard", 4.0, None, None, 3.0, False, "It is 4.00 times as long."),
+    )
+    examples = (Example("<b>Why?</b>", "<script>a()</script>", "![x](http://example.org/x.png)"),)
+    shown = report_html(
+        GateReport("fail", ("Too <long>.",), checks, (1.0, 2.0), examples, GateReportId("g_1"))
+    )
+    assert shown.count("<td>") == 8
+    assert "1.5 (0.5 to 2.5)" in shown
+    assert "Too &lt;long&gt;." in shown
+    for forbidden in ("<script", "<img", "<b>Why"):
+        assert forbidden not in shown
