@@ -24,8 +24,9 @@ def router(limit: LoginLimit) -> APIRouter:
 
     @made.get("/login")
     def form(request: Request, next: str = "/") -> Response:
-        if not accounts.exist(rooms(request).store) or rooms(request).access.find(request):
-            return RedirectResponse(inside(next), status_code=303)
+        user = rooms(request).access.find(request)
+        if user or not accounts.exist(rooms(request).store):
+            return RedirectResponse(landing(inside(next), user), status_code=303)
         return HTMLResponse(login_page(inside(next)))
 
     @made.post("/login")
@@ -93,6 +94,7 @@ input{width:100%;box-sizing:border-box;padding:.6rem .7rem;font:inherit;color:in
 button,.button{display:block;width:100%;box-sizing:border-box;margin-top:1.4rem;padding:.65rem;font:inherit;
   font-weight:600;text-align:center;text-decoration:none;cursor:pointer;border:0;border-radius:var(--hone-radius);
   background:var(--hone-accent);color:var(--hone-on-accent)}
+.plain{margin-top:.7rem;background:none;color:var(--hone-accent)}
 :is(input,button,.button):focus-visible{outline:2px solid var(--hone-accent);outline-offset:2px}
 .error{margin:0 0 1rem;padding:.6rem .8rem;border-radius:var(--hone-radius);background:var(--hone-bad-soft);
   color:var(--hone-bad)}
@@ -132,5 +134,6 @@ def refusal_page(error: HoneError) -> str:
         "Not allowed - Hone",
         f"<h1>{escape(error.what)}</h1><p>{escape(' '.join(filter(None, (error.why, error.todo))))}</p>"
         '<a class="button" href="/login">Go to a page you may open</a>'
-        '<form method="post" action="/logout"><button type="submit">Log in as somebody else</button></form>',
+        '<form method="post" action="/logout">'
+        '<button class="plain" type="submit">Log in as somebody else</button></form>',
     )

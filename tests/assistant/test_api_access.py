@@ -124,6 +124,9 @@ def test_a_person_without_the_role_is_told_so_on_a_page(served: Served) -> None:
         assert answer.status_code == 403
         assert "labeller" in answer.text
         assert browser.get("/").status_code == 200
+    with served.client("labeller", accept="text/html") as browser:
+        assert browser.get("/").status_code == 403
+        assert browser.get("/login").headers["location"] == "/label"
 
 
 def test_a_conversation_of_another_person_does_not_exist(served: Served) -> None:

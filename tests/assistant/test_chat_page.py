@@ -1,0 +1,178 @@
+"""The chat page in a real browser, with a model that says what the test wants."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assistant import page as chat_page
+from assistant.accounts import Access
+from assistant.server import RolePage, Site, make_app
+from assistant.turns import Turns
+from tests import browser
+from tests.scripted import ScriptedEngine, answering, serving
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def engine() -> ScriptedEngine:
+    return ScriptedEngine("The **sky** scatters light. `code`\n\n```\nlet x = 1;\n```\n")
+
+
+@pytest.fixture
+def address(tmp_path: Path, engine: ScriptedEngine) -> Iterator[str]:
+    store = answering(tmp_path, engine)
+    access = Access(store)
+    pages = [RolePage("/", "chatter", chat_page.build(store, access.current_user), chat_page.head())]
+    with serving(make_app(Turns(store, engine), access, Site(), pages)) as served:
+        yield served
+
+
+@pytest.fixture
+def page(address: str) -> Iterator[Any]:
+    """The open chat page; afterwards: nothing came from elsewhere."""
+    with browser.page() as opened:
+        troubles: list[str] = []
+        opened.on("request", lambda one: _note_foreign(one.url, address, troubles))
+        opened.goto(address)
+        opened.get_by_test_id("composer").wait_for()
+        yield opened
+        assert troubles == []
+
+
+def _note_foreign(url: str, address: str, troubles: list[str]) -> None:
+    if not url.startswith((address, "data:", "blob:")):
+        troubles.append(url)
+
+
+def ask(page: Any, text: str = "Why is the sky blue?") -> None:
+    page.get_by_test_id("composer").fill(text)
+    page.keyboard.press("Enter")
+
+
+def answered(page: Any) -> None:
+    page.get_by_test_id("thumbs-up").last.wait_for()
+
+
+def test_a_reply_is_written_before_ones_eyes_and_a_reload_picks_it_up(
+    page: Any, engine: ScriptedEngine
+) -> None:
+    engine.hold()
+    ask(page)
+    page.get_by_test_id("reply-text").get_by_text("The").wait_for()
+    page.reload()
+    page.get_by_test_id("reply-text").get_by_text("The").wait_for()
+    page.get_by_test_id("stop").wait_for()
+    page.get_by_test_id("composer").fill("too early")
+    page.keyboard.press("Enter")
+    page.get_by_test_id("toast").get_by_text("still being written").wait_for()
+    assert page.get_by_test_id("composer").input_value() == "too early"
+    engine.go_on()
+    answered(page)
+    assert page.get_by_test_id("reply-text").locator("strong").inner_text() == "sky"
+
+
+def test_a_stop_keeps_the_partial_reply_and_retry_adds_a_branch(page: Any, engine: ScriptedEngine) -> None:
+    engine.hold()
+    ask(page)
+    page.get_by_test_id("reply-text").get_by_text("The").wait_for()
+    page.get_by_test_id("stop").click()
+    page.get_by_test_id("stopped").wait_for()
+    engine.go_on()
+    page.get_by_test_id("retry").click()
+    page.get_by_test_id("branch-position").get_by_text("2/2").wait_for()
+    answered(page)
+    page.get_by_test_id("branch-previous").click()
+    page.get_by_test_id("stopped").wait_for()
+
+
+def test_a_failed_reply_says_so_in_a_sentence(page: Any) -> None:
+    ask(page, "BREAK <img src=x onerror=alert(1)>")
+    page.get_by_test_id("failed").get_by_text("The model broke off").wait_for()
+    assert page.locator("#hone-chat img").count() == 0
+
+
+def test_two_replies_are_compared_blind_and_voted_on_by_key(page: Any) -> None:
+    ask(page)
+    answered(page)
+    page.get_by_test_id("compare").click()
+    panel = page.get_by_test_id("compare-panel")
+    panel.get_by_text("Who wrote which is told after your vote.").wait_for()
+    assert panel.get_by_test_id("record-version").count() == 0
+    page.keyboard.press("3")
+    panel.get_by_text("Your vote: Tie").wait_for()
+    assert panel.get_by_test_id("record-version").count() == 2
+    page.get_by_test_id("compare-withdraw").click()
+    panel.get_by_text("Who wrote which is told after your vote.").wait_for()
+    page.keyboard.press("1")
+    panel.get_by_text("Your vote: Left").wait_for()
+    page.get_by_test_id("compare-close").click()
+    page.get_by_test_id("branch-position").get_by_text(re.compile("/2")).wait_for()
+
+
+def test_a_thumb_with_a_reason_and_a_better_answer_are_kept(page: Any) -> None:
+    ask(page)
+    answered(page)
+    page.get_by_test_id("thumbs-down").click()
+    page.get_by_test_id("rating-reason").fill("too short")
+    page.get_by_test_id("rating-save").click()
+    page.get_by_test_id("rating-panel").wait_for(state="detached")
+    page.get_by_test_id("demonstrate").click()
+    page.get_by_test_id("better-field").fill("It scatters blue light most.")
+    page.get_by_test_id("better-save").click()
+    page.get_by_test_id("better-panel").wait_for(state="detached")
+    page.reload()
+    answered(page)
+    assert page.get_by_test_id("thumbs-down").get_attribute("aria-pressed") == "true"
+    assert page.get_by_test_id("demonstrate").get_attribute("aria-pressed") == "true"
+
+
+def test_the_details_show_the_exact_prompt_and_the_chosen_settings(page: Any, engine: ScriptedEngine) -> None:
+    page.get_by_test_id("settings").click()
+    page.locator("#hone-strategy input").click()
+    page.get_by_role("option", name="Few-shot").click()
+    page.locator("#hone-settings label input[type=number]").last.fill("42")
+    page.keyboard.press("Tab")
+    page.get_by_test_id("settings").click()
+    ask(page)
+    answered(page)
+    page.get_by_test_id("details").click()
+    assert page.get_by_test_id("record-strategy").inner_text() == "few-shot"
+    assert page.get_by_test_id("record-seed").inner_text() == "42"
+    page.get_by_test_id("show-exact-prompt").click()
+    assert page.get_by_test_id("exact-prompt").text_content() == engine.requests[-1].prompt
+
+
+def test_conversations_are_listed_searched_renamed_and_deleted(page: Any) -> None:
+    ask(page, "Tell me of volcanoes")
+    answered(page)
+    page.get_by_test_id("new-chat").click()
+    ask(page, "Tell me of tea")
+    answered(page)
+    rows = page.get_by_test_id("conversation")
+    page.get_by_test_id("search").fill("volcan")
+    rows.get_by_text("tea").wait_for(state="detached")
+    rows.first.hover()
+    page.get_by_test_id("rename").click()
+    page.get_by_test_id("rename-field").fill("Fire")
+    page.keyboard.press("Enter")
+    rows.get_by_text("Fire").wait_for()
+    rows.first.hover()
+    page.get_by_test_id("delete").click()
+    page.get_by_test_id("confirm-yes").click()
+    rows.get_by_text("Fire").wait_for(state="detached")
+
+
+def test_an_edit_asks_again_beside_the_old_question(page: Any) -> None:
+    ask(page)
+    answered(page)
+    page.get_by_test_id("edit").click()
+    page.get_by_test_id("edit-field").fill("Why is it red?")
+    page.keyboard.press("Enter")
+    page.get_by_test_id("question-text").get_by_text("Why is it red?").wait_for()
+    answered(page)
+    page.get_by_test_id("branch-previous").first.click()
+    page.get_by_test_id("question-text").get_by_text("Why is the sky blue?").wait_for()
