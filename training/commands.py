@@ -6,11 +6,11 @@
 from typing import cast
 
 import click
-from assistant.commands import models
 from tqdm import tqdm
 
 from assistant import base as bases
 from assistant import registry
+from assistant.commands import models
 from feedback import snapshots
 from feedback.command_line import HoneGroup, home_option, json_option, open_store, say
 from feedback.home import Home
