@@ -2,10 +2,10 @@
 
 Knows no page, request or login.
 
-The replies stand in one queue, first come first served, because one model writes them. The champion is read
-from the store at the start of each turn, so that a promotion, from this process or another, holds from the
-next reply on. What is written so far goes to the store every second: a page may be closed, and a server
-killed, without losing it.
+The replies stand in one queue, first come first served; a few are written at once, and the engine shares the
+model. The champion is read from the store at the start of each turn, so that a promotion, from this process or
+another, holds from the next reply on. What is written so far goes to the store every second: a page may be
+closed, and a server killed, without losing it.
 """
 
 import logging
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 SAVE_EVERY_S = 1.0
 CLOSING_S = 10.0
+WRITERS = 4
 SEEDS = 2**31
 DEFAULT_STRATEGY = "zero-shot"
 
@@ -97,15 +98,18 @@ class _Teller:
 class Turns:
     """Starts, stops and shows replies. `close()` stops what is being written, and keeps it."""
 
-    def __init__(self, store: Store, engine: Engine) -> None:
+    def __init__(self, store: Store, engine: Engine, writers: int = WRITERS) -> None:
         self.store, self.engine = store, engine
         self._live: dict[MessageId, LiveReply] = {}
         self._waiting: deque[_Job] = deque()
         self._wake = threading.Condition()
         self._closing = False
         conversations.recover(store)
-        self._writer = threading.Thread(target=self._work, name="hone-replies", daemon=True)
-        self._writer.start()
+        self._writers = [
+            threading.Thread(target=self._work, name=f"hone-replies-{n}", daemon=True) for n in range(writers)
+        ]
+        for writer in self._writers:
+            writer.start()
 
     def send(
         self,
@@ -191,7 +195,8 @@ class Turns:
             self._wake.notify_all()
         for job in waiting:
             self._finish(job, "stopped", _Teller(self.engine, job), time.monotonic())
-        self._writer.join(CLOSING_S)
+        for writer in self._writers:
+            writer.join(CLOSING_S)
 
     def _begin(
         self, parent_id: MessageId, prompt: PromptVersion, sampling: Sampling, *, hidden: bool
@@ -209,7 +214,7 @@ class Turns:
     def _enqueue(self, job: _Job) -> MessageId:
         # After the commit: a reply that is in memory is in the store too.
         with self._wake:
-            job.live.change(waiting=len(self._live))
+            job.live.change(waiting=max(0, len(self._live) + 1 - len(self._writers)))
             self._live[job.live.reply_id] = job.live
             self._waiting.append(job)
             self._wake.notify_all()

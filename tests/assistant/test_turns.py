@@ -25,7 +25,7 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
     made: list[Turns] = []
 
     def start(engine: ScriptedEngine) -> Turns:
-        made.append(Turns(answering(tmp_path, engine), engine))
+        made.append(Turns(answering(tmp_path, engine), engine, writers=1))
         return made[-1]
 
     yield start
@@ -186,6 +186,19 @@ def test_an_unknown_strategy_is_refused_before_anything_is_written(opened: Opene
     with pytest.raises(HoneError, match="no strategy"):
         ask(room, settings=TurnSettings("telepathy"))
     assert not room.store.rows("SELECT id FROM messages")
+
+
+def test_several_people_are_answered_at_once(tmp_path: Path) -> None:
+    engine = ScriptedEngine("one two", held=True)
+    room = Turns(answering(tmp_path, engine), engine, writers=2)
+    both = [ask(room), ask(room)]
+    for reply_id in both:
+        begun(room, reply_id)
+    third = ask(room)
+    assert room.state(third).waiting == 1
+    engine.go_on()
+    assert [ended(room, reply_id).status for reply_id in (*both, third)] == ["complete"] * 3
+    room.close()
 
 
 def test_closing_stops_every_reply_and_keeps_it(opened: Opened) -> None:
