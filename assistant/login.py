@@ -13,9 +13,14 @@ from assistant import accounts
 from assistant.accounts import COOKIE, SESSION_DAYS, LoginLimit, TooManyAttemptsError, User
 from assistant.api.context import Rooms, rooms
 from feedback import look
-from feedback.errors import HoneError
+from feedback.errors import ForbiddenError, HoneError
 
 LONGEST_FORM_BYTES = 8_192
+NO_ACCOUNTS = ForbiddenError(
+    "This server answers only its own machine.",
+    "It has no accounts yet.",
+    "Make one with: hone users add NAME",
+)
 
 
 def router(limit: LoginLimit) -> APIRouter:
@@ -25,8 +30,10 @@ def router(limit: LoginLimit) -> APIRouter:
     @made.get("/login")
     def form(request: Request, next: str = "/") -> Response:
         user = rooms(request).access.find(request)
-        if user or not accounts.exist(rooms(request).store):
+        if user:
             return RedirectResponse(landing(inside(next), user), status_code=303)
+        if not accounts.exist(rooms(request).store):
+            return HTMLResponse(refusal_page(NO_ACCOUNTS), status_code=NO_ACCOUNTS.status)
         return HTMLResponse(login_page(inside(next)))
 
     @made.post("/login")

@@ -3,8 +3,8 @@
 Knows no page, request or login.
 
 The replies stand in one queue, first come first served; a few are written at once, and the engine shares the
-model. The champion is read from the store at the start of each turn, so that a promotion, from this process or
-another, holds from the next reply on. What is written so far goes to the store every second: a page may be
+model. The champion is read from the store at the start of each turn, so that a promotion, from this process
+or another, holds from the next reply on. What is written so far goes to the store every second: a page may be
 closed, and a server killed, without losing it.
 """
 
