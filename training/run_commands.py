@@ -93,7 +93,8 @@ def _started(store: Store, home: Home, run: Run, detach: bool, as_json: bool) ->
     later = f"Look: hone runs show {run.id}. Cancel: hone runs cancel {run.id}."
     if detach:
         run = runs.get(store, run.id)
-        say(f"Run {run.id} is {run.state}. {later}", run, as_json)
+        waits = "is starting" if runs.is_next(store, run.id) else "waits for the run before it"
+        say(f"Run {run.id} {waits}. {later}", run, as_json)
         return
     try:
         run = follow.to_end(store, home, run.id)

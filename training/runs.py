@@ -146,6 +146,17 @@ def start_next(home: Home, store: Store) -> RunId | None:
     return run_id
 
 
+def is_next(store: Store, run_id: RunId) -> bool:
+    """Whether nothing trains before this run does."""
+    row = store.row(
+        """SELECT 1 FROM runs, (SELECT created_at AS mine FROM runs WHERE id = ?)
+           WHERE id <> ?
+             AND (state IN ('running','evaluating') OR (state = 'queued' AND created_at < mine))""",
+        run_id, run_id,
+    )  # fmt: skip
+    return row is None
+
+
 _children: list["subprocess.Popen[bytes]"] = []
 """Workers that this process started; polled in `sweep`, so that a finished one does not stay a zombie."""
 

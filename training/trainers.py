@@ -46,10 +46,14 @@ COMPLETE = "complete"
 
 @dataclass(frozen=True)
 class Hooks:
-    """How a run watches its training: `on_step(step, total)` and `on_metrics(step, {our name: value})`."""
+    """How a run watches its training.
+
+    `on_step(step, total)`, `on_metrics(step, {our name: value})`, `on_reference(pairs read, of all)`.
+    """
 
     on_step: Callable[[int, int], None]
     on_metrics: Callable[[int, dict[str, float]], None]
+    on_reference: Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ def _train(job: Job, hooks: Hooks, trainer_class: Any, config_class: Any, data: 
         fresh = LoraConfig(**chosen.lora)
     else:
         model = _continued(job)
-    trainer = _ours(trainer_class, job)(
+    trainer = _ours(trainer_class, job, hooks)(
         model=model,
         args=config_class(**chosen.trainer),
         train_dataset=data,
@@ -242,16 +246,24 @@ class LengthOrder:
         return iter(batches(self.lengths, self.size, self.seed * 1_000_003 + self.epoch))
 
 
-def _ours(trainer_class: Any, job: Job) -> Any:
+def _ours(trainer_class: Any, job: Job, hooks: Hooks) -> Any:
     """`trainer_class` on our tokens, with examples of like length side by side, which spares the padding."""
 
     class Ours(trainer_class):
+        pairs_read = 0
+
         def _prepare_dataset(self, dataset: Any, *rest: Any, **named: Any) -> Any:
             # TRL would tokenise prompt and answer as one text, which merges tokens across their border;
             # ours stand apart, as in chat. SFT's own preparation still turns the mask into labels.
             if "prompt_ids" in dataset.column_names:
                 return dataset
             return super()._prepare_dataset(dataset, *rest, **named)
+
+        def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
+            found = super().compute_ref_log_probs(model, inputs)
+            self.pairs_read += len(found[0])
+            hooks.on_reference(self.pairs_read, len(job.rows))
+            return found
 
         def _get_train_sampler(self, train_dataset: Any = None) -> LengthOrder:
             return LengthOrder([row.tokens for row in job.rows], job.recipe.batch, job.recipe.seed)

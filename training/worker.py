@@ -186,7 +186,10 @@ def hooks(seat: Seat) -> Any:
         shown = [f"{name} {found[name]:.4g}" for name in ("loss", "margin", "accuracy") if name in found]
         say(f"step {step}: {', '.join(shown)}")
 
-    return Hooks(on_step, on_metrics)
+    def on_reference(done: int, total: int) -> None:
+        say(f"reference: {done} of {total} pairs")
+
+    return Hooks(on_step, on_metrics, on_reference)
 
 
 def judge(seat: Seat, base: bases.Base, candidate: registry.ModelVersion) -> None:

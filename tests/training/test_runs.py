@@ -28,6 +28,10 @@ def on(home: Home, tiny_base: Base) -> Ground:
     return training_ground.ground(home, tiny_base)
 
 
+def ignore(_step: int, _found: object) -> None:
+    """A training that nobody watches."""
+
+
 def started(on: Ground, **changes: object) -> runs.Run:
     recipe = dataclasses.replace(on.recipe, **changes)
     return runs.start(on.home, runs.create(on.store, LOCAL_USER, recipe, on.snapshot.id).id)
@@ -51,6 +55,8 @@ def test_two_runs_train_one_after_the_other_to_a_version_and_a_gate_report(on: G
         assert {"loss", "grad_norm", "learning_rate", "tokens"} <= names
         assert ("margin" in names) == (run.method == "dpo")
     assert sft.started_at >= dpo.ended_at
+    trained = on.snapshot.train_pairs
+    assert f"reference: {trained} of {trained} pairs" in runs.log_text(on.home, dpo.id)
     report = gate.report(on.store, dpo.candidate_id)
     assert report.champion_id == on.champion.id
     assert len(report.margins_nats) == on.snapshot.held_out_pairs
@@ -119,7 +125,7 @@ def test_a_loss_that_is_no_number_ends_training_with_a_sentence(on: Ground) -> N
         "cpu",
     )
     with pytest.raises(HoneError, match="learning rate is most likely too high"):
-        trainers.train_dpo(job, trainers.Hooks(lambda _step, _total: None, lambda _step, _found: None))
+        trainers.train_dpo(job, trainers.Hooks(ignore, ignore, ignore))
 
 
 def test_a_run_on_another_base_than_the_champions_is_refused(on: Ground) -> None:

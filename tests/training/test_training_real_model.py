@@ -17,6 +17,10 @@ from training import data, measure, recipes, trainers
 SHORT = ("Water boils at 100 degrees.", "It is hot.", "Steam rises.", "At sea level, 100 degrees.")
 
 
+def ignore(_done: int, _total: int) -> None:
+    """This test looks at the metrics alone."""
+
+
 @pytest.mark.model
 def test_two_steps_on_the_real_model_move_it_towards_the_chosen_answers(
     real_base: Base, home: Home, store: Store
@@ -38,9 +42,7 @@ def test_two_steps_on_the_real_model_move_it_towards_the_chosen_answers(
     job = trainers.Job(
         bases.load_model(real_base), tokenizer, rows, recipe, home.path / "run", None, real_base.device
     )
-    adapter = trainers.train_dpo(
-        job, trainers.Hooks(lambda _step, _total: None, lambda _step, found: seen.append(found))
-    )
+    adapter = trainers.train_dpo(job, trainers.Hooks(ignore, lambda _step, found: seen.append(found), ignore))
     assert seen[1]["loss"] < seen[0]["loss"]
     assert seen[1]["margin"] > 0.05
 
