@@ -60,7 +60,7 @@ def champion_html(store: Store) -> html.Markup:
     how = {
         "first": "It is the base model, the first champion",
         "promote": "Promoted",
-        "rollback": "Rolled back to",
+        "rollback": "Put back by a rollback",
     }
     made = f"Base {version.base_id}" + (
         f", adapter from run {version.run_id}" if version.run_id else ", no adapter"
