@@ -226,8 +226,9 @@ def end(seat: Seat, state: str, error: str | None = None) -> None:
         "UPDATE runs SET state = ?, error = ?, ended_at = ? WHERE id = ?", state, error, now(), seat.run_id
     )
     say(f"Run {seat.run_id} is {state}." + (f" {error}" if error else ""))
-    if state == "done":
-        shutil.rmtree(seat.folder / "checkpoints", ignore_errors=True)
+    if state == "done":  # the adapter lives on in its model version
+        for name in ("checkpoints", "adapter"):
+            shutil.rmtree(seat.folder / name, ignore_errors=True)
 
 
 def run_to_end(seat: Seat) -> str:
