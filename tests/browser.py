@@ -26,7 +26,8 @@ def page(width: int = 1280, height: int = 800, dark: bool = False) -> Iterator[A
         own = driver.chromium.executable_path
         found = own if os.path.exists(own) else shutil.which("chromium") or shutil.which("google-chrome")
         if not found:
-            pytest.skip(MISSING)
+            # CI installs one, so that there a missing browser is a failure and not a skip.
+            (pytest.fail if os.environ.get("HONE_REQUIRE_BROWSER") else pytest.skip)(MISSING)
         browser = driver.chromium.launch(executable_path=found, args=ARGS)
         try:
             opened = browser.new_context(

@@ -1,4 +1,4 @@
-"""The shape of the house: who may import whom, what an import may cost, and that the docs name what there is."""
+"""The shape of the house: who may import whom, what an import may cost, and that the docs are true."""
 
 import ast
 import subprocess

@@ -1,25 +1,23 @@
-"""The whole circle in a real browser, with the real server and model: rank, train, promote, chat, go back."""
+"""The whole circle in a real browser, with the real server and model.
 
-import os
+Chat, stop, compare; then rank, train, promote, chat with the new one, and go back.
+"""
+
 import re
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from assistant.base import Base
 from tests import browser
+from tests.served import served
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.slow]
 
-CHECKOUT = Path(__file__).parent.parent.parent
-START_S, RUN_S, REPLY_S = 90, 600, 120
+RUN_S, REPLY_S = 600, 120
 PROMPTS = [f"Name {count} things that you find in a {place}." for count in ("two", "three") for place in (
     "kitchen", "garden", "school", "ship", "forest", "library"
 )]  # fmt: skip
@@ -27,32 +25,37 @@ PROMPTS = [f"Name {count} things that you find in a {place}." for count in ("two
 
 @pytest.fixture
 def address(real_base: Base, tmp_path: Path) -> Iterator[str]:
-    """`hone serve` as a process of its own, on an empty home."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, str(CHECKOUT / "app.py"), "--home", str(tmp_path), "--port", str(port)]
-    command += ["--model", str(real_base.folder), "--quantize", "none"]
-    log = (tmp_path / "server.log").open("wb")
-    server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"HF_HUB_OFFLINE": "1"})
-    try:
-        until = time.monotonic() + START_S
-        while not _answers(f"http://127.0.0.1:{port}/api/status"):
-            assert server.poll() is None, (tmp_path / "server.log").read_text()
-            assert time.monotonic() < until, "the server did not start"
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(30)
-        log.close()
+    """The server on an empty home, answering with the real model."""
+    with served(real_base, tmp_path) as server:
+        yield server.address
 
 
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
+def test_a_reply_is_streamed_stopped_written_again_compared_and_voted_on(address: str) -> None:
+    with browser.page() as page:
+        page.set_default_timeout(REPLY_S * 1000)
+        page.goto(address)
+        page.get_by_test_id("composer").fill("Write a long story about a lighthouse keeper.")
+        page.keyboard.press("Enter")
+        page.wait_for_function("document.querySelector('[data-testid=reply-text]')?.innerText.length > 20")
+        page.get_by_test_id("stop").click()
+        page.get_by_test_id("stopped").wait_for()
+        partial = page.get_by_test_id("reply-text").inner_text()
+        assert len(partial) > 20
+        page.get_by_test_id("composer").fill("Say hello in one short sentence.")
+        page.keyboard.press("Enter")
+        page.get_by_test_id("thumbs-up").nth(1).wait_for()
+        page.get_by_test_id("regenerate").last.click()
+        page.get_by_test_id("branch-position").get_by_text("2/2").wait_for()
+        page.get_by_test_id("thumbs-up").nth(1).wait_for()
+        page.get_by_test_id("compare").last.click()
+        panel = page.get_by_test_id("compare-panel")
+        panel.get_by_text("Who wrote which is told after your vote.").wait_for()
+        page.get_by_test_id("compare-left").click()
+        panel.get_by_text("Your vote: Left").wait_for()
+        assert panel.get_by_test_id("record-version").count() == 2
+        page.reload()
+        page.get_by_test_id("thumbs-up").first.wait_for()
+        assert page.get_by_test_id("reply-text").first.inner_text() == partial
 
 
 def test_votes_on_the_label_page_become_a_model_that_answers_and_can_be_taken_back(address: str) -> None:

@@ -1,0 +1,58 @@
+"""`hone serve` as a process of its own, on a free port: for tests that need, or kill, the whole server."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from assistant.base import Base
+
+CHECKOUT = Path(__file__).parent.parent
+START_S = 120
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server. `address` has no slash at its end."""
+
+    process: "subprocess.Popen[bytes]"
+    address: str
+
+
+@contextmanager
+def served(base: Base, home: Path) -> Iterator[Served]:
+    """The server on `home`, answering with `base`; ended on leaving, if it still runs."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, str(CHECKOUT / "app.py"), "--home", str(home), "--port", str(port)]
+    command += ["--model", str(base.folder), "--quantize", "none"]
+    home.mkdir(parents=True, exist_ok=True)
+    log = home / "server.log"
+    with log.open("ab") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+    try:
+        address = f"http://127.0.0.1:{port}"
+        until = time.monotonic() + START_S
+        while not _answers(address):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, "the server did not start"
+            time.sleep(0.1)
+        yield Served(process, address)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/api/status", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
