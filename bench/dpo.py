@@ -1,9 +1,9 @@
 """One epoch of DPO on real pairs: Hone's trainer beside stock TRL, same model, pairs, LoRA, batch and rate.
 
-`python bench/dpo.py [--pairs 100] [--only hone]` prints one table; each side runs in a process of its own, one
-after the other. Stock is TRL's DPOTrainer with its defaults (gradient checkpointing, the reference read in each
-step, text tokenised by TRL). The pairs are Anthropic's HH (helpful, MIT), the first that have at most --tokens
-tokens a side; they are read from --data and are not part of the project.
+`python bench/dpo.py [--pairs 100] [--only hone]` prints one table; each side runs in a process of its own,
+one after the other. Stock is TRL's DPOTrainer with its defaults (gradient checkpointing, the reference read
+in each step, text tokenised by TRL). The pairs are Anthropic's HH (helpful, MIT), the first that have at most
+--tokens tokens a side; they are read from --data and are not part of the project.
 """
 
 import argparse
@@ -79,8 +79,8 @@ def stock(model: Any, tokenizer: Any, chosen: list[dict[str, str]], folder: Path
 
     recipe = Recipe()
     config = DPOConfig(
-        output_dir=str(folder), use_cpu=True, bf16=False, num_train_epochs=1, learning_rate=recipe.learning_rate,
-        per_device_train_batch_size=recipe.batch, gradient_accumulation_steps=recipe.accumulation,
+        output_dir=str(folder), use_cpu=True, bf16=False, num_train_epochs=1,
+        learning_rate=recipe.learning_rate, per_device_train_batch_size=recipe.batch, gradient_accumulation_steps=recipe.accumulation,
         report_to="none", disable_tqdm=True, save_strategy="no",
     )  # fmt: skip
     lora = LoraConfig(
