@@ -80,7 +80,8 @@ def stock(model: Any, tokenizer: Any, chosen: list[dict[str, str]], folder: Path
     recipe = Recipe()
     config = DPOConfig(
         output_dir=str(folder), use_cpu=True, bf16=False, num_train_epochs=1,
-        learning_rate=recipe.learning_rate, per_device_train_batch_size=recipe.batch, gradient_accumulation_steps=recipe.accumulation,
+        learning_rate=recipe.learning_rate,
+        per_device_train_batch_size=recipe.batch, gradient_accumulation_steps=recipe.accumulation,
         report_to="none", disable_tqdm=True, save_strategy="no",
     )  # fmt: skip
     lora = LoraConfig(
