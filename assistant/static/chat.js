@@ -46,7 +46,13 @@ class Chat {
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); this.submit(); }
       if (event.key === "Escape" && this.replyId) this.stop();
     });
-    const foot = h("p.hc-foot", {}, "Hone can be wrong. Enter sends, Shift+Enter starts a new line.");
+    this.how = h("button.hc-how", { type: "button", testid: "how", title: "How your question is put to the model", onclick: () => this.toggleSettings() });
+    const foot = h("p.hc-foot", {}, this.how, h("span", {}, "Hone can be wrong. Enter sends, Shift+Enter starts a new line."));
+    window.addEventListener("hone-settings", () => this.sayHow());
+    attempt(async () => {
+      this.strategies = new Map((await api("GET", "/strategies")).strategies.map((one) => [one.name, one.title]));
+      this.sayHow();
+    });
     root.replaceChildren(top, h("div.hc-middle", {}, this.scroller), h("div.hc-bottom", {}, form, foot));
     this.thread = new Thread(this.scroller, this.list, {
       settings: () => this.settings(),
@@ -54,6 +60,12 @@ class Chat {
       writing: (id) => { this.replyId = id; this.sendButton.hidden = Boolean(id); this.stopButton.hidden = !id; },
       comparing: (kept) => this.keep("comparing", kept ? JSON.stringify(kept) : ""),
     });
+  }
+
+  /** Which strategy the next question is put by, beside the composer, where it is chosen with one click. */
+  sayHow() {
+    const name = this.settings().strategy ?? "zero-shot";
+    this.how.textContent = this.strategies?.get(name) ?? name;
   }
 
   toggleSettings() {
