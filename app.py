@@ -2,7 +2,8 @@
 
 import os
 import sys
-from typing import cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -14,6 +15,9 @@ from feedback.commands import feedback as feedback_group
 from feedback.home import Home
 from training import commands as training_commands
 from training.demo_command import demo
+
+if TYPE_CHECKING:
+    from assistant.server import Site
 
 
 @click.group(cls=HoneGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,30 +31,36 @@ def cli() -> None:
     "--host", default="127.0.0.1", show_default=True, help="Beyond this machine only with accounts."
 )
 @click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--name", "names", multiple=True, metavar="HOSTNAME", help="A name that people reach this server by."
+)
+@click.option("--https", is_flag=True, help="People reach it over https, through a proxy: cookies say so.")
 @click.option("--model", default="embedded", show_default=True, help="embedded, a folder, or a Hub id.")
 @click.option(
     "--quantize", default="auto", show_default=True, type=click.Choice(["auto", "nf4", "int8", "none"])
 )
 @home_option
-def serve(home: Home, host: str, port: int, model: str, quantize: str) -> None:
+def serve(home: Home, model: str, quantize: str, **where: Any) -> None:
     """Open the chat, the label page and the operator page."""
     from assistant import accounts
+    from assistant.server import Site
     from assistant.serving import check_port
 
     store = open_store(home)
     click.echo(f"Home: {home.path}", err=True)
-    accounts.check_host(store, host)
-    check_port(host, port)
-    _serve(home, host, port, BaseChoice(model, cast(Quantize, quantize)))
+    site = Site(where["host"], where["port"], where["names"], where["https"])
+    accounts.check_host(store, site.host)
+    check_port(site.host, site.port)
+    _serve(home, site, BaseChoice(model, cast(Quantize, quantize)))
 
 
-def _serve(home: Home, host: str, port: int, choice: BaseChoice) -> None:
+def _serve(home: Home, site: "Site", choice: BaseChoice) -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import assistant.page
     import feedback.page
     import training.page
     from assistant.accounts import Access
-    from assistant.server import RolePage, Site, make_app, run
+    from assistant.server import RolePage, make_app, run
     from assistant.serving import open_home
     from assistant.turns import Turns
 
@@ -62,10 +72,10 @@ def _serve(home: Home, host: str, port: int, choice: BaseChoice) -> None:
         RolePage("/label", "labeller", feedback.page.build(opened.store, who)),
         RolePage("/operate", "operator", training.page.build(opened.store, home, opened.engine, who, choice)),
     )
-    site = Site(host, port, device=opened.base.why)
+    site = replace(site, device=opened.base.why)
     server = make_app(Turns(opened.store, opened.engine), access, site, pages)
-    shown = f"[{host}]" if ":" in host else host
-    click.echo(f"Hone is at http://{shown}:{port}  (Ctrl-C ends it)", err=True)
+    shown = f"[{site.host}]" if ":" in site.host else site.host
+    click.echo(f"Hone is at http://{shown}:{site.port}  (Ctrl-C ends it)", err=True)
     run(server, site)
 
 

@@ -65,6 +65,11 @@ def test_the_architecture_tells_every_module_and_its_job() -> None:
     assert done.returncode == 0, "docs/architecture.md is out of date: run python docs/tree.py"
 
 
+def test_the_command_reference_is_what_the_commands_say() -> None:
+    done = subprocess.run([sys.executable, "docs/commands.py", "--check"], cwd=ROOT, check=False)
+    assert done.returncode == 0, "docs/commands.md is out of date: run python docs/commands.py"
+
+
 def test_readme_names_every_file_and_folder_of_the_top_level() -> None:
     told = (ROOT / "README.md").read_text(encoding="utf-8")
     tracked = subprocess.run(
