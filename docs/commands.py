@@ -32,7 +32,7 @@ def every(command: click.Command, name: str, parent: click.Context | None = None
 
 
 def main() -> int:
-    head = "# Commands\nWritten by `python docs/commands.py` from the commands' own help; a test keeps it true.\n"
+    head = "# Commands\nWritten by `python docs/commands.py` from their own help; a test keeps it true.\n"
     true = "\n".join([head, *every(cli, "hone")])
     if "--check" in sys.argv:
         return int(PAGE.read_text(encoding="utf-8") != true)

@@ -75,5 +75,5 @@ def test_readme_names_every_file_and_folder_of_the_top_level() -> None:
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    tops = {name.split("/")[0] for name in tracked if not name.startswith(".")}
+    tops = {name.split("/")[0] for name in tracked if not name.startswith(".")} - {"README.md"}
     assert [top for top in sorted(tops) if top not in told] == []
