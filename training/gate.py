@@ -212,7 +212,23 @@ def _information(measurement: Measurement) -> tuple[Check, ...]:
                 f"{len(gaps)} pairs ({share.low:.0%} to {share.high:.0%}).",
             )
         )  # fmt: skip
-    return tuple(found)
+    return (*found, *_drift(measurement))
+
+
+def _drift(measurement: Measurement) -> tuple[Check, ...]:
+    """How strange the candidate's replies are to the champion, beside the champion's own."""
+    if not measurement.replies:
+        return ()
+    ours = bootstrap_mean([pair.candidate.champion_nats for pair in measurement.replies])
+    theirs = bootstrap_mean([pair.champion.champion_nats for pair in measurement.replies])
+    return (
+        Check(
+            "drift", "Likely to the champion, nats a token", "information",
+            ours.value, ours.low, ours.high, None, None,
+            f"The champion finds the candidate's replies {_interval(ours)} nats a token likely, and its own "
+            f"{theirs.value:+.2f}: far apart, the candidate has left the champion's language.",
+        ),
+    )  # fmt: skip
 
 
 def _examples(measurement: Measurement) -> tuple[Example, ...]:

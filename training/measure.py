@@ -43,11 +43,15 @@ class PairScore:
 
 @dataclass(frozen=True)
 class SampledReply:
-    """A greedy reply to one held-out prompt. `endless`: it hit the limit without ending."""
+    """A greedy reply to one held-out prompt. `endless`: it hit the limit without ending.
+
+    `champion_nats`: how likely the champion finds it, in nats a token (0 at most).
+    """
 
     text: str
     tokens: int
     endless: bool
+    champion_nats: float = 0.0
 
     @property
     def empty(self) -> bool:
@@ -211,11 +215,27 @@ def _replies(
         report(what, 0, len(asked))
         done = engine.batch(requests, partial(report, what))
         both.append([SampledReply(c.text, c.tokens, c.finish == "length") for c in done])
-    return (
-        tuple(
-            ReplyPair(prompts[prompt], ours, theirs)
-            for prompt, ours, theirs in zip(asked, *both, strict=True)
-        )
-        if both
-        else ()
+    if not both:
+        return ()
+    ours, theirs = (_as_the_champion_sees(engine, versions[1], asked, said, report) for said in both)
+    return tuple(
+        ReplyPair(prompts[prompt], mine, other)
+        for prompt, mine, other in zip(asked, ours, theirs, strict=True)
     )
+
+
+def _as_the_champion_sees(
+    engine: Engine,
+    champion: ModelVersion,
+    prompts: Sequence[str],
+    said: Sequence[SampledReply],
+    report: Progress,
+) -> list[SampledReply]:
+    """The same replies, with the champion's log-probability of each. What a candidate says that no champion
+    would say is how a collapse shows that no count of words can see.
+    """
+    answered = [
+        Answered(prompt, reply.text, not reply.endless) for prompt, reply in zip(prompts, said, strict=True)
+    ]
+    found = engine.logprobs(answered, champion, partial(report, "replies, read by the champion"))
+    return [replace(reply, champion_nats=_per_token(one)) for reply, one in zip(said, found, strict=True)]
