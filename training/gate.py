@@ -33,6 +33,7 @@ class Bars:
     perplexity_ratio: float = 1.05
     endless_points: float = 0.10
     length_ratio: float = 3.0
+    drift_nats: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ DEFAULT_BARS = Bars()
 def judge(measurement: Measurement, bars: Bars = DEFAULT_BARS) -> GateReport:
     """The verdict on a measurement, by this rule:
 
-    1. A broken guard (perplexity, endless, empty, length) fails, whatever the effect is.
+    1. A broken guard (perplexity, endless, empty, length, drift) fails, whatever the effect is.
     2. So does an effect that surely goes the wrong way: the interval of the mean margin lies below 0.
     3. A pass needs enough held-out prompts, a significant sign test in the right direction, and an interval
        of the mean margin that lies wholly above 0.
@@ -188,6 +189,7 @@ def _guards(measurement: Measurement, bars: Bars) -> tuple[Check, ...]:
             f"Its replies are {longer:.2f} times as long as the champion's; at most {bars.length_ratio:g} "
             f"times is allowed.",
         ),
+        _drift(measurement, bars),
     )  # fmt: skip
 
 
@@ -212,22 +214,24 @@ def _information(measurement: Measurement) -> tuple[Check, ...]:
                 f"{len(gaps)} pairs ({share.low:.0%} to {share.high:.0%}).",
             )
         )  # fmt: skip
-    return (*found, *_drift(measurement))
+    return tuple(found)
 
 
-def _drift(measurement: Measurement) -> tuple[Check, ...]:
-    """How strange the candidate's replies are to the champion, beside the champion's own."""
-    if not measurement.replies:
-        return ()
-    ours = bootstrap_mean([pair.candidate.champion_nats for pair in measurement.replies])
-    theirs = bootstrap_mean([pair.champion.champion_nats for pair in measurement.replies])
-    return (
-        Check(
-            "drift", "Likely to the champion, nats a token", "information",
-            ours.value, ours.low, ours.high, None, None,
-            f"The champion finds the candidate's replies {_interval(ours)} nats a token likely, and its own "
-            f"{theirs.value:+.2f}: far apart, the candidate has left the champion's language.",
-        ),
+def _drift(measurement: Measurement, bars: Bars) -> Check:
+    """How strange the candidate's replies are to the champion, beside its own: a sampled KL, nats a token.
+
+    Preference training can empty the words of their sense while every count stays fine: of three candidates
+    trained for short replies, those that still answered lay 0.1 and 0.6 below the champion, the one that
+    babbled 1.35.
+    """
+    ours = [pair.candidate.champion_nats for pair in measurement.replies]
+    theirs = [pair.champion.champion_nats for pair in measurement.replies]
+    below = (sum(theirs) - sum(ours)) / max(1, len(ours))
+    return Check(
+        "drift", "Strange to the champion, nats a token", "guard", below, None, None,
+        bars.drift_nats, below <= bars.drift_nats,
+        f"To the champion, its replies are {below:.2f} nats a token less likely than the champion's own; at "
+        f"most {bars.drift_nats:g} is allowed, beyond it replies lose their sense.",
     )  # fmt: skip
 
 

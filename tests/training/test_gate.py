@@ -45,6 +45,7 @@ def test_a_strong_effect_that_breaks_nothing_passes() -> None:
         ("endless", {"replies": replies(ENDLESS, 3)}),
         ("empty", {"replies": replies(EMPTY, 1)}),
         ("length", {"replies": replies(SampledReply("long", 61, endless=False), 20)}),
+        ("drift", {"replies": replies(SampledReply("Aw, what?", 20, False, champion_nats=-1.01), 20)}),
     ],
 )
 def test_each_guard_alone_fails_a_strong_effect(guard: str, changes: dict[str, object]) -> None:
@@ -57,6 +58,8 @@ def test_each_guard_alone_fails_a_strong_effect(guard: str, changes: dict[str, o
 def test_what_stays_just_within_the_guards_passes() -> None:
     assert judge(measured(STRONG, candidate_perplexity=20.9)).verdict == "pass"
     assert judge(measured(STRONG, replies=replies(ENDLESS, 2))).verdict == "pass"
+    strange = SampledReply("A bit odd.", 20, False, champion_nats=-0.99)
+    assert judge(measured(STRONG, replies=replies(strange, 20))).verdict == "pass"
 
 
 def test_a_fault_that_the_champion_has_as_well_is_no_news() -> None:
