@@ -97,7 +97,10 @@ def evaluate(
     version = registry.get(store, candidate)
     held_out_of = chosen_snapshot(store, snapshot).id if snapshot else None
     report = _evaluated(store, home, version, _base_of(store, version, model, quantize), held_out_of)
-    say(told(report, version.name), report, as_json)
+    todo = "collect more votes, freeze a snapshot and train again."
+    if report.verdict == "pass":
+        todo = f"hone models promote {version.name}"
+    say(f"{told(report, version.name)}\nNext: {todo}", report, as_json)
 
 
 def _base_of(
@@ -135,13 +138,11 @@ def _evaluated(
 
 
 def told(report: GateReport, name: str) -> str:
-    """A gate report for a terminal, and what to do next."""
+    """A gate report for a terminal."""
     lines = [f"{name}: {promotion.WORDS[report.verdict]}."]
     marks = {True: "ok  ", False: "no  ", None: "    "}
     lines += [f"  {marks[check.ok]} {check.sentence}" for check in report.checks]
-    if report.verdict == "pass":
-        return "\n".join([*lines, f"Next: hone models promote {name}"])
-    return "\n".join([*lines, "Next: collect more votes, freeze a snapshot and train again."])
+    return "\n".join(lines)
 
 
 @models.command("promote")
