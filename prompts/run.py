@@ -169,7 +169,7 @@ class MarkerSplit:
             return
         text = self._held + piece
         before, found, after = text.partition(self._marker)
-        keep = 0 if found else _overlap(text, self._marker)
+        keep = 0 if found else overlap(text, self._marker)
         self._held = text[len(text) - keep :]
         before = before[: len(before) - keep] if not found else before
         if before:
@@ -203,6 +203,6 @@ class MarkerSplit:
         return "".join(self._before).strip()
 
 
-def _overlap(text: str, marker: str) -> int:
+def overlap(text: str, marker: str) -> int:
     """The length of the longest end of `text` that begins `marker`."""
     return next((n for n in range(min(len(marker) - 1, len(text)), 0, -1) if text.endswith(marker[:n])), 0)

@@ -28,6 +28,8 @@ class ScriptedEngine:
 
     name = "scripted"
     window = 2048
+    capacity = 4
+    abilities = frozenset(("token_logprobs",))
 
     def __init__(self, says: str = "The sky is blue.", held: bool = False) -> None:
         self.says = says
@@ -61,6 +63,9 @@ class ScriptedEngine:
         return Completion("".join(written), len(written), "stop")
 
     def load(self, version: ModelVersion) -> None:
+        pass
+
+    def warm_up(self, version: ModelVersion) -> None:
         pass
 
     def close(self) -> None:

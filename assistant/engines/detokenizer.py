@@ -1,10 +1,6 @@
-"""Tokens to text while they arrive: no half characters, no control tokens. Knows a tokenizer, no model."""
+"""Tokens to text while they arrive: no half characters, no control tokens. Knows no model."""
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from collections.abc import Callable, Collection, Sequence
 
 UNFINISHED = "\ufffd"
 LONGEST_CHARACTER_TOKENS = 6
@@ -20,8 +16,8 @@ class Detokenizer:
     only in context; what ends in an unfinished character is held back until the rest of it comes.
     """
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", hidden_ids: Collection[int]) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, decode: Callable[[Sequence[int]], str], hidden_ids: Collection[int]) -> None:
+        self._decode = decode
         self._hidden_ids = hidden_ids
         self._ids: list[int] = []
         self._context = 0  # from here on is decoded
@@ -48,6 +44,3 @@ class Detokenizer:
     def _unsaid(self) -> str:
         before = self._decode(self._ids[self._context : self._said])
         return self._decode(self._ids[self._context :])[len(before) :]
-
-    def _decode(self, ids: list[int]) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))

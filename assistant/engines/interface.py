@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from feedback.errors import HoneError
+
 if TYPE_CHECKING:  # the registry and the store's rows are only named here, never opened
     from assistant.registry import ModelVersion
     from feedback.conversations import Sampling
@@ -18,8 +20,25 @@ if TYPE_CHECKING:  # the registry and the store's rows are only named here, neve
 Finish = Literal["stop", "length", "stopped"]
 """stop: the model ended its reply; length: max_tokens or the window ended it; stopped: a person did."""
 
+Ability = Literal["json_schema", "token_logprobs"]
+"""What not every engine can do: hold a reply to a JSON schema, say how probable each token of it was."""
+
 Progress = Callable[[int, int], None]
 """Called as (done, total)."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a program may ask of a reply beside its text. The default asks nothing.
+
+    stop_texts: the reply ends before the first of these. json_schema: a JSON schema as text that the reply
+    must fit ("{}" is any JSON value). top_logprobs: log-probabilities of each token and of that many
+    alternatives; None: none at all.
+    """
+
+    stop_texts: tuple[str, ...] = ()
+    json_schema: str | None = None
+    top_logprobs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -30,15 +49,31 @@ class Request:
     sampling: Sampling
     version: ModelVersion
     stop: threading.Event = field(default_factory=threading.Event, compare=False)
+    wanted: Wanted = Wanted()
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """One token of a reply: its text and log p in nats at temperature 1, and the most probable tokens there,
+    best first, each with its own.
+    """
+
+    token: str
+    nats: float
+    top: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
 class Completion:
-    """One whole reply. `tokens` counts what the model wrote, its end token left out."""
+    """One whole reply. `tokens` counts what the model wrote, its end token left out; `cached_tokens` how much
+    of the prompt had been read before; `logprobs` has one entry a token where they were wanted.
+    """
 
     text: str
     tokens: int
     finish: Finish
+    cached_tokens: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +91,25 @@ class AnswerLogprob:
 
     total_nats: float
     tokens: int
+
+
+class UnableError(HoneError):
+    """This engine cannot do what was asked of a reply."""
+
+
+def check_able(engine: Engine, wanted: Wanted) -> None:
+    """UnableError when `wanted` asks for what `engine` cannot do."""
+    asked: dict[Ability, tuple[bool, str]] = {
+        "json_schema": (wanted.json_schema is not None, "hold a reply to a JSON schema"),
+        "token_logprobs": (wanted.top_logprobs is not None, "give the log-probabilities of a reply's tokens"),
+    }
+    for ability, (is_asked, words) in asked.items():
+        if is_asked and ability not in engine.abilities:
+            raise UnableError(
+                f"This server cannot {words}.",
+                f"Its engine, {engine.name}, does not know how.",
+                "Leave it out, or start Hone with another --engine.",
+            )
 
 
 class Engine(Protocol):
@@ -76,6 +130,18 @@ class Engine(Protocol):
         """The chat template of the base, for the one renderer."""
         ...
 
+    @property
+    def capacity(self) -> int:
+        """Replies that it writes side by side without slowing each down more than their number does. More may
+        be asked for; they wait inside.
+        """
+        ...
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What of `Wanted` it can do beside stop texts, which every engine knows."""
+        ...
+
     def count_tokens(self, text: str) -> int:
         """Tokens in `text`, control tokens counted as one each, none added."""
         ...
@@ -85,7 +151,7 @@ class Engine(Protocol):
 
         Ends within one token of `request.stop` being set, or of the generator being closed. The same request
         with the same seed gives the same text, whatever ran before. Raises HoneError when the prompt fills
-        the window.
+        the window, and for a wish outside `abilities`.
         """
         ...
 
@@ -104,6 +170,10 @@ class Engine(Protocol):
 
     def load(self, version: ModelVersion) -> None:
         """Make `version` ready to answer. HoneError when its files are damaged or do not fit the base."""
+        ...
+
+    def warm_up(self, version: ModelVersion) -> None:
+        """Do now what the first reply of `version` would otherwise wait for."""
         ...
 
     def close(self) -> None:

@@ -4,46 +4,52 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from assistant.engines.detokenizer import Detokenizer
-from assistant.engines.interface import Completion, Finish, Request
-from assistant.engines.sampling import Sampler
+from assistant.engines.interface import Completion, Finish, Request, TokenLogprob
+from assistant.engines.sampling import Floats, Sampler, log_softmax
+from assistant.engines.stop_texts import StopTexts
 from prompts.chat import ChatMessage, ChatTemplate
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What an engine must know of a tokenizer beside its text.
+    """What an engine must know of a tokenizer.
 
+    `ids` gives the token ids of a text, none added; `text` the text of ids, control tokens included.
     `control_ids` are never shown. `end_id` is what the chat template writes after a reply; every one of
     `end_ids` ends one.
     """
 
-    tokenizer: "PreTrainedTokenizerBase"
+    ids: Callable[[str], list[int]]
+    text: Callable[[Sequence[int]], str]
     control_ids: frozenset[int]
     end_id: int
     end_ids: frozenset[int]
-
-    def ids(self, text: str) -> list[int]:
-        """Token ids of `text`, none added."""
-        return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def vocabulary(
     tokenizer: "PreTrainedTokenizerBase", template: ChatTemplate, listed_end_ids: list[int]
 ) -> Vocabulary:
     """`listed_end_ids`: what the model's own generation settings name."""
+
+    def ids(text: str) -> list[int]:
+        return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    def text(ids: Sequence[int]) -> str:
+        return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
     eos_id = int(tokenizer.eos_token_id)
     control_ids = frozenset(_ids_of(tokenizer, template.control_tokens))
-    plain = Vocabulary(tokenizer, control_ids, eos_id, frozenset([eos_id, *listed_end_ids]))
     mark = "ANSWER"
     turns = [ChatMessage("user", "question"), ChatMessage("assistant", mark)]
     after = template.text(turns, add_generation_prompt=False).rpartition(mark)[2]
-    end_id = next((token for token in plain.ids(after) if token in control_ids), eos_id)
-    return Vocabulary(tokenizer, control_ids, end_id, plain.end_ids | {end_id})
+    end_id = next((token for token in ids(after) if token in control_ids), eos_id)
+    return Vocabulary(ids, text, control_ids, end_id, frozenset([eos_id, end_id, *listed_end_ids]))
 
 
 class Reply:
@@ -61,23 +67,39 @@ class Reply:
         self.request, self._words, self._closed = request, words, closed
         self.prompt_ids = words.ids(request.prompt)
         self.piece = ""
+        self.cached_tokens = 0
         self._sampler = Sampler(request.sampling)
-        self._text = Detokenizer(words.tokenizer, words.control_ids)
+        self._detokenizer = Detokenizer(words.text, words.control_ids)
+        self._stop_texts = StopTexts(request.wanted.stop_texts)
         self._pieces: list[str] = []
+        self._logprobs: list[TokenLogprob] = []
         self._tokens = 0
         self._most = min(request.sampling.max_tokens, most_tokens - len(self.prompt_ids))
         self._finish: Finish | None = None if self._most > 0 else "length"
 
-    def take(self, logits: "torch.Tensor") -> int:
+    @property
+    def greedy(self) -> bool:
+        """Whether its next token follows from the logits alone."""
+        return self._sampler.greedy
+
+    @property
+    def tokens_left(self) -> int:
+        """How many tokens it may still write."""
+        return self._most - self._tokens
+
+    def take(self, logits: Floats) -> int:
         """Draw the next token from `logits`, shape (vocabulary,); `piece` is the text that it completes."""
         token_id = self._sampler.choose(logits)
         if token_id in self._words.end_ids:
             self._finish, self.piece = "stop", ""
             return token_id
         self._tokens += 1
-        self.piece = self._text.push(token_id)
-        self._pieces.append(self.piece)
-        if self._tokens >= self._most:
+        if self.request.wanted.top_logprobs is not None:
+            self._logprobs.append(self._logprob(logits, token_id, self.request.wanted.top_logprobs))
+        self._say(self._detokenizer.push(token_id))
+        if self._stop_texts.found:
+            self._finish = "stop"
+        elif self._tokens >= self._most:
             self._finish = "length"
         return token_id
 
@@ -89,14 +111,36 @@ class Reply:
 
     def rest(self) -> str:
         """The text held back until it was clear that nothing follows."""
-        rest = self._text.rest()
-        self._pieces.append(rest)
+        if self._stop_texts.found:
+            return ""
+        self._say(self._detokenizer.rest())
+        rest = self.piece + self._stop_texts.rest()
+        self._pieces.append(rest[len(self.piece) :])
         return rest
 
     def completion(self) -> Completion:
         """The whole, once it is over."""
         self.rest()
-        return Completion("".join(self._pieces), self._tokens, self._finish or "stopped")
+        return Completion(
+            "".join(self._pieces),
+            self._tokens,
+            self._finish or "stopped",
+            self.cached_tokens,
+            tuple(self._logprobs),
+        )
+
+    def _say(self, text: str) -> None:
+        self.piece = self._stop_texts.push(text)
+        self._pieces.append(self.piece)
+
+    def _logprob(self, logits: Floats, token_id: int, alternatives: int) -> TokenLogprob:
+        nats = log_softmax(logits)
+        best = np.argsort(-nats, kind="stable")[:alternatives]
+        return TokenLogprob(
+            self._words.text([token_id]),
+            float(nats[token_id]),
+            tuple((self._words.text([int(one)]), float(nats[one])) for one in best),
+        )
 
 
 def _ids_of(tokenizer: "PreTrainedTokenizerBase", tokens: Sequence[str]) -> list[int]:

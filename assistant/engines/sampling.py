@@ -1,10 +1,14 @@
-"""From logits to the next token: temperature, nucleus, seed. Pure mathematics on CPU tensors; no model."""
+"""From logits to the next token: temperature, nucleus, seed. Pure mathematics on numpy arrays; no model."""
 
 import secrets
+from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from feedback.conversations import Sampling
+
+Floats = NDArray[np.floating[Any]]
 
 HEAD = 256
 """Candidates looked at first. A nucleus is nearly always inside them, and sorting a whole vocabulary costs
@@ -19,34 +23,55 @@ class Sampler:
         self._temperature = sampling.temperature
         self._top_p = sampling.top_p
         seed = sampling.seed if sampling.seed is not None else secrets.randbits(63)
-        self._generator = torch.Generator().manual_seed(seed % 2**63)
+        self._dice = np.random.Generator(np.random.PCG64(seed % 2**63))
 
-    def choose(self, logits: torch.Tensor) -> int:
-        """The next token's id. `logits`: shape (vocabulary,), float32, on the CPU. Temperature 0 takes the
-        best.
-        """
-        if self._temperature <= 0:
+    @property
+    def greedy(self) -> bool:
+        """Whether it takes the most probable token each time, so that no chance is involved."""
+        return self._temperature <= 0
+
+    def choose(self, logits: Floats) -> int:
+        """The next token's id. `logits`: shape (vocabulary,), float32. Temperature 0 takes the best."""
+        if self.greedy:
             return int(logits.argmax())
-        probabilities, ids = nucleus((logits / self._temperature).softmax(-1), self._top_p)
-        reach = probabilities.double().cumsum(0)
-        point = torch.rand((), generator=self._generator, dtype=torch.float64) * reach[-1]
+        ids, probabilities = nucleus(softmax(logits / self._temperature), self._top_p)
+        reach = probabilities.cumsum(dtype=np.float64)
+        point = self._dice.random() * reach[-1]
         # A point that rounds up to the very end still belongs to the last token.
-        return int(ids[min(int(torch.searchsorted(reach, point, right=True)), len(ids) - 1)])
+        return int(ids[min(int(reach.searchsorted(point, side="right")), len(ids) - 1)])
 
 
-def nucleus(probabilities: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """The fewest most probable tokens whose sum reaches `top_p`: (probabilities, ids), best first, one at
-    least.
+def softmax(scores: Floats) -> Floats:
+    """Probabilities of `scores`, shape (vocabulary,)."""
+    powers = np.exp(scores - scores.max())
+    return powers / powers.sum()
+
+
+def log_softmax(scores: Floats) -> Floats:
+    """Log-probabilities in nats of `scores`, over the last axis, in float64 sums."""
+    shifted = scores - scores.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True, dtype=np.float64))
+
+
+def nucleus(probabilities: Floats, top_p: float) -> tuple[NDArray[np.intp], Floats]:
+    """The fewest most probable tokens whose sum reaches `top_p`, at least one: (ids, probabilities), best
+    first.
 
     `probabilities`: shape (vocabulary,), summing to 1. After Holtzman et al. 2020,
     https://arxiv.org/abs/1904.09751
     """
-    if top_p < 1:
-        head, ids = probabilities.topk(min(HEAD, len(probabilities)))
-        if float(head.sum()) < top_p:
-            head, ids = probabilities.sort(descending=True)
-    else:
-        return probabilities, torch.arange(len(probabilities))
-    before = head.cumsum(0) - head
+    if top_p >= 1:
+        return np.arange(len(probabilities)), probabilities
+    ids = _best(probabilities, min(HEAD, len(probabilities)))
+    if float(probabilities[ids].sum()) < top_p:
+        ids = _best(probabilities, len(probabilities))
+    head = probabilities[ids]
+    before = head.cumsum() - head
     kept = max(1, int((before < top_p).sum()))
-    return head[:kept], ids[:kept]
+    return ids[:kept], head[:kept]
+
+
+def _best(values: Floats, count: int) -> NDArray[np.intp]:
+    """The indices of the `count` largest values, the largest first; equal values by index."""
+    among = np.argpartition(values, len(values) - count)[len(values) - count :]
+    return among[np.lexsort((among, -values[among]))]

@@ -13,7 +13,15 @@ import torch
 from assistant import base as bases
 from assistant.base import Base
 from assistant.engines.decode import Decoding, answer_logprobs
-from assistant.engines.interface import Answered, AnswerLogprob, Completion, Progress, Request
+from assistant.engines.interface import (
+    Ability,
+    Answered,
+    AnswerLogprob,
+    Completion,
+    Progress,
+    Request,
+    check_able,
+)
 from assistant.engines.reply import Reply, vocabulary
 from assistant.engines.served_model import ServedModel
 from assistant.registry import ModelVersion
@@ -32,6 +40,9 @@ class TorchEngine:
     """A base on its device, answering as itself or through any adapter. Safe to call from many threads."""
 
     name = "transformers"
+    capacity = 4
+    """Streams take turns on one thread, token by token: more of them only make each slower."""
+    abilities: frozenset[Ability] = frozenset(("token_logprobs",))
 
     def __init__(self, base: Base, home: Home) -> None:
         tokenizer = bases.load_tokenizer(base)
@@ -56,7 +67,7 @@ class TorchEngine:
             while decoding.reading and not reply.over():
                 logits = self._served.run(version, decoding.read)
             while logits is not None and not reply.over():
-                token = reply.take(logits[0])
+                token = reply.take(logits[0].numpy())
                 if reply.piece:
                     yield reply.piece
                 if not reply.over():
@@ -102,6 +113,10 @@ class TorchEngine:
         """See `Engine.load`. Not a duty: whatever names a version loads it."""
         self._served.load(version)
 
+    def warm_up(self, version: ModelVersion) -> None:
+        """See `Engine.warm_up`. A token is read, so that lazily imported kernels are there."""
+        self._served.run(version, Decoding(self._served.model, [[self._words.end_id]]).read)
+
     def close(self) -> None:
         """Running replies end as stopped; then the model is freed."""
         self._served.close()
@@ -109,6 +124,7 @@ class TorchEngine:
     def _reply(self, request: Request) -> Reply:
         reply = Reply(request, self._words, self.window, lambda: self._served.closed)
         self._check_fits(reply.prompt_ids, len(reply.prompt_ids) + 1)
+        check_able(self, request.wanted)
         return reply
 
     def _check_fits(self, prompt_ids: Sequence[int], tokens: int) -> None:
@@ -134,7 +150,7 @@ class TorchEngine:
             # A row whose reply is over is fed its end token and ignored.
             tokens = [
                 self._words.end_id if reply.over() else reply.take(scores)
-                for reply, scores in zip(rows, logits, strict=True)
+                for reply, scores in zip(rows, logits.numpy(), strict=True)
             ]
             alive = [row for row, reply in enumerate(rows) if not reply.over()]
             if len(alive) < open_rows:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from assistant import base as bases
 from assistant import registry
 from assistant.base import Base
-from assistant.engines.interface import Answered, Completion, Request
+from assistant.engines.interface import Answered, Completion, Request, Wanted
 from assistant.engines.torch_engine import TorchEngine
 from assistant.registry import ModelVersion
 from feedback.conversations import Sampling
@@ -192,6 +193,38 @@ def test_control_tokens_are_never_shown(engine: TorchEngine, plain: ModelVersion
     assert not any(token in text for text in texts for token in ("<|start|>", "<|end|>"))
 
 
+def test_a_reply_ends_before_a_stop_text(engine: TorchEngine, plain: ModelVersion) -> None:
+    request = Request(prompt(engine, "The cat"), WARM, plain)
+    free = whole(engine, request)[1]
+    stop_text = free.text[8:11]
+    pieces, cut = whole(engine, replace(request, wanted=Wanted(stop_texts=("never", stop_text))))
+    assert cut.text == "".join(pieces) == free.text[: free.text.index(stop_text)]
+    assert cut.finish == "stop"
+    assert cut.tokens < free.tokens
+
+
+def test_each_token_comes_with_its_log_probability_where_wanted(
+    engine: TorchEngine, plain: ModelVersion
+) -> None:
+    settings = replace(WARM, temperature=0.0)
+    request = Request(prompt(engine, "Who"), settings, plain, wanted=Wanted(top_logprobs=3))
+    reply = whole(engine, request)[1]
+    assert len(reply.logprobs) == reply.tokens
+    assert all(len(one.top) == 3 and one.top[0] == (one.token, one.nats) for one in reply.logprobs)
+    if reply.finish == "length":
+        asked = Answered(request.prompt, reply.text, ended=False)
+        [given] = engine.logprobs([asked], plain)
+        if given.tokens == reply.tokens:
+            assert sum(one.nats for one in reply.logprobs) == pytest.approx(given.total_nats, abs=1e-2)
+
+
+def test_a_wish_that_the_engine_cannot_grant_is_refused_in_words(
+    engine: TorchEngine, plain: ModelVersion
+) -> None:
+    with pytest.raises(HoneError, match="cannot hold a reply to a JSON schema"):
+        next(engine.stream(Request("The cat", WARM, plain, wanted=Wanted(json_schema="{}"))))
+
+
 def test_a_reply_ends_where_the_window_does(engine: TorchEngine, plain: ModelVersion) -> None:
     text = prompt(engine, "the cat " * 240)
     room = engine.window - engine.count_tokens(text)
@@ -272,8 +305,6 @@ def test_a_damaged_adapter_is_refused_before_it_answers(
 
 
 def test_a_version_of_another_base_is_refused(engine: TorchEngine, plain: ModelVersion) -> None:
-    from dataclasses import replace
-
     with pytest.raises(HoneError, match="belongs to the base other"):
         engine.load(replace(plain, id="mv_other", base_id="other"))
 
