@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -120,6 +121,15 @@ def chat_template(base: Base) -> ChatTemplate:
         eos=str(tokenizer.eos_token),
         control_tokens=tuple(sorted(control)),
     )
+
+
+def end_ids(base: Base) -> list[int]:
+    """The ids that the model's own settings name as ends of a reply; often none beside the tokenizer's."""
+    listed: Any = None
+    for name in ("config.json", "generation_config.json"):
+        if (file := base.folder / name).is_file():
+            listed = json.loads(file.read_text("utf-8")).get("eos_token_id", listed)
+    return [] if listed is None else list(listed) if isinstance(listed, list) else [listed]
 
 
 def load_model(base: Base) -> PreTrainedModel:

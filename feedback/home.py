@@ -22,6 +22,11 @@ class Home:
         return self.path / "bases"
 
     @property
+    def served(self) -> Path:
+        """Weights as an engine computes with them, one file a version; safe to delete."""
+        return self.path / "served"
+
+    @property
     def models(self) -> Path:
         """One folder a model version: adapter and manifest."""
         return self.path / "models"
