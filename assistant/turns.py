@@ -13,11 +13,11 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from assistant import registry
-from assistant.engines.interface import Engine, Request
+from assistant.engines.interface import Completion, Engine, Request, Wanted, check_able
 from assistant.live import LiveReply
 from assistant.registry import ModelVersion
 from assistant.reply_state import ReplyState, after, history_of, stored_state, trace_of
@@ -42,10 +42,16 @@ DEFAULT_STRATEGY = "zero-shot"
 
 @dataclass(frozen=True)
 class TurnSettings:
-    """How a person asked for a reply. A seed of None is drawn, and the drawn one is recorded."""
+    """How a person or a program asked for a reply. A seed of None is drawn, and the drawn one is recorded.
+
+    `version`: the id or name of the model version that answers; None: the champion. `wanted` holds for the
+    answer, not for a strategy's steps before it.
+    """
 
     strategy: str = DEFAULT_STRATEGY
     sampling: Sampling = field(default_factory=Sampling)
+    version: str | None = None
+    wanted: Wanted = Wanted()
 
 
 @dataclass(frozen=True)
@@ -58,14 +64,24 @@ class _Job:
     model: ModelVersion
     prompt: PromptVersion
     sampling: Sampling
+    system_text: str
+    wanted: Wanted
 
 
 class _Teller:
-    """Puts rendered prompts to the engine for one reply; remembers the last one, its length and its end."""
+    """Puts rendered prompts to the engine for one reply; remembers the last one and what came of it."""
 
     def __init__(self, engine: Engine, job: _Job) -> None:
         self._engine, self._job = engine, job
-        self.prompt_text, self.reply_tokens, self.ended = "", 0, False
+        self._steps_left = len(job.prompt.strategy.steps)
+        self.prompt_text = ""
+        self.completion: Completion | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the model itself ended the reply. With stop texts nobody can tell, so it teaches no end."""
+        done = self.completion
+        return done is not None and done.finish == "stop" and not self._job.wanted.stop_texts
 
     @property
     def template(self) -> ChatTemplate:
@@ -80,6 +96,10 @@ class _Teller:
         return self._job.sampling.max_tokens
 
     @property
+    def system_text(self) -> str:
+        return self._job.system_text
+
+    @property
     def stopped(self) -> bool:
         return self._job.live.stop.is_set()
 
@@ -88,11 +108,12 @@ class _Teller:
 
     def generate(self, prompt_text: str, max_tokens: int) -> Iterator[str]:
         """Pieces of what the model writes; `max_tokens` is this step's limit."""
-        self.prompt_text, self.reply_tokens, self.ended = prompt_text, 0, False
+        self.prompt_text, self.completion = prompt_text, None
+        self._steps_left -= 1
         sampling = replace(self._job.sampling, max_tokens=max_tokens)
-        request = Request(prompt_text, sampling, self._job.model, self._job.live.stop)
-        completion = yield from self._engine.stream(request)
-        self.reply_tokens, self.ended = completion.tokens, completion.finish == "stop"
+        wanted = Wanted() if self._steps_left else self._job.wanted
+        request = Request(prompt_text, sampling, self._job.model, self._job.live.stop, wanted)
+        self.completion = yield from self._engine.stream(request)
 
 
 class Turns:
@@ -127,8 +148,31 @@ class Turns:
         prompt = library.production(self.store, settings.strategy)
         with self.store.transaction():
             message_id = conversations.add_user_message(self.store, conversation_id, parent_id, content)
-            job = self._begin(message_id, prompt, settings.sampling, hidden=False)
+            job = self._begin(message_id, prompt, settings, hidden=False)
         return self._enqueue(job)
+
+    def answer(
+        self, user_id: UserId, message_id: MessageId, settings: Sequence[TurnSettings]
+    ) -> list[LiveReply]:
+        """Start a reply to `message_id`, a question of one's own, for each of `settings`: all, or none.
+
+        Given back live, so that how they ended can be told even when that is at once. Loads the versions named;
+        UnableError for a wish that the engine cannot meet.
+        """
+        self.owned(user_id, message_id)
+        for one in settings:
+            check_able(self.engine, one.wanted)
+            if one.version is not None:
+                self.engine.load(registry.get(self.store, one.version))
+        prompts = [library.production(self.store, one.strategy) for one in settings]
+        with self.store.transaction():
+            jobs = [
+                self._begin(message_id, prompt, one, hidden=False)
+                for prompt, one in zip(prompts, settings, strict=True)
+            ]
+        for job in jobs:
+            self._enqueue(job)
+        return [job.live for job in jobs]
 
     def edit(self, user_id: UserId, message_id: MessageId, content: str, settings: TurnSettings) -> MessageId:
         """Ask again in other words: a branch beside `message_id`, and its reply."""
@@ -150,7 +194,7 @@ class Turns:
             raise HoneError("Only a reply can be written again.")
         prompt = library.production(self.store, settings.strategy)
         with self.store.transaction():
-            job = self._begin(reply.parent_id, prompt, settings.sampling, hidden=hidden)
+            job = self._begin(reply.parent_id, prompt, settings, hidden=hidden)
         return self._enqueue(job)
 
     def owned(self, user_id: UserId, message_id: MessageId) -> Message:
@@ -199,17 +243,23 @@ class Turns:
             writer.join(CLOSING_S)
 
     def _begin(
-        self, parent_id: MessageId, prompt: PromptVersion, sampling: Sampling, *, hidden: bool
+        self, parent_id: MessageId, prompt: PromptVersion, settings: TurnSettings, *, hidden: bool
     ) -> _Job:
         if self._closing:
             raise ConflictError("The server is shutting down.", todo="Try again in a moment.")
+        sampling = settings.sampling
         if sampling.seed is None:
             sampling = replace(sampling, seed=secrets.randbelow(SEEDS))
-        model = registry.champion(self.store)
+        named = settings.version
+        model = registry.champion(self.store) if named is None else registry.get(self.store, named)
         start = ReplyStart(model.id, prompt.id, prompt.name, sampling, self.engine.name)
         reply_id = conversations.start_reply(self.store, parent_id, start, hidden=hidden)
-        history, question = history_of(conversations.path(self.store, parent_id))
-        return _Job(LiveReply(reply_id), history, question, model, prompt, sampling)
+        path = conversations.path(self.store, parent_id)
+        history, question = history_of(path)
+        system_text = conversations.system_text(self.store, path[-1].conversation_id)
+        return _Job(
+            LiveReply(reply_id), history, question, model, prompt, sampling, system_text, settings.wanted
+        )
 
     def _enqueue(self, job: _Job) -> MessageId:
         # After the commit: a reply that is in memory is in the store too.
@@ -244,6 +294,7 @@ class Turns:
                     )
             self._finish(job, "stopped" if teller.stopped else "complete", teller, started)
         except HoneError as error:
+            job.live.failure = error
             self._fail(job, str(error), teller, started)
         except Exception as error:  # the thread's edge: whatever broke, the reply must say so
             log.exception("reply %s failed", job.live.reply_id)
@@ -272,13 +323,14 @@ class Turns:
             trace=trace_of(state.steps),
             prompt_text=state.prompt_text,
             prompt_tokens=state.prompt_tokens,
-            reply_tokens=teller.reply_tokens,
+            reply_tokens=teller.completion.tokens if teller.completion else 0,
             dropped_turns=state.dropped_turns,
             duration_s=time.monotonic() - started,
             error=state.error or None,
             ended=teller.ended,
         )
         conversations.finish_reply(self.store, state.reply_id, end)
+        job.live.completion = teller.completion
         self._release(job, status)
 
     def _release(self, job: _Job, status: EndStatus) -> None:

@@ -143,10 +143,13 @@ def add_given_reply(store: Store, parent_id: MessageId, content: str) -> Message
 
 
 def _check_quiet(store: Store, conversation_id: ConversationId) -> None:
-    """The conversation is there, and no reply on show is being written in it."""
+    """The conversation is there, and no reply on show is being written in it.
+
+    A program may ask for several at once in its own: nobody watches one leaf there.
+    """
     row = store.row(
         "SELECT EXISTS (SELECT 1 FROM messages m WHERE m.conversation_id = c.id AND m.status = 'writing'"
-        " AND m.hidden_from_chat = 0) AS busy FROM conversations c WHERE c.id = ? AND c.deleted_at IS NULL",
+        " AND m.hidden_from_chat = 0 AND c.origin <> 'api') AS busy FROM conversations c WHERE c.id = ? AND c.deleted_at IS NULL",
         conversation_id,
     )
     if row is None:
