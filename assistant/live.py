@@ -20,8 +20,8 @@ from feedback.ids import MessageId
 class LiveReply:
     """The state of one reply in progress, guarded by a condition, and its stop button.
 
-    `completion` and `failure` are there once it is finished: what the engine said of the answer, or the mistake
-    that kept it from being written. `told`: called, quickly and from the writer's thread, after each change.
+    `completion` and `failure` are there once it is finished: what the engine said of the answer, or the
+    mistake that kept it from being written. `told`: called from the writer's thread after each change.
     """
 
     reply_id: MessageId

@@ -51,7 +51,7 @@ class TurnSettings:
     strategy: str = DEFAULT_STRATEGY
     sampling: Sampling = field(default_factory=Sampling)
     version: str | None = None
-    wanted: Wanted = Wanted()
+    wanted: Wanted = field(default_factory=Wanted)
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ class Turns:
     ) -> list[LiveReply]:
         """Start a reply to `message_id`, a question of one's own, for each of `settings`: all, or none.
 
-        Given back live, so that how they ended can be told even when that is at once. Loads the versions named;
-        UnableError for a wish that the engine cannot meet.
+        Given back live, so that how they ended can be told even when that is at once. Loads the versions
+        named; UnableError for a wish that the engine cannot meet.
         """
         self.owned(user_id, message_id)
         for one in settings:

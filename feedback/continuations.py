@@ -1,8 +1,8 @@
 """Which conversation a program's request goes on with, found by a hash of everything said so far.
 
-Knows conversations that began through the API, and no model. A program sends the whole conversation each time;
-when its turns are exactly a path that is already in the store, the new question becomes a branch of that tree
-instead of a copy, so that a reply, its votes and its continuations stay together.
+Knows conversations that began through the API, and no model. A program sends the whole conversation each
+time; when its turns are exactly a path that is already in the store, the new question becomes a branch of that
+tree instead of a copy, so that a reply, its votes and its continuations stay together.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,9 @@ from feedback.store import Store
 
 @dataclass(frozen=True)
 class Asked:
-    """What a program said: its system text ("" for none) and turns that alternate, the user's first and last."""
+    """What a program said: its system text ("" for none), and turns that alternate, the user's first and
+    last.
+    """
 
     system_text: str
     turns: tuple[Turn, ...]
@@ -32,8 +34,8 @@ class Asked:
 def keep(store: Store, user_id: UserId, asked: Asked) -> MessageId:
     """Write the question that `asked` ends with; returns its message.
 
-    It goes under the reply it follows, where that is in the store already; else a new conversation begins, its
-    earlier replies given. One transaction.
+    It goes under the reply it follows, where that is in the store already; else a new conversation begins,
+    its earlier replies given. One transaction.
     """
     with store.transaction():
         leaf = _found(store, user_id, asked)

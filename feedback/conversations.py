@@ -88,7 +88,7 @@ def _conversation(row: sqlite3.Row) -> Conversation:
     return Conversation(**{**dict(row), "consent": bool(row["consent"])})
 
 
-def create(  # noqa: PLR0913 - each is a column
+def create(
     store: Store,
     user_id: UserId,
     title: str = NEW_TITLE,

@@ -18,7 +18,7 @@ Exclusion = Literal["no consent", "deleted conversation"]
 
 @dataclass(frozen=True)
 class PromptEvidence:
-    """What was asked, after a caller's system text. excluded: why nothing said about it may be used, if so."""
+    """What was asked, after a caller's system text. excluded: why nothing said of it may be used, if so."""
 
     turns: tuple[Turn, ...]
     excluded: Exclusion | None = None

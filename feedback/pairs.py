@@ -40,8 +40,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Pair:
-    """One preference. turns end with the user's message; texts have no space at their ends. `system_text`: what
-    a program had put before them.
+    """One preference. turns end with the user's message; texts have no space at their ends. `system_text`:
+    what a program had put before them.
 
     `chosen_ended`, `rejected_ended`: that text was a whole reply at least once; a reply that was cut off says
     nothing about where to end.

@@ -380,12 +380,12 @@ INSERT INTO label_projects (id, name, guidelines, created_at) VALUES
 
 SECOND = """
 -- feedback: conversations that programs hold through the API
-ALTER TABLE conversations ADD COLUMN system_text TEXT NOT NULL DEFAULT '';  -- a caller's; stands first in prompts
+ALTER TABLE conversations ADD COLUMN system_text TEXT NOT NULL DEFAULT '';  -- a program's
 ALTER TABLE snapshot_pairs ADD COLUMN system_text TEXT NOT NULL DEFAULT '';
 CREATE TABLE api_prompts (
   message_id TEXT PRIMARY KEY REFERENCES messages(id),
   user_id TEXT NOT NULL REFERENCES users(id),
-  path_sha256 TEXT NOT NULL               -- of system text and turns up to here: finds what a request goes on with
+  path_sha256 TEXT NOT NULL               -- of the system text and all turns up to here
 );
 CREATE INDEX api_prompts_path ON api_prompts(user_id, path_sha256);
 

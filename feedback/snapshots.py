@@ -89,8 +89,8 @@ def _key(pair: Pair) -> str:
 
 
 def _hashed(pair: SnapshotPair) -> dict[str, Any]:
-    """The fields of a pair that its snapshot's hash covers. No system text leaves no trace: snapshots that were
-    frozen before there was one keep their ids.
+    """The fields of a pair that its snapshot's hash covers. No system text leaves no trace, so that snapshots
+    from before there was one keep their ids.
     """
     return {name: value for name, value in asdict(pair).items() if name != "system_text" or value}
 

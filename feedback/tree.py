@@ -149,7 +149,8 @@ def _check_quiet(store: Store, conversation_id: ConversationId) -> None:
     """
     row = store.row(
         "SELECT EXISTS (SELECT 1 FROM messages m WHERE m.conversation_id = c.id AND m.status = 'writing'"
-        " AND m.hidden_from_chat = 0 AND c.origin <> 'api') AS busy FROM conversations c WHERE c.id = ? AND c.deleted_at IS NULL",
+        " AND m.hidden_from_chat = 0 AND c.origin <> 'api') AS busy"
+        " FROM conversations c WHERE c.id = ? AND c.deleted_at IS NULL",
         conversation_id,
     )
     if row is None:

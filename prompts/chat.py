@@ -75,7 +75,7 @@ def neutral(text: str, marks: Sequence[str]) -> str:
 
 
 def with_system(messages: Sequence[ChatMessage], system_text: str) -> list[ChatMessage]:
-    """`messages` after a caller's system text: in one system message with a strategy's own, the caller's first."""
+    """`messages` after a caller's system text, which comes first in one message with a strategy's own."""
     if not system_text.strip():
         return list(messages)
     own = messages[0] if messages and messages[0].role == "system" else None
