@@ -9,6 +9,7 @@ import click
 
 from assistant.base import BaseChoice, Quantize
 from assistant.commands import models
+from assistant.key_commands import keys_group
 from assistant.user_commands import users
 from feedback.command_line import HoneGroup, home_option, open_store
 from feedback.commands import feedback as feedback_group
@@ -80,6 +81,7 @@ def _serve(home: Home, site: "Site", choice: BaseChoice) -> None:
 
 
 cli.add_command(users)
+cli.add_command(keys_group)
 cli.add_command(feedback_group)
 cli.add_command(training_commands.snapshot)
 cli.add_command(training_commands.train)

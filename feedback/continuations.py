@@ -1,8 +1,8 @@
 """Which conversation a program's request goes on with, found by a hash of everything said so far.
 
 Knows conversations that began through the API, and no model. A program sends the whole conversation each
-time; when its turns are exactly a path that is already in the store, the new question becomes a branch of that
-tree instead of a copy, so that a reply, its votes and its continuations stay together.
+time; when its turns are exactly a path that is in the store, the new question becomes a branch of that tree
+instead of a copy, so that a reply, its votes and its continuations stay together.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Which prompts are held out: never trained on, only measured on. Knows no pair and no model.
 
-The side is decided by the first user turn alone (and a caller's system text before it), so that a conversation
+The side is decided by the first user turn alone (and a program's system text), so that a conversation
 and its own continuations never straddle the split, and it is fixed in the store the first time the prompt is
 seen: a later rule cannot move what was trained on.
 """
