@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from assistant import accounts
 from assistant.accounts import Access, UnauthenticatedError, User
-from feedback.errors import ForbiddenError, HoneError
+from feedback.errors import BusyError, ForbiddenError, HoneError
 from feedback.people import Role
 
 OPEN_PATHS = ("/login", "/logout", "/favicon.ico")
@@ -57,7 +57,8 @@ class ForeignRequestError(ForbiddenError):
 def error_json(error: HoneError) -> JSONResponse:
     """The one shape in which the server tells a program of an error."""
     body = {"message": str(error), "what": error.what, "why": error.why, "todo": error.todo}
-    return JSONResponse({"error": body}, status_code=error.status)
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, BusyError) else None
+    return JSONResponse({"error": body}, status_code=error.status, headers=headers)
 
 
 def host_of(value: str) -> str:

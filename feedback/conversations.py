@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 from feedback.errors import HoneError, NotFoundError
 from feedback.ids import ConversationId, MessageId, UserId, new_id
-from feedback.message import Message, ReplyEnd, ReplyStart, Sampling, ThreadItem, Turn
+from feedback.message import Message, Partial, ReplyEnd, ReplyStart, Sampling, ThreadItem, Turn
 from feedback.store import Store, now
 from feedback.titles import NEW_TITLE, containing, one_line, words_query
 from feedback.tree import (
@@ -21,7 +21,7 @@ from feedback.tree import (
     path,
     recover,
     reveal,
-    save_partial,
+    save_partials,
     select,
     start_reply,
     thread,
@@ -31,6 +31,7 @@ __all__ = [
     "NEW_TITLE",
     "Conversation",
     "Message",
+    "Partial",
     "ReplyEnd",
     "ReplyStart",
     "Sampling",
@@ -49,7 +50,7 @@ __all__ = [
     "recover",
     "rename",
     "reveal",
-    "save_partial",
+    "save_partials",
     "select",
     "start_reply",
     "thread",
