@@ -48,7 +48,7 @@ def bearer(headers: Any) -> str | None:
 def add(store: Store, name: str, roles: Sequence[str], user_name: str | None = None) -> tuple[Key, str]:
     """Make a key for a person (None: the local user, where there are no accounts); returns it with its text.
 
-    HoneError for a bad name or role, ConflictError for a name that is taken, NotFoundError for no such account.
+    HoneError for a bad name or role, ConflictError for a taken name, NotFoundError for no such account.
     """
     name = name.strip()
     if not name or len(name) > LONGEST_NAME or not name.isprintable():

@@ -30,12 +30,14 @@ class LiveReply:
     failure: HoneError | None = None
     told: Callable[[], None] | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
-    _state: ReplyState | None = None
     _revision: int = 0
+
+    def __post_init__(self) -> None:
+        self._state = ReplyState(self.reply_id, "writing")
 
     @property
     def state(self) -> ReplyState:
-        return self._state or ReplyState(self.reply_id, "writing")
+        return self._state
 
     def update(self, state: ReplyState) -> None:
         """Show `state` to everyone who watches. A finished reply stays as it is."""

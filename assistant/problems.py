@@ -2,15 +2,11 @@
 
 from fastapi.responses import JSONResponse
 
-from feedback.errors import ForbiddenError, HoneError, NotFoundError
+from feedback.errors import BusyError, ForbiddenError, HoneError, NotFoundError
 from prompts.window import TooLongError
 
 OPENAI = "/v1"
-RETRY_AFTER_S = 5
-"""What a program that finds the server busy is told to wait, where the error itself does not say."""
-
 UNAUTHENTICATED = 401
-BUSY = (429, 503)
 KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -36,8 +32,8 @@ def is_openai(path: str) -> bool:
 def error_json(error: HoneError, path: str = "/api/") -> JSONResponse:
     """The answer to a request to `path`, with its status; a busy server says when to come again."""
     told = openai_error(error) if is_openai(path) else hone_error(error)
-    wait = {"Retry-After": str(getattr(error, "retry_after_s", RETRY_AFTER_S))}
-    return JSONResponse(told, status_code=error.status, headers=wait if error.status in BUSY else None)
+    wait = {"Retry-After": str(error.retry_after_s)} if isinstance(error, BusyError) else None
+    return JSONResponse(told, status_code=error.status, headers=wait)
 
 
 def hone_error(error: HoneError) -> dict[str, object]:

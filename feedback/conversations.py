@@ -10,7 +10,7 @@ from typing import Literal
 
 from feedback.errors import HoneError, NotFoundError
 from feedback.ids import ConversationId, MessageId, UserId, new_id
-from feedback.message import Message, ReplyEnd, ReplyStart, Sampling, ThreadItem, Turn
+from feedback.message import Message, Partial, ReplyEnd, ReplyStart, Sampling, ThreadItem, Turn
 from feedback.store import Store, now
 from feedback.titles import NEW_TITLE, containing, one_line, words_query
 from feedback.tree import (
@@ -22,7 +22,7 @@ from feedback.tree import (
     path,
     recover,
     reveal,
-    save_partial,
+    save_partials,
     select,
     start_reply,
     thread,
@@ -33,6 +33,7 @@ __all__ = [
     "Conversation",
     "Message",
     "Origin",
+    "Partial",
     "ReplyEnd",
     "ReplyStart",
     "Sampling",
@@ -51,10 +52,10 @@ __all__ = [
     "recover",
     "rename",
     "reveal",
-    "save_partial",
+    "save_partials",
     "select",
     "start_reply",
-    "system_text",
+    "system_text_of",
     "thread",
 ]
 
@@ -130,14 +131,17 @@ def get(store: Store, user_id: UserId, conversation_id: ConversationId) -> Conve
     return _conversation(row)
 
 
-def system_text(store: Store, conversation_id: ConversationId) -> str:
-    """What stands first in every prompt of a conversation; "" for none."""
-    row = store.row("SELECT system_text FROM conversations WHERE id = ?", conversation_id)
+def system_text_of(store: Store, message_id: MessageId) -> str:
+    """What stands first in every prompt of a message's conversation; "" for none."""
+    row = store.row(
+        "SELECT c.system_text FROM messages m JOIN conversations c ON c.id = m.conversation_id WHERE m.id = ?",
+        message_id,
+    )
     return row["system_text"] if row else ""
 
 
 def listing(store: Store, user_id: UserId, search: str = "", origin: Origin = "chat") -> list[Conversation]:
-    """One's conversations of one origin, latest first: those that programs hold do not flood the chat's list.
+    """One's conversations of one origin, latest first: what programs hold does not flood the chat's list.
 
     `search`: every word must begin a word of one message, or all of it stand in the title.
     """

@@ -28,11 +28,10 @@ class ScriptedEngine:
 
     name = "scripted"
     window = 2048
-    capacity = 4
     abilities = frozenset(("token_logprobs",))
 
-    def __init__(self, says: str = "The sky is blue.", held: bool = False) -> None:
-        self.says = says
+    def __init__(self, says: str = "The sky is blue.", held: bool = False, capacity: int = 4) -> None:
+        self.says, self.capacity = says, capacity
         self.template = chatml()
         self.requests: list[Request] = []
         self._going = threading.Event()
