@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
@@ -20,6 +20,7 @@ from assistant.accounts import Access, LoginLimit
 from assistant.api import router as api
 from assistant.api.context import Rooms
 from assistant.guard import Guard
+from assistant.openai_api import router as openai_api
 from assistant.problems import ParameterError, error_json, is_openai
 from assistant.turns import Turns
 from feedback import look
@@ -54,8 +55,16 @@ class RolePage:
     head: str = ""
 
 
-def make_app(turns: Turns, access: Access, site: Site, pages: Sequence[RolePage]) -> FastAPI:
-    """The whole server as one ASGI app, which closes `turns` when it ends. `pages`: one for each role."""
+def make_app(
+    turns: Turns,
+    access: Access,
+    site: Site,
+    pages: Sequence[RolePage],
+    routers: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """The whole server as one ASGI app, which closes `turns` when it ends. `pages`: one for each role;
+    `routers`: what other rooms add to the API.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -67,6 +76,9 @@ def make_app(turns: Turns, access: Access, site: Site, pages: Sequence[RolePage]
     _tell_errors(app)
     app.include_router(login.router(LoginLimit()))
     app.include_router(api)
+    app.include_router(openai_api())
+    for router in routers:
+        app.include_router(router)
     app.include_router(static_files.router)
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
     for rest in ("/api/{path:path}", "/v1/{path:path}"):

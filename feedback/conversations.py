@@ -134,7 +134,8 @@ def get(store: Store, user_id: UserId, conversation_id: ConversationId) -> Conve
 def system_text_of(store: Store, message_id: MessageId) -> str:
     """What stands first in every prompt of a message's conversation; "" for none."""
     row = store.row(
-        "SELECT c.system_text FROM messages m JOIN conversations c ON c.id = m.conversation_id WHERE m.id = ?",
+        "SELECT c.system_text FROM messages m JOIN conversations c ON c.id = m.conversation_id"
+        " WHERE m.id = ?",
         message_id,
     )
     return row["system_text"] if row else ""

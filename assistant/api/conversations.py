@@ -1,6 +1,6 @@
 """Conversations: list, search, make, rename, delete, read; and sending a message."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
@@ -10,15 +10,21 @@ from assistant.api.context import Chatter, Parts
 from feedback import conversations
 from feedback.ids import ConversationId, MessageId
 
-router = APIRouter()
+router = APIRouter(tags=["Chatter"])
 
 
 @router.get("/conversations")
 def listing(
-    parts: Parts, user: Chatter, search: Annotated[str, Query(max_length=200)] = ""
+    parts: Parts,
+    user: Chatter,
+    search: Annotated[str, Query(max_length=200)] = "",
+    origin: Literal["chat", "api"] = "chat",
 ) -> dict[str, Any]:
-    """One's own conversations, latest first; with `search`, those whose title or text has it."""
-    found = conversations.listing(parts.store, user.id, search)
+    """One's own conversations, latest first; with `search`, those whose title or text has it.
+
+    `origin`: those of the chat page, or those that one's programs hold through /v1.
+    """
+    found = conversations.listing(parts.store, user.id, search, origin)
     return {"conversations": [shapes.conversation(one) for one in found]}
 
 

@@ -10,7 +10,7 @@ from assistant.api.bodies import Settings
 from assistant.api.context import Anyone, Chatter, Parts
 from prompts import library
 
-router = APIRouter()
+router = APIRouter(tags=["Chatter"])
 
 
 @router.get("/status")
