@@ -30,6 +30,7 @@ def listing(
 
 @router.post("/conversations", status_code=201)
 def create(parts: Parts, user: Chatter, body: NewConversation) -> dict[str, Any]:
+    """A new, empty conversation."""
     made = conversations.create(parts.store, user.id, title=body.title)
     return shapes.conversation(conversations.get(parts.store, user.id, made))
 
@@ -47,6 +48,7 @@ def read(parts: Parts, user: Chatter, conversation_id: ConversationId) -> dict[s
 
 @router.patch("/conversations/{conversation_id}")
 def rename(parts: Parts, user: Chatter, conversation_id: ConversationId, body: Rename) -> dict[str, Any]:
+    """Give one's conversation another title."""
     conversations.rename(parts.store, user.id, conversation_id, body.title)
     return shapes.conversation(conversations.get(parts.store, user.id, conversation_id))
 

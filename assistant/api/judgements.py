@@ -26,6 +26,7 @@ def rate(parts: Parts, user: Chatter, reply_id: MessageId, body: Rating) -> dict
 
 @router.delete("/replies/{reply_id}/rating")
 def unrate(parts: Parts, user: Chatter, reply_id: MessageId) -> dict[str, Any]:
+    """Take one's thumb back."""
     parts.turns.owned(user.id, reply_id)
     ratings.withdraw(parts.store, user.id, reply_id)
     return {"rating": None}
@@ -41,6 +42,7 @@ def demonstrate(parts: Parts, user: Chatter, reply_id: MessageId, body: Demonstr
 
 @router.delete("/replies/{reply_id}/demonstration")
 def undemonstrate(parts: Parts, user: Chatter, reply_id: MessageId) -> dict[str, Any]:
+    """Take one's better answer back."""
     parts.turns.owned(user.id, reply_id)
     demonstrations.withdraw(parts.store, user.id, reply_id)
     return {"demonstration": None}
@@ -72,6 +74,7 @@ def begin(parts: Parts, user: Chatter, reply_id: MessageId) -> dict[str, Any]:
 
 @router.get("/comparisons/{comparison_id}")
 def read(parts: Parts, user: Chatter, comparison_id: str) -> dict[str, Any]:
+    """A blind comparison: two replies side by side; who wrote which is told after the vote."""
     return _shown(parts, user.id, comparison_id)
 
 
@@ -88,6 +91,7 @@ def vote(parts: Parts, user: Chatter, comparison_id: str, body: Verdict) -> dict
 
 @router.delete("/comparisons/{comparison_id}/vote")
 def withdraw(parts: Parts, user: Chatter, comparison_id: str) -> dict[str, Any]:
+    """Take one's vote on a comparison back."""
     comparisons.withdraw(parts.store, user.id, comparison_id)
     return _shown(parts, user.id, comparison_id)
 
