@@ -1,4 +1,4 @@
-"""/v1 with the embedded model: a seed holds, stops stop, counts are the tokenizer's, probabilities are real."""
+"""/v1 with the embedded model: a seed holds, stops stop, counts and probabilities are the real ones."""
 
 import json
 from collections.abc import Iterator

@@ -6,6 +6,7 @@ that answers with the embedded model.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -128,3 +129,9 @@ def test_llm_chats_streams_and_goes_on(address: str, tmp_path: Path) -> None:
     assert plain.strip()
     assert llm("Why is the sky blue?") == plain
     assert llm("And at night?", "-c").strip()
+
+
+def test_the_example_in_the_docs_runs_with_the_official_client(address: str) -> None:
+    page = (HERE.parent.parent / "docs" / "api.md").read_text("utf-8")
+    (example,) = re.findall(r"^```python openai\n(.*?)^```$", page, flags=re.M | re.S)
+    assert run(PYTHON, "-c", example.replace("http://127.0.0.1:7860", address)).strip()
