@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -35,6 +36,7 @@ class ScriptedEngine:
         self.says, self.capacity = says, capacity
         self.template = chatml()
         self.requests: list[Request] = []
+        self.pause_s = 0.0  # before each piece
         self._going = threading.Event()
         if not held:
             self._going.set()
@@ -60,6 +62,7 @@ class ScriptedEngine:
                 pass
             if request.stop.is_set():
                 return Completion("".join(written), len(written), "stopped")
+            time.sleep(self.pause_s)
             written.append(stops.push(piece))
             yield written[-1]
             if stops.found:

@@ -124,7 +124,7 @@ def test_a_stream_gives_text_before_the_reply_is_finished(api: httpx.Client, eng
 
 
 def test_a_fast_model_gives_few_events(api: httpx.Client, engine: ScriptedEngine) -> None:
-    engine.says = "word " * 400
+    engine.says, engine.pause_s = "word " * 400, 0.002
     began = time.monotonic()
     got = events(api, ASKED)
     assert sum(len(one["choices"][0]["delta"].get("content", "")) for one in got) == 2000
