@@ -9,6 +9,7 @@ import click
 
 from assistant.base import BaseChoice, Quantize
 from assistant.commands import models
+from assistant.key_commands import keys_group
 from assistant.user_commands import users
 from feedback.command_line import HoneGroup, home_option, open_store
 from feedback.commands import feedback as feedback_group
@@ -58,28 +59,37 @@ def _serve(home: Home, site: "Site", choice: BaseChoice) -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import assistant.page
     import feedback.page
+    import training.api
     import training.page
     from assistant.accounts import Access
     from assistant.server import RolePage, make_app, run
     from assistant.serving import open_home
     from assistant.turns import Turns
+    from training.api import Shop
+    from training.jobs import Jobs
 
     opened = open_home(home, choice)
     access = Access(opened.store)
-    who = access.current_user
+    who, jobs = access.current_user, Jobs()
     pages = (
         RolePage("/", "chatter", assistant.page.build(opened.store, who), assistant.page.head()),
         RolePage("/label", "labeller", feedback.page.build(opened.store, who)),
-        RolePage("/operate", "operator", training.page.build(opened.store, home, opened.engine, who, choice)),
+        RolePage(
+            "/operate",
+            "operator",
+            training.page.build(opened.store, home, opened.engine, who, choice, jobs),
+        ),
     )
     site = replace(site, device=opened.base.why)
-    server = make_app(Turns(opened.store, opened.engine), access, site, pages)
+    operate = training.api.router(Shop(home, choice, jobs))
+    server = make_app(Turns(opened.store, opened.engine), access, site, pages, [operate])
     shown = f"[{site.host}]" if ":" in site.host else site.host
     click.echo(f"Hone is at http://{shown}:{site.port}  (Ctrl-C ends it)", err=True)
     run(server, site)
 
 
 cli.add_command(users)
+cli.add_command(keys_group)
 cli.add_command(feedback_group)
 cli.add_command(training_commands.snapshot)
 cli.add_command(training_commands.train)

@@ -13,7 +13,15 @@ from typing import Any
 from feedback.canonical import plain_json
 from feedback.errors import ConflictError, HoneError, NotFoundError
 from feedback.ids import ConversationId, MessageId, UserId, new_id
-from feedback.message import MESSAGE_COLUMNS, Message, ReplyEnd, ReplyStart, ThreadItem, message_of_row
+from feedback.message import (
+    MESSAGE_COLUMNS,
+    Message,
+    Partial,
+    ReplyEnd,
+    ReplyStart,
+    ThreadItem,
+    message_of_row,
+)
 from feedback.store import Store, now
 from feedback.titles import NEW_TITLE, one_line
 
@@ -143,10 +151,14 @@ def add_given_reply(store: Store, parent_id: MessageId, content: str) -> Message
 
 
 def _check_quiet(store: Store, conversation_id: ConversationId) -> None:
-    """The conversation is there, and no reply on show is being written in it."""
+    """The conversation is there, and no reply on show is being written in it.
+
+    A program may ask for several at once in its own: nobody watches one leaf there.
+    """
     row = store.row(
         "SELECT EXISTS (SELECT 1 FROM messages m WHERE m.conversation_id = c.id AND m.status = 'writing'"
-        " AND m.hidden_from_chat = 0) AS busy FROM conversations c WHERE c.id = ? AND c.deleted_at IS NULL",
+        " AND m.hidden_from_chat = 0 AND c.origin <> 'api') AS busy"
+        " FROM conversations c WHERE c.id = ? AND c.deleted_at IS NULL",
         conversation_id,
     )
     if row is None:
@@ -166,26 +178,23 @@ def _show(store: Store, conversation_id: ConversationId, leaf_id: MessageId) -> 
     )
 
 
-def save_partial(
-    store: Store,
-    reply_id: MessageId,
-    content: str,
-    reasoning: str | None = None,
-    trace: Sequence[Any] | None = None,
-) -> None:
+def save_partials(store: Store, partials: Sequence[Partial]) -> int:
     """Keep what has been written so far, so that a killed server loses at most the last moment.
 
-    Raises ConflictError when it ended.
+    One transaction for all. A reply that has ended meanwhile keeps its end. Returns how many were kept.
     """
-    changed = store.execute(
-        "UPDATE messages SET content = ?, reasoning = ?, trace_json = ? WHERE id = ? AND status = 'writing'",
-        content,
-        reasoning,
-        _trace_json(trace),
-        reply_id,
-    )
-    if not changed:
-        raise ConflictError("This reply is not being written.")
+    with store.transaction():
+        return sum(
+            store.execute(
+                "UPDATE messages SET content = ?, reasoning = ?, trace_json = ?"
+                " WHERE id = ? AND status = 'writing'",
+                partial.content,
+                partial.reasoning,
+                _trace_json(partial.trace),
+                partial.reply_id,
+            )
+            for partial in partials
+        )
 
 
 def finish_reply(store: Store, reply_id: MessageId, end: ReplyEnd) -> None:

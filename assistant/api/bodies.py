@@ -63,6 +63,21 @@ class Rating(Body):
     reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_REASON)] = ""
 
 
+class Vote(Body):
+    """`ranks` stand in the order of `replies`: 1 is best, equal ranks are ties; null: all bad."""
+
+    replies: Annotated[list[MessageId], Field(min_length=2, max_length=8)]
+    ranks: Annotated[list[int], Field(min_length=2, max_length=8)] | None
+
+
+class Ranking(Vote):
+    """A vote on all the replies of a label task."""
+
+
+class Skip(Body):
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_REASON)]
+
+
 class Demonstration(Body):
     content: Text
 

@@ -1,6 +1,6 @@
 """Conversations: list, search, make, rename, delete, read; and sending a message."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
@@ -10,20 +10,27 @@ from assistant.api.context import Chatter, Parts
 from feedback import conversations
 from feedback.ids import ConversationId, MessageId
 
-router = APIRouter()
+router = APIRouter(tags=["Chatter"])
 
 
 @router.get("/conversations")
 def listing(
-    parts: Parts, user: Chatter, search: Annotated[str, Query(max_length=200)] = ""
+    parts: Parts,
+    user: Chatter,
+    search: Annotated[str, Query(max_length=200)] = "",
+    origin: Literal["chat", "api"] = "chat",
 ) -> dict[str, Any]:
-    """One's own conversations, latest first; with `search`, those whose title or text has it."""
-    found = conversations.listing(parts.store, user.id, search)
+    """One's own conversations, latest first; with `search`, those whose title or text has it.
+
+    `origin`: those of the chat page, or those that one's programs hold through /v1.
+    """
+    found = conversations.listing(parts.store, user.id, search, origin)
     return {"conversations": [shapes.conversation(one) for one in found]}
 
 
 @router.post("/conversations", status_code=201)
 def create(parts: Parts, user: Chatter, body: NewConversation) -> dict[str, Any]:
+    """A new, empty conversation."""
     made = conversations.create(parts.store, user.id, title=body.title)
     return shapes.conversation(conversations.get(parts.store, user.id, made))
 
@@ -41,6 +48,7 @@ def read(parts: Parts, user: Chatter, conversation_id: ConversationId) -> dict[s
 
 @router.patch("/conversations/{conversation_id}")
 def rename(parts: Parts, user: Chatter, conversation_id: ConversationId, body: Rename) -> dict[str, Any]:
+    """Give one's conversation another title."""
     conversations.rename(parts.store, user.id, conversation_id, body.title)
     return shapes.conversation(conversations.get(parts.store, user.id, conversation_id))
 

@@ -17,7 +17,7 @@ from assistant.turns import Turns
 from feedback.errors import ConflictError
 from feedback.ids import MessageId
 
-router = APIRouter(prefix="/replies")
+router = APIRouter(prefix="/replies", tags=["Chatter"])
 
 EVENT_EVERY_S = 0.1
 KEEP_ALIVE_S = 15.0

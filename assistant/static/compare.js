@@ -1,6 +1,7 @@
 // Two replies to one question, side by side and blind; a vote by click or by the keys 1 2 3 4; names only after it.
 import { api, attempt, h, iconButton, patchBlocks, toast, typing } from "./dom.js";
 import { recordList } from "./judge.js";
+import { busySentence } from "./message.js";
 
 const NAMES = ["Model version", "Strategy", "Seed"];
 const CHOICES = [["left", "Left"], ["right", "Right"], ["tie", "Tie"], ["both_bad", "Both bad"]];
@@ -54,7 +55,8 @@ export class Comparison {
     const { body, note } = this.sides[side];
     this.shown[side] = { ...this.shown[side], ...state };
     patchBlocks(body, state.html);
-    const waits = state.status === "writing" && !state.html ? "Being written." : "";
+    const written = state.waiting ? `${busySentence(state.waiting)}.` : "Being written.";
+    const waits = state.status === "writing" && !state.html ? written : "";
     note.textContent = state.status === "failed" ? state.error : waits;
     note.hidden = !note.textContent;
   }

@@ -100,7 +100,7 @@ export class ReplyNode {
   showNotes(state, writing) {
     const said = [];
     if (writing && !state.html && !state.reasoning_html && !state.steps.length) {
-      const waits = state.waiting ? `Waiting for ${state.waiting} ${state.waiting === 1 ? "reply" : "replies"} before this one` : "Reading your message";
+      const waits = state.waiting ? busySentence(state.waiting) : "Reading your message";
       said.push(h("p.hc-waiting", { testid: "waiting" }, waits, h("span.dots", { "aria-hidden": "true" }, h("i"), h("i"), h("i"))));
     }
     if (state.dropped_turns) said.push(h("p.hc-note", { testid: "dropped" }, droppedSentence(state.dropped_turns)));
@@ -159,6 +159,11 @@ export class ReplyNode {
       else this.toggle("rating", () => ratingPopover(this, value));
     });
   }
+}
+
+/** The model has its hands full: how many start before this reply. */
+export function busySentence(before) {
+  return `Busy: ${before === 1 ? "1 reply is" : `${before} replies are`} before yours`;
 }
 
 function droppedSentence(count) {
