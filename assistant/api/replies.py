@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -33,24 +33,32 @@ def read(parts: Parts, user: Chatter, reply_id: MessageId) -> dict[str, Any]:
 
 
 @router.get("/{reply_id}/events")
-def events(parts: Parts, user: Chatter, reply_id: MessageId) -> StreamingResponse:
-    """Server-sent events: the whole state so far, then each change (at most ten a second) until the end."""
+def events(
+    parts: Parts, user: Chatter, reply_id: MessageId, shape: Literal["html", "text"] = "html"
+) -> StreamingResponse:
+    """Server-sent events: the whole state so far, then each change (at most ten a second) until the end.
+
+    `shape`: text is what the model wrote; html is that as safe HTML, for a page.
+    """
     parts.turns.owned(user.id, reply_id)
+    shaped = shapes.reply_text if shape == "text" else shapes.reply_state
     return StreamingResponse(
-        _stream(parts.turns, reply_id),
+        _stream(parts.turns, reply_id, shaped),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _stream(turns: Turns, reply_id: MessageId) -> AsyncIterator[str]:
+async def _stream(
+    turns: Turns, reply_id: MessageId, shaped: Callable[[ReplyState], dict[str, Any]]
+) -> AsyncIterator[str]:
     shown: ReplyState | None = None
     quiet_s = 0.0
     while True:
         state = await run_in_threadpool(turns.state, reply_id)
         if state != shown:
             shown, quiet_s = state, 0.0
-            yield f"event: state\ndata: {json.dumps(shapes.reply_state(state))}\n\n"
+            yield f"event: state\ndata: {json.dumps(shaped(state))}\n\n"
         elif quiet_s >= KEEP_ALIVE_S:
             quiet_s = 0.0
             yield ": still here\n\n"

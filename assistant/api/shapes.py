@@ -40,6 +40,23 @@ def reply_state(state: ReplyState) -> dict[str, Any]:
     }
 
 
+def reply_text(state: ReplyState) -> dict[str, Any]:
+    """As `reply_state`, for a program: the text as it was written, not HTML."""
+    return {
+        "id": state.reply_id,
+        "status": state.status,
+        "content": state.content,
+        "reasoning": state.reasoning,
+        "steps": [
+            {"name": step.name, "title": step.title, "text": step.text, "done": step.done}
+            for step in state.steps
+        ],
+        "dropped_turns": state.dropped_turns,
+        "error": state.error,
+        "waiting": state.waiting,
+    }
+
+
 def thread_item(turns: Turns, user_id: UserId, item: ThreadItem) -> dict[str, Any]:
     """One message on show, with its branches; for a reply also its state and one's own judgements of it."""
     message = item.message
