@@ -7,7 +7,7 @@ comes late, or comes again after a reload, sees everything so far at once and ca
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from assistant.reply_state import ReplyState
@@ -22,6 +22,7 @@ class LiveReply:
     stop: threading.Event = field(default_factory=threading.Event)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _revision: int = 0
+    _waiters: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._state = ReplyState(self.reply_id, "writing")
@@ -36,6 +37,9 @@ class LiveReply:
             if not self.state.finished:
                 self._state, self._revision = state, self._revision + 1
                 self._changed.notify_all()
+                for tell in self._waiters:
+                    tell()
+                self._waiters.clear()
 
     def change(self, **fields: object) -> None:
         """`update` with some fields of the present state replaced."""
@@ -52,3 +56,18 @@ class LiveReply:
             yield state
             if state.finished:
                 return
+
+    def newer(self, seen: ReplyState | None, tell: Callable[[], None]) -> ReplyState | None:
+        """The state, if it is another than `seen`. Else None, and `tell` is called, once, by whoever changes
+        it: it must be quick and must not raise.
+        """
+        with self._changed:
+            if self._state is not seen:
+                return self._state
+            self._waiters.append(tell)
+            return None
+
+    def forget(self, tell: Callable[[], None]) -> None:
+        """Do not call `tell` any more."""
+        with self._changed:
+            self._waiters[:] = [one for one in self._waiters if one is not tell]
