@@ -67,14 +67,12 @@ export class Thread {
   /** Show the items of a thread; nodes of messages that have not changed are kept as they are. */
   show(items) {
     this.items = items;
-    const kept = new Map();
-    items.forEach((item, index) => {
-      const entry = this.entry(item);
-      kept.set(item.id, entry);
-      if (this.list.children[index] !== entry.node) this.list.insertBefore(entry.node, this.list.children[index] ?? null);
-    });
+    const kept = new Map(items.map((item) => [item.id, this.entry(item)]));
+    const nodes = [...kept.values()].map((entry) => entry.node);
+    const wanted = new Set(nodes);
+    [...this.list.children].forEach((node) => { if (!wanted.has(node)) node.remove(); });
+    nodes.forEach((node, index) => { if (this.list.children[index] !== node) this.list.insertBefore(node, this.list.children[index] ?? null); });
     this.nodes = kept;
-    while (this.list.children.length > items.length) this.list.lastChild.remove();
     this.earlier.hidden = !items[0]?.parent_id;
     const last = items.at(-1);
     if (last?.status === "writing") this.follow(last.id);
@@ -106,9 +104,9 @@ export class Thread {
   }
 
   /** Put what the server says is on show from some message on in place of what is shown there. */
-  graft(tail) {
+  graft(tail, most = Infinity) {
     const kept = this.items.findIndex((item) => item.id === tail[0].parent_id) + 1;
-    this.show([...this.items.slice(0, kept), ...tail]);
+    this.show([...this.items.slice(Math.max(0, kept - most), kept), ...tail]);
   }
 
   /** What stands before the first message shown; the one in sight stays where it is. */
@@ -181,11 +179,14 @@ export class Thread {
     });
   }
 
-  /** A reply has begun: follow it first, so that its first word is on its way while the page is drawn. */
+  /**
+   * A reply has begun: follow it first, so that its first word is on its way while the page is drawn. One looks at the end now;
+   * what one had scrolled up to is taken away, so that a long conversation is not carried along with each word.
+   */
   begun({ reply_id: replyId, thread }) {
     this.stick = true;
     this.follow(replyId);
-    this.graft(thread);
+    this.graft(thread, AT_ONCE);
   }
 
   compare(reply) {

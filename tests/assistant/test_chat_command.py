@@ -29,6 +29,7 @@ from feedback.ids import LOCAL_USER
 from feedback.store import Store
 from tests.scripted import ScriptedEngine, answering
 from tests.scripted import serving as on_a_socket
+from tests.served import served
 
 HONE = "from app import cli; cli(prog_name='hone')"
 # A session's first terminal is asked for: it is where Ctrl-C comes from.
@@ -266,6 +267,17 @@ def test_the_server_that_runs_on_the_home_is_found(address: str, store: Store, t
     with serving.claimed(Home(tmp_path)):
         refused = once("--home", str(tmp_path), "Why?")
         assert (refused.returncode, "has this home open" in refused.stderr) == (2, True)
+
+
+def test_hone_serve_says_in_its_home_where_it_is(tiny_base: Base, tmp_path: Path) -> None:
+    with served(tiny_base, tmp_path) as server:
+        answer = once("--home", str(tmp_path), "--json", "Why?")
+        assert json.loads(answer.stdout)["status"] == "complete"
+        assert "Model:" not in answer.stderr, "the server answers; no second model is loaded"
+        found = serving.running(Home(tmp_path))
+        assert found is not None
+        assert found.address == server.address
+    assert serving.running(Home(tmp_path)) is None
 
 
 def test_a_home_whose_server_died_is_free(tmp_path: Path) -> None:
