@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from assistant.base import BaseChoice, Quantize
+from assistant.chat_command import chat
 from assistant.commands import models
 from assistant.key_commands import keys_group
 from assistant.user_commands import users
@@ -63,7 +64,7 @@ def _serve(home: Home, site: "Site", choice: BaseChoice) -> None:
     import training.page
     from assistant.accounts import Access
     from assistant.server import RolePage, make_app, run
-    from assistant.serving import open_home
+    from assistant.serving import claimed, open_home
     from assistant.turns import Turns
     from training.api import Shop
     from training.jobs import Jobs
@@ -85,9 +86,12 @@ def _serve(home: Home, site: "Site", choice: BaseChoice) -> None:
     server = make_app(Turns(opened.store, opened.engine), access, site, pages, [operate])
     shown = f"[{site.host}]" if ":" in site.host else site.host
     click.echo(f"Hone is at http://{shown}:{site.port}  (Ctrl-C ends it)", err=True)
-    run(server, site)
+    own = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(shown, shown)
+    with claimed(home, f"http://{own}:{site.port}"):
+        run(server, site)
 
 
+cli.add_command(chat)
 cli.add_command(users)
 cli.add_command(keys_group)
 cli.add_command(feedback_group)

@@ -31,6 +31,7 @@ class LiveReply:
     told: Callable[[], None] | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _revision: int = 0
+    _waiters: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._state = ReplyState(self.reply_id, "writing")
@@ -45,6 +46,9 @@ class LiveReply:
             if not self.state.finished:
                 self._state, self._revision = state, self._revision + 1
                 self._changed.notify_all()
+                for tell in self._waiters:
+                    tell()
+                self._waiters.clear()
         if self.told is not None:
             self.told()
 
@@ -63,3 +67,18 @@ class LiveReply:
             yield state
             if state.finished:
                 return
+
+    def newer(self, seen: ReplyState | None, tell: Callable[[], None]) -> ReplyState | None:
+        """The state, if it is another than `seen`. Else None, and `tell` is called, once, by whoever changes
+        it: it must be quick and must not raise.
+        """
+        with self._changed:
+            if self._state is not seen:
+                return self._state
+            self._waiters.append(tell)
+            return None
+
+    def forget(self, tell: Callable[[], None]) -> None:
+        """Do not call `tell` any more."""
+        with self._changed:
+            self._waiters[:] = [one for one in self._waiters if one is not tell]

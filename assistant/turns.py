@@ -72,21 +72,25 @@ class Turns:
     def send(
         self,
         user_id: UserId,
-        conversation_id: ConversationId,
+        conversation_id: ConversationId | None,
         parent_id: MessageId | None,
         content: str,
         settings: TurnSettings,
     ) -> MessageId:
         """Add a message under `parent_id` (None: at the root) and start its reply; returns the reply's id.
 
+        A conversation of None is a new one.
+
         ConflictError while another reply of this conversation is being written, BusyError when too many wait;
         nothing is added then.
         """
-        conversations.get(self.store, user_id, conversation_id)
+        if conversation_id is not None:
+            conversations.get(self.store, user_id, conversation_id)
         prompt = library.production(self.store, settings.strategy)
         with self._door:
             with self.store.transaction():
-                message_id = conversations.add_user_message(self.store, conversation_id, parent_id, content)
+                into = conversation_id or conversations.create(self.store, user_id)
+                message_id = conversations.add_user_message(self.store, into, parent_id, content)
                 job = self._begin(user_id, message_id, prompt, settings, hidden=False)
             return self._enqueue(job)
 
@@ -157,16 +161,21 @@ class Turns:
 
     def state(self, reply_id: MessageId) -> ReplyState:
         """What can be shown of a reply now, from memory while it is being written, else from the store."""
+        live = self.live(reply_id)
+        return live.state if live else stored_state(conversations.message(self.store, reply_id))
+
+    def live(self, reply_id: MessageId) -> LiveReply | None:
+        """A reply that is being written, or waits for it, in this process."""
         job = self._jobs.get(reply_id)
-        return job.live.state if job else stored_state(conversations.message(self.store, reply_id))
+        return job.live if job else None
 
     def events(self, reply_id: MessageId) -> Iterator[ReplyState]:
         """Everything so far, then each newer state until the reply is finished. Blocks; many may watch."""
-        job = self._jobs.get(reply_id)
-        if job is None:
+        live = self.live(reply_id)
+        if live is None:
             yield stored_state(conversations.message(self.store, reply_id))
         else:
-            yield from job.live.watch()
+            yield from live.watch()
 
     def close(self) -> None:
         """Stop what is being written, keep it, and end the threads. Waits some seconds at most."""

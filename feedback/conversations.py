@@ -11,9 +11,11 @@ from typing import Literal
 from feedback.errors import HoneError, NotFoundError
 from feedback.ids import ConversationId, MessageId, UserId, new_id
 from feedback.message import Message, Partial, ReplyEnd, ReplyStart, Sampling, ThreadItem, Turn
+from feedback.on_show import reveal, select, thread
 from feedback.store import Store, now
 from feedback.titles import NEW_TITLE, containing, one_line, words_query
 from feedback.tree import (
+    NO_LIMIT,
     add_given_reply,
     add_user_message,
     finish_reply,
@@ -21,15 +23,13 @@ from feedback.tree import (
     own_reply,
     path,
     recover,
-    reveal,
     save_partials,
-    select,
     start_reply,
-    thread,
 )
 
 __all__ = [
     "NEW_TITLE",
+    "NO_LIMIT",
     "Conversation",
     "Message",
     "Origin",

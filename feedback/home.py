@@ -17,6 +17,11 @@ class Home:
         return self.path / "hone.db"
 
     @property
+    def server_file(self) -> Path:
+        """Says which process serves this home, and where; there only while one does."""
+        return self.path / "server.json"
+
+    @property
     def bases(self) -> Path:
         """Base weights made ready for loading, one folder a base; safe to delete."""
         return self.path / "bases"

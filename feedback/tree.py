@@ -1,9 +1,8 @@
-"""The tree of messages in a conversation: what is said, written, on show.
+"""The tree of messages in a conversation: what is said and written.
 
 It only grows. Knows no model and no page. A user message has replies, a reply has user messages; a second
-child of one parent is a branch. What is on show is the path to the conversation's selected leaf. Hidden
-replies (drawn for a blind comparison) are in the tree, but not on show. Rows are ordered by rowid, which is
-the order of writing. Rooms call these through `feedback.conversations`.
+child of one parent is a branch. Rows are ordered by rowid, which is the order of writing. Rooms call these
+through `feedback.conversations`; what of the tree is on show: `feedback.on_show`.
 """
 
 import json
@@ -19,7 +18,6 @@ from feedback.message import (
     Partial,
     ReplyEnd,
     ReplyStart,
-    ThreadItem,
     message_of_row,
 )
 from feedback.store import Store, now
@@ -236,65 +234,19 @@ WITH RECURSIVE up(id, parent_id, height) AS (
   SELECT id, parent_id, 0 FROM messages WHERE id = ?
   UNION ALL
   SELECT m.id, m.parent_id, up.height + 1 FROM up JOIN messages m ON m.id = up.parent_id
+  LIMIT ?
 )
 SELECT {MESSAGE_COLUMNS} FROM up JOIN messages m ON m.id = up.id ORDER BY up.height DESC
 """  # noqa: S608
+NO_LIMIT = -1
 
 
-def path(store: Store, message_id: MessageId) -> list[Message]:
-    """From the root to this message, inclusive. Raises NotFoundError."""
-    messages = [message_of_row(row) for row in store.rows(PATH_SQL, message_id)]
+def path(store: Store, message_id: MessageId, last: int = NO_LIMIT) -> list[Message]:
+    """From the root, or from `last` messages before the end, to this message, inclusive. NotFoundError."""
+    messages = [message_of_row(row) for row in store.rows(PATH_SQL, message_id, last)]
     if not messages:
         raise NotFoundError("There is no such message.")
     return messages
-
-
-def thread(store: Store, conversation_id: ConversationId) -> list[ThreadItem]:
-    """What is on show, root first: the path to the selected (else the latest) leaf, with branches."""
-    leaf = store.row(
-        "SELECT coalesce(c.selected_leaf_id, (SELECT m.id FROM messages m WHERE m.conversation_id = c.id"
-        " AND m.hidden_from_chat = 0"
-        " ORDER BY m.rowid DESC LIMIT 1)) AS id FROM conversations c WHERE c.id = ?",
-        conversation_id,
-    )
-    if leaf is None or leaf["id"] is None:
-        return []
-    branches: dict[MessageId | None, list[MessageId]] = {}
-    on_show = path(store, leaf["id"])
-    for row in store.rows(
-        "SELECT id, parent_id FROM messages WHERE conversation_id = ? AND hidden_from_chat = 0"
-        " ORDER BY rowid",
-        conversation_id,
-    ):
-        branches.setdefault(row["parent_id"], []).append(row["id"])
-    return [
-        ThreadItem(item, tuple(branches[item.parent_id]), branches[item.parent_id].index(item.id))
-        for item in on_show
-    ]
-
-
-def select(store: Store, conversation_id: ConversationId, message_id: MessageId) -> None:
-    """Put a branch on show: the path through this message down to the latest message under it."""
-    with store.transaction():
-        chosen = message(store, message_id)
-        if chosen.conversation_id != conversation_id or chosen.hidden_from_chat:
-            raise NotFoundError("There is no such message in this conversation.")
-        latest = store.rows(
-            "WITH RECURSIVE down(id, n) AS (SELECT id, rowid FROM messages WHERE id = ? UNION ALL"
-            " SELECT m.id, m.rowid FROM down JOIN messages m ON m.parent_id = down.id"
-            " WHERE m.hidden_from_chat = 0)"
-            " SELECT id FROM down ORDER BY n DESC LIMIT 1",
-            message_id,
-        )[0]["id"]
-        store.execute("UPDATE conversations SET selected_leaf_id = ? WHERE id = ?", latest, conversation_id)
-
-
-def reveal(store: Store, reply_id: MessageId) -> None:
-    """Make a hidden reply a branch like any other. It does not change what is on show."""
-    if not store.execute(
-        "UPDATE messages SET hidden_from_chat = 0 WHERE id = ? AND role = 'assistant'", reply_id
-    ):
-        raise NotFoundError("There is no such reply.")
 
 
 def recover(store: Store) -> int:

@@ -33,10 +33,6 @@ class Settings(Body):
         return TurnSettings(self.strategy, Sampling(self.temperature, self.top_p, self.max_tokens, self.seed))
 
 
-class NewConversation(Body):
-    title: Title = NEW_TITLE
-
-
 class Rename(Body):
     title: Title
 
@@ -47,6 +43,13 @@ class NewMessage(Body):
     content: Text
     parent_id: MessageId | None = None
     settings: Settings = Settings()
+
+
+class NewConversation(Body):
+    """`message`: what it begins with. Without a title it takes one from its first message."""
+
+    title: Title = NEW_TITLE
+    message: NewMessage | None = None
 
 
 class Edit(Body):
