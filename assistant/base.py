@@ -28,6 +28,8 @@ WORKING_BYTES = 400_000_000
 logits.
 """
 
+WINDOW_WHEN_UNSAID = 1024
+
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "merges.txt"]
 
 
@@ -120,6 +122,34 @@ def chat_template(base: Base) -> ChatTemplate:
         eos=str(tokenizer.eos_token),
         control_tokens=tuple(sorted(control)),
     )
+
+
+def limits(base: Base) -> tuple[int, list[int]]:
+    """The window in tokens and the ids that end a reply, by the folder's own settings, no weights read."""
+    with quiet():
+        from transformers import AutoConfig, GenerationConfig
+
+        config = AutoConfig.from_pretrained(base.folder, local_files_only=True)
+        try:
+            generation = GenerationConfig.from_pretrained(base.folder, local_files_only=True)
+        except OSError:  # old models have none
+            generation = GenerationConfig.from_model_config(config)
+    return window_of(config), end_ids_of(generation)
+
+
+def window_of(config: Any) -> int:
+    """How many tokens a model of this configuration can read at once."""
+    text = config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
+        if isinstance(getattr(text, name, None), int):
+            return int(getattr(text, name))
+    return WINDOW_WHEN_UNSAID
+
+
+def end_ids_of(generation_config: Any) -> list[int]:
+    """Which tokens end a reply, by a model's generation settings."""
+    listed = getattr(generation_config, "eos_token_id", None)
+    return [] if listed is None else list(listed) if isinstance(listed, list) else [listed]
 
 
 def load_model(base: Base) -> PreTrainedModel:
