@@ -1,4 +1,4 @@
-"""The remote engine against a real socket: all that an engine must do, and what a server may do to it."""
+"""The remote engine passes what every engine must, on a server like vLLM and on a plain one."""
 
 from collections.abc import Iterator
 
@@ -6,34 +6,10 @@ import pytest
 
 from assistant.base import Base
 from assistant.engines.remote_engine import RemoteEngine
-from assistant.engines.remote_http import Patience
 from feedback.home import Home
 from tests.assistant.engine_contract import EngineCase, EngineContract
+from tests.assistant.remote_ground import QUICK
 from tests.completions_server import CompletionsServer, Kind, Model
-
-QUICK = Patience(
-    connect_s=1.0,
-    answer_s=10.0,
-    first_token_s=2.0,
-    between_tokens_s=2.0,
-    retry_s=3.0,
-    probe_s=0.2,
-    linger_s=0.0,
-)
-
-
-@pytest.fixture
-def model(tiny_base: Base, home: Home) -> Iterator[Model]:
-    made = Model(tiny_base, home)
-    yield made
-    made.served.close()
-
-
-@pytest.fixture
-def server(model: Model) -> Iterator[CompletionsServer]:
-    made = CompletionsServer(model)
-    yield made
-    made.kill()
 
 
 class TestRemoteEngineOnVllm(EngineContract):
