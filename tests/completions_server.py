@@ -31,7 +31,8 @@ from tests import tiny_models
 
 Mood = Literal[
     "well", "slow", "hang", "drop", "drop_in_word", "500", "429", "429_date", "401", "garbage",
-    "garbage_midway", "close", "error_event", "error_event_midway", "given_up", "shows_control_tokens",
+    "garbage_midway", "close", "error_event", "error_event_midway", "given_up",
+    "shows_control_tokens", "odd_separators",
 ]  # fmt: skip
 SLOW_S = 0.03
 
@@ -301,6 +302,8 @@ class _Handler(BaseHTTPRequestHandler):
                     return
                 if mood == "shows_control_tokens":
                     event["choices"][0]["text"] += "<|sta" if number % 2 else "rt|>"
+                elif mood == "odd_separators":
+                    event["choices"][0]["text"] += "\u2028\x85\x0c"
                 self._say(event)
                 self.owner.seen.written += 1
                 if mood == "slow":

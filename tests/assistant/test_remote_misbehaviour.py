@@ -131,6 +131,17 @@ def test_a_server_that_stalls_between_tokens_is_given_up(
     engine.close()
 
 
+def test_a_reply_may_take_longer_than_its_first_token_may(
+    model: Model, server: CompletionsServer, tiny_base: Base, home: Home, plain: ModelVersion
+) -> None:
+    engine = RemoteEngine(tiny_base, home, [server.url], replace(QUICK, first_token_s=0.5))
+    server.behave("slow", times=1)
+    begun = time.monotonic()
+    assert ask(engine, plain, 40).finish == "length"
+    assert time.monotonic() - begun > 0.6
+    engine.close()
+
+
 def test_the_pages_keep_what_a_broken_reply_had_written(
     server: CompletionsServer, engine: RemoteEngine, tiny_base: Base, store: Store
 ) -> None:

@@ -135,6 +135,17 @@ def test_control_tokens_that_a_server_shows_as_text_are_taken_out(
     server.kill()
 
 
+def test_text_with_odd_line_separators_arrives_whole(
+    model: Model, tiny_base: Base, home: Home, plain: ModelVersion
+) -> None:
+    server = CompletionsServer(model, Kind(vllm=False))
+    engine = RemoteEngine(tiny_base, home, [server.url], QUICK)
+    server.behave("odd_separators")
+    assert ask(engine, plain, 5).text.count("\u2028\x85\x0c") == 5
+    engine.close()
+    server.kill()
+
+
 # Adapters: loaded at a promotion, unloaded after the last reply, brought back to a server that was away.
 
 
