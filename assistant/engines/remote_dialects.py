@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from assistant.engines.detokenizer import UNFINISHED
 from assistant.engines.interface import TokenLogprob, Wanted
 from assistant.engines.remote_http import ServerError, said
 from assistant.engines.reply import Vocabulary
@@ -178,7 +179,8 @@ class Vllm(Plain):
 class LlamaCpp(Plain):
     """llama.cpp's llama-server: ids in, text out, JSON schemas; no adapters that were not there at its start.
 
-    A token that ends inside a character has no entry among the log-probabilities that it tells.
+    A token that ends inside a character has no entry among the log-probabilities that it tells, and an answer
+    with such a token cannot be scored.
     """
 
     kind = "llama.cpp"
@@ -209,6 +211,8 @@ class LlamaCpp(Plain):
         """
         ended = bool(answer) and answer[-1] in self.words.end_ids
         said_ids = answer[:-1] if ended else answer
+        if any(UNFINISHED in self.words.text([one]) for one in said_ids):
+            return None  # its grammars and its log-probabilities know whole characters only
         bias = {"logit_bias": [[answer[-1], 1e6]]} if ended else {}
         grammar = "root ::= " + (" ".join(f"<[{one}]>" for one in said_ids) or '""')
         return {

@@ -175,7 +175,10 @@ class RemoteEngine:
         def score(lease: Lease) -> Iterator[list[float] | None]:
             dialect, line = lease.served.dialect, lease.replica.line
             body = dialect.score_body(lease.model, prompt, answer)
-            yield dialect.scores(line.post(dialect.path, body, self._is_closed), prompt, answer)
+            if body is None:
+                yield None
+            else:
+                yield dialect.scores(line.post(dialect.path, body, self._is_closed), prompt, answer)
 
         [scores] = self._ask(version, self._is_closed, score)
         if scores is None:
