@@ -36,7 +36,7 @@ class Patience:
     connect_s: until it takes the connection. answer_s: until a small question is answered, an adapter's
     loading included. first_token_s, between_tokens_s: while a reply is written. retry_s: how long a reply
     looks for a server before its first token. probe_s: between two looks at a server that is well.
-    linger_s: how long an adapter that nobody uses stays loaded.
+    linger_s: how long an adapter that nobody asks for stays loaded.
     """
 
     connect_s: float = 5.0
@@ -45,13 +45,19 @@ class Patience:
     between_tokens_s: float = 60.0
     retry_s: float = 30.0
     probe_s: float = 5.0
-    linger_s: float = 10.0
+    linger_s: float = 600.0
 
 
 class ServerError(HoneError):
-    """A server of the model failed: it may be tried again, or another one be asked."""
+    """A server of the model failed: it may be tried again, or another one be asked. `code` is its HTTP
+    status, 0 where it gave none.
+    """
 
     status = 502
+
+    def __init__(self, what: str, why: str = "", todo: str = "", code: int = 0) -> None:
+        super().__init__(what, why, todo)
+        self.code = code
 
 
 class BusyError(ServerError):
@@ -273,7 +279,7 @@ def _error_of(url: str, response: httpx.Response) -> HoneError:
         wait_s = _retry_after_s(response.headers.get("retry-after"))
         return BusyError(f"The server {url} is busy.", message, wait_s)
     if code >= 500:
-        return ServerError(f"The server {url} failed.", f"It said {code}: {message}")
+        return ServerError(f"The server {url} failed.", f"It said {code}: {message}", code=code)
     return RefusedError(f"The server {url} refused.", f"It said {code}: {message}", code)
 
 

@@ -86,7 +86,13 @@ def listed(line: Line) -> set[str]:
 
 
 def _models(line: Line) -> list[dict[str, Json]]:
-    found = line.get("/v1/models")
+    try:
+        found = line.get("/v1/models")
+    except ServerError as error:
+        # `transformers serve` fails here on a machine that never fetched a model from the Hub.
+        if error.code == 500 and _is_transformers_serve(line):
+            return []
+        raise
     data = found.get("data") if isinstance(found, dict) else None
     if not isinstance(data, list) or not all(isinstance(one, dict) and "id" in one for one in data):
         raise ServerError(
@@ -101,10 +107,14 @@ def _dialect(line: Line, models: Sequence[dict[str, Json]], words: Vocabulary) -
     for one in models:
         if (owner := str(one.get("owned_by"))) in DIALECTS:
             return DIALECTS[owner](words)
+    return TransformersServe(words) if _is_transformers_serve(line) else Plain(words)
+
+
+def _is_transformers_serve(line: Line) -> bool:
+    """It names itself nowhere; no other server has both of these."""
     described = _asked(line, "/openapi.json")
     paths = described.get("paths", {}) if isinstance(described, dict) else {}
-    # `transformers serve` names itself nowhere; no other server has both of these.
-    return TransformersServe(words) if {"/load_model", "/v1/systemone"} <= set(paths) else Plain(words)
+    return {"/load_model", "/v1/systemone"} <= set(paths)
 
 
 def _model_name(line: Line, models: Sequence[dict[str, Json]], base: Base) -> str:

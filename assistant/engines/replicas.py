@@ -67,6 +67,7 @@ class Replicas:
         self._users: dict[ModelVersionId, int] = {}
         self._known: dict[ModelVersionId, ModelVersion] = {}
         self._left_at: dict[ModelVersionId, float] = {}
+        self._replaced: set[ModelVersionId] = set()  # by a promotion: they go with their last reply
         self.closed = False
         self._all = [Replica(Line(url, patience, self._watch)) for url in dict.fromkeys(urls)]
         self._loading = {replica.line.url: threading.Lock() for replica in self._all}
@@ -100,8 +101,8 @@ class Replicas:
                 raise self._nobody()
             with self._lock:
                 self._kept, before = version, self._kept
-                if before is not None:
-                    self._left_at[before.id] = time.monotonic()
+                if before is not None and before.id != version.id:
+                    self._replaced.add(before.id)
                 self._lock.notify_all()
 
     @contextmanager
@@ -204,6 +205,7 @@ class Replicas:
         self._check(version)
         with self._lock:
             self._known[version.id] = version
+            self._replaced.discard(version.id)  # somebody asks for it again: for a comparison, by the gate
             self._users[version.id] = self._users.get(version.id, 0) + 1
         try:
             yield
@@ -249,7 +251,7 @@ class Replicas:
             except BusyError:
                 raise
             except ServerError as error:
-                if "It said 5" not in error.why:
+                if error.code < 500:
                     raise
                 raise _not_loaded(version, replica, path, error.why) from error
             with self._lock:
@@ -294,13 +296,7 @@ class Replicas:
     def _unload_idle(self, replica: Replica) -> None:
         with self._loading[replica.line.url]:
             with self._lock:
-                now = time.monotonic()
-                idle = [
-                    self._known[one]
-                    for one in replica.loaded
-                    if not self._needs(self._known[one])
-                    and now - self._left_at.get(one, 0.0) >= self._patience.linger_s
-                ]
+                idle = self._idle(replica)
                 replica.loaded -= {version.id for version in idle}
             for version in idle:
                 try:
@@ -323,16 +319,20 @@ class Replicas:
         was_there = replica.served is not None
         with self._lock:
             while not self.closed and time.monotonic() < until:
-                if was_there and (replica.served is None or self._has_idle(replica)):
+                if was_there and (replica.served is None or self._idle(replica)):
                     return
                 self._lock.wait(min(0.5, max(0.0, until - time.monotonic())))
 
-    def _has_idle(self, replica: Replica) -> bool:
-        overdue = time.monotonic() - self._patience.linger_s
-        return any(
-            not self._needs(self._known[one]) and self._left_at.get(one, 0.0) <= overdue
-            for one in replica.loaded
-        )
+    def _idle(self, replica: Replica) -> list[ModelVersion]:
+        """What may be unloaded there: what a promotion replaced, and what nobody asked for in a long time."""
+        long_ago = time.monotonic() - self._patience.linger_s
+        loaded = [self._known[one] for one in replica.loaded]
+        return [
+            version
+            for version in loaded
+            if not self._needs(version)
+            and (version.id in self._replaced or self._left_at.get(version.id, 0.0) <= long_ago)
+        ]
 
 
 def _not_loaded(version: ModelVersion, replica: Replica, path: str, why: str) -> HoneError:

@@ -24,7 +24,7 @@ QUICK = Patience(
     between_tokens_s=2.0,
     retry_s=2.5,
     probe_s=0.2,
-    linger_s=0.0,
+    linger_s=60.0,
 )
 
 

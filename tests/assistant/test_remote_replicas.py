@@ -171,6 +171,18 @@ def test_a_promotion_reaches_every_server_and_the_old_adapter_leaves_with_its_la
     other.kill()
 
 
+def test_an_adapter_that_nobody_asks_for_leaves_after_a_while_and_the_champion_stays(
+    server: CompletionsServer, tiny_base: Base, home: Home, store: Store, tmp_path: Path
+) -> None:
+    engine = RemoteEngine(tiny_base, home, [server.url], replace(QUICK, linger_s=1.0))
+    champion, other = versions(store, home, tiny_base, tmp_path, 2)
+    engine.load(champion)
+    assert ask(engine, other).text
+    assert set(server.adapters) == {champion.id, other.id}
+    assert eventually(lambda: set(server.adapters) == {champion.id})
+    engine.close()
+
+
 def test_a_server_that_loads_no_adapters_refuses_the_promotion_before_it_happens(
     model: Model, tiny_base: Base, home: Home, store: Store, tmp_path: Path
 ) -> None:
