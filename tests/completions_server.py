@@ -20,7 +20,7 @@ import numpy as np
 
 from assistant import base as bases
 from assistant.base import Base
-from assistant.engines.decode import Decoding, answer_logprobs
+from assistant.engines.decode import Decoding
 from assistant.engines.reply import vocabulary
 from assistant.engines.sampling import Sampler, log_softmax
 from assistant.engines.served_model import ServedModel
@@ -92,17 +92,12 @@ class Model:
             for _ in range(body["max_tokens"]):
                 assert logits is not None
                 row = logits[0].numpy()
-                token = sampler.choose(row)
+                allowed = body.get("allowed_token_ids")
+                token = sampler.choose(row) if allowed is None else max(allowed, key=lambda one: row[one])
                 yield token, log_softmax(row)
                 if token in self.words.end_ids:
                     return
                 logits = self.served.run(version, partial(decoding.step, [token]))
-
-    def scores(self, version: ModelVersion, ids: Sequence[int]) -> list[float]:
-        """log p of each token after the first, one by one: slow and plain."""
-        with self.served.held(version):
-            rows = [(ids[:at], ids[at : at + 1]) for at in range(1, len(ids))]
-            return self.served.run(version, partial(answer_logprobs, self.served.model, rows))
 
 
 class CompletionsServer:
@@ -275,16 +270,10 @@ class _Handler(BaseHTTPRequestHandler):
         return [*([words.ids("<|start|>")[0]] if kind.adds_bos else []), *words.ids(prompt)]
 
     def _whole(self, version: ModelVersion, ids: list[int], body: dict[str, Any]) -> None:
-        model = self.owner.model
         events = list(self._events(version, ids, body))
         choice = {"text": "".join(one["choices"][0]["text"] for one in events), "finish_reason": "length"}
         if "logprobs" in body and self.owner.kind.vllm:
             choice["logprobs"] = events[0]["choices"][0]["logprobs"]
-        if "prompt_logprobs" in body:
-            scores = model.scores(version, ids)
-            choice["prompt_logprobs"] = [None] + [
-                {str(token): {"logprob": nats}} for token, nats in zip(ids[1:], scores, strict=True)
-            ]
         self._json(200, {"choices": [choice], "usage": {"prompt_tokens": len(ids)}})
 
     def _stream(self, version: ModelVersion, ids: list[int], body: dict[str, Any]) -> None:

@@ -19,6 +19,8 @@ from feedback.conversations import Sampling
 Json = Any
 
 MOST_SEED = 2**31
+LEAST_NATS = -9000.0
+"""Servers write something below this where JSON has no word for minus infinity."""
 
 
 @dataclass(frozen=True)
@@ -118,13 +120,25 @@ class Plain:
             for token, nats, top in zip(found["tokens"], found["token_logprobs"], tops, strict=True)
         )
 
-    def score_body(self, model: str, prompt: Sequence[int], answer: Sequence[int]) -> dict[str, Json] | None:
-        """What to send to learn how probable `answer` is after `prompt`; None where there is no way."""
+    def score_bodies(
+        self, model: str, prompt: Sequence[int], answer: Sequence[int]
+    ) -> list[dict[str, Json]] | None:
+        """What to send, one after the other, to learn how probable `answer` is after `prompt`; None where
+        there is no way.
+        """
         return None
 
-    def scores(self, reply: Json, prompt: Sequence[int], answer: Sequence[int]) -> list[float] | None:
-        """Each answer token's log p in nats out of the reply to `score_body`; None when some are missing."""
-        return None
+    def scores(self, replies: Sequence[Json], answer: Sequence[int]) -> list[float] | None:
+        """Each answer token's log p in nats, from the replies to `score_bodies`; None when some are missing."""
+        told = [one for reply in replies for one in self.told(reply["choices"][0].get("logprobs"))]
+        if [token for token, _ in told] != list(answer):
+            return None
+        nats = [float(one) for _, one in told]
+        return nats if all(math.isfinite(one) and one > LEAST_NATS for one in nats) else None
+
+    def told(self, found: Json) -> list[tuple[int, float]]:
+        """(id, log p) of each token written, end tokens too, where ids are told."""
+        return []
 
 
 class Vllm(Plain):
@@ -160,17 +174,26 @@ class Vllm(Plain):
             if _id_in(one.token) not in self.words.end_ids
         )
 
-    def score_body(self, model: str, prompt: Sequence[int], answer: Sequence[int]) -> dict[str, Json] | None:
-        ids = [*prompt, *answer]
-        return {"model": model, "prompt": ids, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
+    def score_bodies(
+        self, model: str, prompt: Sequence[int], answer: Sequence[int]
+    ) -> list[dict[str, Json]] | None:
+        """Token by token: it may write but the one, and says how probable that was before it was made to.
 
-    def scores(self, reply: Json, prompt: Sequence[int], answer: Sequence[int]) -> list[float] | None:
-        rows = reply["choices"][0].get("prompt_logprobs") or []
-        if len(rows) != len(prompt) + len(answer):
-            return None
+        Its prompt_logprobs would tell all at once, but with adapters enabled they end the whole server when
+        another reply is under way (0.32, seen on a CPU: the layer for adapters expects a row a request).
+        """
         return [
-            float(row[str(token)]["logprob"]) for row, token in zip(rows[len(prompt) :], answer, strict=True)
-        ]
+            {
+                "model": model, "prompt": [*prompt, *answer[:at]], "max_tokens": 1, "temperature": 0,
+                "allowed_token_ids": [token], "logprobs": 1, "return_tokens_as_token_ids": True,
+            }
+            for at, token in enumerate(answer)
+        ]  # fmt: skip
+
+    def told(self, found: Json) -> list[tuple[int, float]]:
+        found = found or {"tokens": [], "token_logprobs": []}
+        ids = [_id_in(one) for one in found["tokens"]]
+        return list(zip(ids, found["token_logprobs"], strict=True))
 
     def _shown(self, token: str) -> str:
         return self.words.text([_id_in(token)])
@@ -203,7 +226,9 @@ class LlamaCpp(Plain):
             if one["id"] not in self.words.end_ids
         )
 
-    def score_body(self, model: str, prompt: Sequence[int], answer: Sequence[int]) -> dict[str, Json] | None:
+    def score_bodies(
+        self, model: str, prompt: Sequence[int], answer: Sequence[int]
+    ) -> list[dict[str, Json]] | None:
         """A grammar of tokens lets it write nothing but the answer, and it says how probable that was.
 
         The end token cannot stand in a grammar: it comes by itself when the grammar is through, and the bias
@@ -215,17 +240,14 @@ class LlamaCpp(Plain):
             return None  # its grammars and its log-probabilities know whole characters only
         bias = {"logit_bias": [[answer[-1], 1e6]]} if ended else {}
         grammar = "root ::= " + (" ".join(f"<[{one}]>" for one in said_ids) or '""')
-        return {
+        body = {
             **_LLAMA_NEUTRAL, "model": model, "prompt": list(prompt), "max_tokens": len(answer),
             "temperature": 0, "logprobs": 1, "grammar": grammar, **bias,
         }  # fmt: skip
+        return [body]
 
-    def scores(self, reply: Json, prompt: Sequence[int], answer: Sequence[int]) -> list[float] | None:
-        found = (reply["choices"][0].get("logprobs") or {}).get("content", [])
-        if [one["id"] for one in found] != list(answer):
-            return None
-        nats = [float(one["logprob"]) for one in found]
-        return nats if all(math.isfinite(one) and one > -1e30 for one in nats) else None
+    def told(self, found: Json) -> list[tuple[int, float]]:
+        return [(one["id"], one["logprob"]) for one in (found or {}).get("content", ())]
 
 
 _LLAMA_NEUTRAL: dict[str, Json] = {

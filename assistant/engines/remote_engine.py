@@ -174,11 +174,9 @@ class RemoteEngine:
 
         def score(lease: Lease) -> Iterator[list[float] | None]:
             dialect, line = lease.served.dialect, lease.replica.line
-            body = dialect.score_body(lease.model, prompt, answer)
-            if body is None:
-                yield None
-            else:
-                yield dialect.scores(line.post(dialect.path, body, self._is_closed), prompt, answer)
+            bodies = dialect.score_bodies(lease.model, prompt, answer)
+            replies = [line.post(dialect.path, body, self._is_closed) for body in bodies or ()]
+            yield dialect.scores(replies, answer)
 
         [scores] = self._ask(version, self._is_closed, score)
         if scores is None:

@@ -239,11 +239,10 @@ def _abilities(line: Line, served: Served, prompt: Prompt) -> frozenset[Ability]
 
 def _scores(line: Line, served: Served, prompt: Prompt) -> bool:
     answer = served.dialect.words.ids("Yes")
-    body = served.dialect.score_body(served.model, prompt.ids, answer)
-    if body is None:
-        return False
+    bodies = served.dialect.score_bodies(served.model, prompt.ids, answer)
     try:
-        return served.dialect.scores(line.post("/v1/completions", body), prompt.ids, answer) is not None
+        replies = [line.post(served.dialect.path, body) for body in bodies or ()]
+        return served.dialect.scores(replies, answer) is not None
     except (HoneError, KeyError, TypeError, ValueError):
         return False
 
