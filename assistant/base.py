@@ -29,6 +29,9 @@ WORKING_BYTES = 400_000_000
 logits.
 """
 
+WINDOW_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len")
+WINDOW_WHEN_UNSAID = 1024
+
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "merges.txt"]
 
 
@@ -123,13 +126,20 @@ def chat_template(base: Base) -> ChatTemplate:
     )
 
 
-def end_ids(base: Base) -> list[int]:
-    """The ids that the model's own settings name as ends of a reply; often none beside the tokenizer's."""
-    listed: Any = None
-    for name in ("config.json", "generation_config.json"):
-        if (file := base.folder / name).is_file():
-            listed = json.loads(file.read_text("utf-8")).get("eos_token_id", listed)
-    return [] if listed is None else list(listed) if isinstance(listed, list) else [listed]
+def limits(base: Base) -> tuple[int, list[int]]:
+    """The window in tokens and the ids that end a reply, by the folder's own settings; reads no weights."""
+    config = _json(base.folder / "config.json")
+    sizes = {**config, **config.get("text_config", {})}
+    named = [sizes[name] for name in WINDOW_NAMES if isinstance(sizes.get(name), int)]
+    listed = _json(base.folder / "generation_config.json").get("eos_token_id", config.get("eos_token_id"))
+    ends = [] if listed is None else list(listed) if isinstance(listed, list) else [listed]
+    return (named or [WINDOW_WHEN_UNSAID])[0], ends
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """What a JSON file says; nothing where there is none."""
+    found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    return found
 
 
 def load_model(base: Base) -> PreTrainedModel:

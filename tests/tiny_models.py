@@ -2,6 +2,7 @@
 sentences.
 """
 
+import json
 from pathlib import Path
 
 from assistant.base import Base
@@ -102,6 +103,21 @@ def base_version(base: Base) -> ModelVersion:
 
     version_id = ModelVersionId("mv_base")
     return ModelVersion(version_id, base.id, base.id, None, None, None, chat_template(base).sha256, now())
+
+
+def add_bos(folder: Path) -> None:
+    """Make the tokenizer of a base put its begin token before every text, and its template too."""
+    file = folder / "tokenizer.json"
+    told = json.loads(file.read_text())
+    begin = {"SpecialToken": {"id": "<|start|>", "type_id": 0}}
+    text = {"Sequence": {"id": "A", "type_id": 0}}
+    told["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [begin, text],
+        "pair": [begin, text],
+        "special_tokens": {"<|start|>": {"id": "<|start|>", "ids": [0], "tokens": ["<|start|>"]}},
+    }
+    file.write_text(json.dumps(told))
 
 
 def fake_adapter(folder: Path) -> Path:

@@ -2,10 +2,12 @@
 torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from assistant import registry
+from assistant.engines.interface import Engine
 from assistant.registry import ModelVersion, Promotion
 from feedback.errors import ConflictError, HoneError
 from feedback.home import Home
@@ -48,6 +50,21 @@ def promote(store: Store, home: Home, user_id: UserId, candidate: str, override:
             gate_report_id=report.id if report else None, override_reason=reason,
         )  # fmt: skip
     return Moved(before, after, report, reason)
+
+
+@contextmanager
+def made_ready(engine: Engine, store: Store, version_id: str) -> Iterator[None]:
+    """Have the engine of this process ready for a version before the pointer moves to it, inside the block.
+
+    A version that the engine cannot load is refused there, while the champion answers on; when the block
+    fails, the engine stays with the champion.
+    """
+    engine.load(registry.get(store, version_id))
+    try:
+        yield
+    except HoneError:
+        engine.load(registry.champion(store))
+        raise
 
 
 def _checked(

@@ -68,7 +68,7 @@ class OpenVinoEngine:
         self._base, self._home, self._shape = base, home, shape
         self.template = bases.chat_template(base)
         self.window = shape.window
-        self._words = vocabulary(bases.load_tokenizer(base), self.template, bases.end_ids(base))
+        self._words = vocabulary(bases.load_tokenizer(base), self.template, bases.limits(base)[1])
         self._core = ov.Core()
         self._lanes: dict[ModelVersionId, Lane] = {}  # the least recently used first
         self._loading = threading.Lock()

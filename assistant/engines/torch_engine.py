@@ -6,7 +6,6 @@ drawing or evaluation slows a chat down but does not block it, and a stop is see
 
 from collections.abc import Generator, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 
@@ -33,7 +32,6 @@ LOGPROB_TOKENS = 4096
 """Tokens in one forward pass of `logprobs`, padding included."""
 LOGPROB_ANSWER_TOKENS = 1024
 """Of these, answer tokens: each needs a whole vocabulary of logits at once."""
-WINDOW_WHEN_UNSAID = 1024
 
 
 class TorchEngine:
@@ -48,8 +46,8 @@ class TorchEngine:
         tokenizer = bases.load_tokenizer(base)
         model = bases.load_model(base)
         self.template = bases.chat_template(base)
-        self.window = _window(model.config)
-        self._words = vocabulary(tokenizer, self.template, bases.end_ids(base))
+        self.window, ends = bases.limits(base)
+        self._words = vocabulary(tokenizer, self.template, ends)
         self._served = ServedModel(model, base.id, home)
 
     def count_tokens(self, text: str) -> int:
@@ -154,14 +152,6 @@ class TorchEngine:
                 served.run(version, partial(decoding.keep, alive))
             logits = served.run(version, partial(decoding.step, tokens))
         yield open_rows
-
-
-def _window(config: Any) -> int:
-    text = config.get_text_config()
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
-        if isinstance(getattr(text, name, None), int):
-            return int(getattr(text, name))
-    return WINDOW_WHEN_UNSAID
 
 
 def _chunks(replies: Sequence[Reply]) -> list[list[Reply]]:

@@ -12,6 +12,7 @@ from feedback.home import Home
 from feedback.ids import LOCAL_USER, ModelVersionId, new_id
 from feedback.store import now
 from tests import tiny_models, training_ground
+from tests.scripted import ScriptedEngine
 from tests.training_ground import Ground
 from training import promotion
 from training.gate import GateReport
@@ -113,3 +114,35 @@ def test_the_line_of_champions_follows_promotions_and_rollbacks() -> None:
     assert promotion.line(history) == ("a", "c")
     assert promotion.line(history[:2]) == ("a", "b")
     assert promotion.line([]) == ()
+
+
+class Loading(ScriptedEngine):
+    """Notes what it was made to load, and cannot load what is in `unable`."""
+
+    def __init__(self, *unable: str) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.unable = unable
+
+    def load(self, version: ModelVersion) -> None:
+        if version.id in self.unable:
+            raise HoneError(f"{version.name} cannot answer here.")
+        self.loaded.append(version.id)
+
+
+def test_a_version_that_the_engine_cannot_load_is_refused_before_the_pointer_moves(on: Ground) -> None:
+    version = candidate(on)
+    judged(on, version, on.champion, "pass")
+    with (
+        pytest.raises(HoneError, match="cannot answer here"),
+        promotion.made_ready(Loading(version.id), on.store, version.id),
+    ):
+        promotion.promote(on.store, on.home, LOCAL_USER, version.id)
+    assert registry.champion(on.store).id == on.champion.id
+
+
+def test_a_promotion_that_is_refused_leaves_the_engine_with_the_champion(on: Ground) -> None:
+    version, engine = candidate(on), Loading()
+    with pytest.raises(ConflictError), promotion.made_ready(engine, on.store, version.id):
+        promotion.promote(on.store, on.home, LOCAL_USER, version.id)
+    assert engine.loaded == [version.id, on.champion.id]

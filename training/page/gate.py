@@ -38,7 +38,8 @@ def build(desk: Desk) -> Part:
     panel = gr.HTML(padding=False)
 
     def act(person: Person, candidate: str | None, reason: str) -> tuple[object, str]:
-        moved = promotion.promote(desk.store, desk.home, person.id, named(candidate), reason or None)
+        with promotion.made_ready(desk.engine, desk.store, named(candidate)):
+            moved = promotion.promote(desk.store, desk.home, person.id, named(candidate), reason or None)
         say(f"{moved.after.name} is the champion. It answers from the next reply on.")
         return shown(False), ""
 

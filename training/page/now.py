@@ -22,7 +22,9 @@ def build(desk: Desk) -> Part:
     candidates = gr.HTML(padding=False)
 
     def roll_back(person: Person) -> object:
-        moved = promotion.roll_back(desk.store, desk.home, person.id)
+        before = previous(desk.store) or registry.champion(desk.store)
+        with promotion.made_ready(desk.engine, desk.store, before.id):
+            moved = promotion.roll_back(desk.store, desk.home, person.id)
         say(f"{moved.after.name} answers again, from the next reply on.")
         return shown(False)
 

@@ -1,0 +1,343 @@
+"""The servers that one engine stands on: which are well, what each has loaded, and which is asked next. Knows
+no prompt and no reply.
+
+Each server has a thread that tends it: looks at it now and then, brings it to the champion when it was away,
+and unloads adapters that nobody uses.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from assistant import registry
+from assistant.engines import remote_probe
+from assistant.engines.remote_http import BusyError, Line, Patience, RefusedError, ServerError, Watch
+from assistant.engines.remote_probe import Local, Served
+from assistant.registry import ModelVersion
+from feedback.errors import HoneError
+from feedback.home import Home
+from feedback.ids import ModelVersionId
+
+log = logging.getLogger(__name__)
+
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 15.0
+LONGEST_BUSY_S = 60.0
+LONGEST_PAUSE_S = 2.0
+WAIT_S = 0.05
+
+
+@dataclass
+class Replica:
+    """One server, as it was last seen. Fields change under the pool's lock only."""
+
+    line: Line
+    served: Served | None = None  # None: it is away
+    last: Served | None = None  # what it was when it was last there
+    loaded: frozenset[ModelVersionId] = frozenset()
+    outstanding: int = 0
+    busy_until: float = 0.0
+    trouble: HoneError | None = None
+
+    def has_room(self) -> bool:
+        if self.served is None or time.monotonic() < self.busy_until:
+            return False
+        return not (self.served.dialect.one_at_a_time and self.outstanding)
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A place at a server for one request."""
+
+    replica: Replica
+    served: Served
+    model: str
+
+
+class Replicas:
+    """All the servers of an engine. Safe to call from many threads."""
+
+    def __init__(self, urls: Sequence[str], local: Local, home: Home, patience: Patience) -> None:
+        self._local, self._home, self._patience = local, home, patience
+        self._watch = Watch()
+        self._lock = threading.Condition()
+        self._kept: ModelVersion | None = None
+        self._users: dict[ModelVersionId, int] = {}
+        self._known: dict[ModelVersionId, ModelVersion] = {}
+        self._left_at: dict[ModelVersionId, float] = {}
+        self._replaced: set[ModelVersionId] = set()  # by a promotion: they go with their last reply
+        self.closed = False
+        self._all = [Replica(Line(url, patience, self._watch)) for url in dict.fromkeys(urls)]
+        self._loading = {replica.line.url: threading.Lock() for replica in self._all}
+        try:
+            self._meet()
+        except HoneError:
+            self.close()
+            raise
+        for replica in self._all:
+            threading.Thread(target=self._tend, args=[replica], name="hone-replica", daemon=True).start()
+
+    def seen(self) -> list[Served]:
+        """What each server is, or was when it was last there."""
+        with self._lock:
+            return [replica.last for replica in self._all if replica.last is not None]
+
+    def load(self, version: ModelVersion) -> None:
+        """Load `version` on every server that is there, and keep it from now on; those away get it when they
+        return. HoneError when one of them cannot: the version it kept before is then kept still.
+        """
+        self._check(version)
+        with self._using(version):
+            ready = 0
+            for replica in [one for one in self._all if one.served is not None]:
+                try:
+                    self._bring(replica, version)
+                    ready += 1
+                except ServerError as error:
+                    self.fell(replica, error)
+            if not ready:
+                raise self._nobody()
+            with self._lock:
+                self._kept, before = version, self._kept
+                if before is not None and before.id != version.id:
+                    self._replaced.add(before.id)
+                self._lock.notify_all()
+
+    @contextmanager
+    def lease(
+        self, version: ModelVersion, tried: set[str], gone: Callable[[], bool]
+    ) -> Iterator[Lease | None]:
+        """A place at the server with the fewest requests under way, `version` loaded there. None when no
+        server can take it now, or when `gone` became true while waiting for one that takes one at a time.
+        """
+        replica = self._choose(tried, gone)
+        if replica is None:
+            yield None
+            return
+        try:
+            with self._using(version):
+                self._bring(replica, version)
+                served = replica.served
+                if served is None:
+                    raise ServerError(f"The server {replica.line.url} went away.")
+                yield Lease(replica, served, version.id if version.adapter_dir else served.model)
+        except ServerError as error:
+            tried.add(replica.line.url)
+            self.fell(replica, error)
+            raise
+        except RefusedError as error:
+            if error.code == 404 and version.adapter_dir:  # restarted without the adapter, before we looked
+                tried.add(replica.line.url)
+                with self._lock:
+                    replica.loaded = frozenset()
+                raise ServerError(error.what, error.why) from error
+            raise
+        finally:
+            with self._lock:
+                replica.outstanding -= 1
+                self._lock.notify_all()
+
+    def fell(self, replica: Replica, error: ServerError) -> None:
+        """A request to it failed: leave it alone while it is busy, else look at it before it serves again."""
+        with self._lock:
+            if isinstance(error, BusyError):
+                replica.busy_until = time.monotonic() + min(error.retry_after_s, LONGEST_BUSY_S)
+            else:
+                replica.served, replica.trouble = None, error
+            self._lock.notify_all()
+
+    def pause(self, seconds: float, gone: Callable[[], bool]) -> None:
+        """Wait `seconds`, and then for a server with room: for `LONGEST_PAUSE_S` at most, or until `gone`."""
+        begun = time.monotonic()
+        while not gone() and (waited := time.monotonic() - begun) < LONGEST_PAUSE_S:
+            with self._lock:
+                if waited >= seconds and any(one.has_room() for one in self._all):
+                    return
+                self._lock.wait(WAIT_S)
+
+    def nobody(self) -> HoneError:
+        """Why no server can be asked, for people."""
+        with self._lock:
+            return self._nobody()
+
+    def close(self) -> None:
+        with self._lock:
+            self.closed = True
+            self._lock.notify_all()
+        self._watch.close()
+
+    def _nobody(self) -> HoneError:
+        busy = [one for one in self._all if one.served is not None]
+        if busy:
+            return HoneError(
+                "Every server is busy.", "None took the request in time.", "Try again in a moment."
+            )
+        why = " ".join(str(one.trouble) for one in self._all if one.trouble)
+        return ServerError("No server of the model answers.", why, "Start one, or check --remote.")
+
+    def _meet(self) -> None:
+        """First look at each. One that is away may come later; one that serves another model may not."""
+        for replica in self._all:
+            try:
+                replica.served = replica.last = remote_probe.probe(replica.line, self._local)
+            except ServerError as error:
+                replica.trouble = error
+                log.warning("%s", error)
+        if not self.seen():
+            raise self._nobody()
+
+    def _check(self, version: ModelVersion) -> None:
+        base_id = self._local.base.id
+        if version.base_id != base_id:
+            raise HoneError(
+                f"The model version {version.name} cannot answer here.",
+                f"It belongs to the base {version.base_id}, and {base_id} is served.",
+                "Start Hone with that base.",
+            )
+        if version.id not in self._known:
+            registry.check_files(self._home, version)
+
+    @contextmanager
+    def _using(self, version: ModelVersion) -> Iterator[None]:
+        """Count a user of `version` meanwhile, so that it is not unloaded."""
+        self._check(version)
+        with self._lock:
+            self._known[version.id] = version
+            self._replaced.discard(version.id)  # somebody asks for it again: for a comparison, by the gate
+            self._users[version.id] = self._users.get(version.id, 0) + 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users[version.id] -= 1
+                self._left_at[version.id] = time.monotonic()
+                self._lock.notify_all()
+
+    def _choose(self, tried: set[str], gone: Callable[[], bool]) -> Replica | None:
+        with self._lock:
+            while not self.closed and not gone():
+                fresh = [one for one in self._all if one.line.url not in tried]
+                free = [one for one in fresh if one.has_room()]
+                if free:
+                    chosen = min(free, key=lambda one: one.outstanding)
+                    chosen.outstanding += 1
+                    return chosen
+                if not any(one.served is not None and time.monotonic() >= one.busy_until for one in fresh):
+                    return None
+                self._lock.wait(WAIT_S)  # one at a time, and somebody is there
+        return None
+
+    def _bring(self, replica: Replica, version: ModelVersion) -> None:
+        """Have `version` loaded on `replica`. Its folder must lie on a disc that both see, at one path."""
+        if version.adapter_dir is None or version.id in replica.loaded:
+            return
+        if replica.served is not None and not replica.served.loads_adapters:
+            raise HoneError(
+                f"The model version {version.name} cannot answer here.",
+                f"The server {replica.line.url} loads no adapters while it runs.",
+                "Use vLLM with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, or another --engine.",
+            )
+        with self._loading[replica.line.url]:
+            if version.id in replica.loaded:
+                return
+            path = str((self._home.path / version.adapter_dir).resolve())
+            try:
+                replica.line.post("/v1/load_lora_adapter", {"lora_name": version.id, "lora_path": path})
+            except RefusedError as error:
+                if "already" not in error.why:  # versions never change: what has the name has the content
+                    raise _not_loaded(version, replica, path, error.why) from error
+            except BusyError:
+                raise
+            except ServerError as error:
+                if error.code < 500:
+                    raise
+                raise _not_loaded(version, replica, path, error.why) from error
+            with self._lock:
+                replica.loaded |= {version.id}
+
+    def _tend(self, replica: Replica) -> None:
+        """The life of one server, until the engine is closed."""
+        backoff_s = FIRST_BACKOFF_S
+        while not self.closed:
+            was_away = replica.served is None
+            try:
+                self._look(replica)
+                backoff_s = FIRST_BACKOFF_S
+            except HoneError as error:
+                self._is_away(replica, error)
+                backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
+            if was_away and replica.served is not None:
+                log.warning("the server %s is back", replica.line.url)
+            self._rest(replica, backoff_s if replica.served is None else self._patience.probe_s)
+
+    def _look(self, replica: Replica) -> None:
+        """See that it is there and has what it must have; unload what nobody uses."""
+        served, names = replica.served, remote_probe.listed(replica.line)
+        if served is None or not replica.loaded <= names:  # it was away, or was started anew unnoticed
+            served = remote_probe.probe(replica.line, self._local)
+        with self._lock:
+            replica.loaded = frozenset(
+                one for one in self._known if one in names
+            )  # the base is never among them
+            needed = [version for version in self._known.values() if self._needs(version)]
+        if served.loads_adapters:
+            for version in needed:
+                self._bring(replica, version)
+        with self._lock:
+            replica.served, replica.last, replica.trouble = served, served, None
+            self._lock.notify_all()
+        self._unload_idle(replica)
+
+    def _needs(self, version: ModelVersion) -> bool:
+        return version is self._kept or self._users.get(version.id, 0) > 0
+
+    def _unload_idle(self, replica: Replica) -> None:
+        with self._loading[replica.line.url]:
+            with self._lock:
+                idle = self._idle(replica)
+                replica.loaded -= {version.id for version in idle}
+            for version in idle:
+                try:
+                    replica.line.post("/v1/unload_lora_adapter", {"lora_name": version.id})
+                except RefusedError:  # it is gone already
+                    log.info("%s no longer had %s", replica.line.url, version.name)
+
+    def _is_away(self, replica: Replica, error: HoneError) -> None:
+        with self._lock:
+            if self.closed:
+                return
+            if replica.trouble is None or str(replica.trouble) != str(error):
+                log.warning("%s", error)
+            replica.served, replica.trouble = None, error
+            self._lock.notify_all()
+
+    def _rest(self, replica: Replica, seconds: float) -> None:
+        """Until the next look is due: sooner when it fell, or when an adapter may be unloaded."""
+        until = time.monotonic() + seconds
+        was_there = replica.served is not None
+        with self._lock:
+            while not self.closed and time.monotonic() < until:
+                if was_there and (replica.served is None or self._idle(replica)):
+                    return
+                self._lock.wait(min(0.5, max(0.0, until - time.monotonic())))
+
+    def _idle(self, replica: Replica) -> list[ModelVersion]:
+        """What may be unloaded there: what a promotion replaced, and what nobody asked for in a long time."""
+        long_ago = time.monotonic() - self._patience.linger_s
+        loaded = [self._known[one] for one in replica.loaded]
+        return [
+            version
+            for version in loaded
+            if not self._needs(version)
+            and (version.id in self._replaced or self._left_at.get(version.id, 0.0) <= long_ago)
+        ]
+
+
+def _not_loaded(version: ModelVersion, replica: Replica, path: str, why: str) -> HoneError:
+    return HoneError(
+        f"The adapter of {version.name} was not loaded by {replica.line.url}.",
+        f"{why} ",
+        f"That server must see the folder {path}, and allow the adapter's rank.",
+    )
