@@ -3,11 +3,11 @@
 import os
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import click
 
-from assistant.base import BaseChoice, Quantize
+from assistant.base import BaseChoice, EngineName, Quantize
 from assistant.chat_command import chat
 from assistant.commands import models
 from assistant.key_commands import keys_group
@@ -41,6 +41,20 @@ def cli() -> None:
 @click.option(
     "--quantize", default="auto", show_default=True, type=click.Choice(["auto", "nf4", "int8", "none"])
 )
+@click.option(
+    "--engine",
+    default="auto",
+    show_default=True,
+    type=click.Choice(get_args(EngineName)),
+    help="What computes; `hone doctor` explains.",
+)
+@click.option(
+    "--remote",
+    "remotes",
+    multiple=True,
+    metavar="URL",
+    help="A server with OpenAI's API that computes instead (vLLM, llama.cpp, ...). May be repeated.",
+)
 @home_option
 def serve(home: Home, model: str, quantize: str, **where: Any) -> None:
     """Open the chat, the label page and the operator page."""
@@ -53,7 +67,11 @@ def serve(home: Home, model: str, quantize: str, **where: Any) -> None:
     site = Site(where["host"], where["port"], where["names"], where["https"])
     accounts.check_host(store, site.host)
     check_port(site.host, site.port)
-    _serve(home, site, BaseChoice(model, cast(Quantize, quantize)))
+    _serve(home, site, _choice(model, quantize, **where))
+
+
+def _choice(model: str, quantize: str, engine: str, remotes: tuple[str, ...], **_where: Any) -> BaseChoice:
+    return BaseChoice(model, cast(Quantize, quantize), cast(EngineName, engine), remotes)
 
 
 def _serve(home: Home, site: "Site", choice: BaseChoice) -> None:

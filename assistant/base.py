@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Quantize = Literal["auto", "nf4", "int8", "none"]
+EngineName = Literal["auto", "openvino", "transformers", "remote"]
 
 BYTES_A_PARAMETER = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.1, "nf4": 0.6}
 WORKING_BYTES = 400_000_000
@@ -37,10 +38,14 @@ HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "
 
 @dataclass(frozen=True)
 class BaseChoice:
-    """What a person asked for. `model` is `embedded`, a folder, or a Hub id such as `org/name`."""
+    """What a person asked for. `model` is `embedded`, a folder, or a Hub id such as `org/name`; `remotes` are
+    the addresses of servers that compute instead of this machine.
+    """
 
     model: str = "embedded"
     quantize: Quantize = "auto"
+    engine: EngineName = "auto"
+    remotes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,8 @@ def resolve(home: Home, choice: BaseChoice) -> Base:
         _check_kind(folder)
         origin = f"the weights in {folder}"
     base = _decide(choice, folder, title, found, origin)
-    _check_memory(base, found.parameters)
+    if not choice.remotes:
+        _check_memory(base, found.parameters)
     return base
 
 

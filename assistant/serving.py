@@ -11,6 +11,7 @@ import click
 
 from assistant import base, registry
 from assistant.base import Base, BaseChoice
+from assistant.engines.choose import choose, open_engine
 from assistant.engines.interface import Engine
 from feedback.command_line import open_store
 from feedback.errors import HoneError
@@ -37,9 +38,9 @@ def open_home(home: Home, choice: BaseChoice) -> Serving:
     store = open_store(home)
     chosen = base.resolve(home, choice)
     click.echo(f"Model: {chosen.title}. {chosen.why}", err=True)
-    from assistant.engines.torch_engine import TorchEngine  # seconds of imports, after the cheap refusals
-
-    engine = TorchEngine(chosen, home)
+    by = choose(chosen, choice)
+    click.echo(f"Engine: {by.why}", err=True)
+    engine = open_engine(home, chosen, by, choice.remotes)
     library.register_shipped(store)
     registry.ensure_base(store, chosen, engine.template)
     champion = registry.champion(store)

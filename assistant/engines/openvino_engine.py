@@ -214,7 +214,7 @@ class OpenVinoEngine:
         try:
             weights = eight_bit.prepare(self._base.folder, adapter, kept)
             model = openvino_graph.build(self._shape, weights)
-            return Lane(self._core.compile_model(model, "CPU", _SETTINGS), self.window)
+            return Lane(self._core.compile_model(model, "CPU", _settings(self._base)), self.window)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
             raise HoneError(
                 f"The adapter of {version.name} does not fit the base."
@@ -225,8 +225,14 @@ class OpenVinoEngine:
             ) from error
 
 
-_SETTINGS: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "KV_CACHE_PRECISION": "f16"}
-"""Keys and values keep 16 bits: in 8, OpenVINO's default, they were slower here and less exact."""
+def _settings(base: Base) -> dict[str, Any]:
+    """Keys and values keep 16 bits: in 8, OpenVINO's default, they were slower here and less exact."""
+    precision = "bf16" if base.dtype == "bfloat16" else "f32"
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "KV_CACHE_PRECISION": "f16",
+        "INFERENCE_PRECISION_HINT": precision,
+    }
 
 
 def _step(lane: Lane) -> None:
