@@ -46,9 +46,8 @@ def read(folder: Path) -> PlainTokenizer | None:
     source = _chat_template(folder, config)
     more = config.get("additional_special_tokens") or config.get("extra_special_tokens")
     simple = all(token is None or isinstance(token, str) for token in special.values())
-    if config.get("tokenizer_class") not in READ_AS_IT_STANDS or not simple or more or source is None:
-        return None
-    if not special["eos_token"]:
+    known = config.get("tokenizer_class") in READ_AS_IT_STANDS and special["eos_token"]
+    if not known or not simple or more or source is None:
         return None
     from tokenizers import Tokenizer
 
