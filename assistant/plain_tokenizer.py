@@ -42,7 +42,7 @@ def read(folder: Path) -> PlainTokenizer | None:
         config: dict[str, Any] = json.loads(files[1].read_text("utf-8"))
     except ValueError:
         return None
-    special = {key: config.get(key) for key in SPECIAL}
+    special: dict[str, Any] = {key: config.get(key) for key in SPECIAL}
     source = _chat_template(folder, config)
     more = config.get("additional_special_tokens") or config.get("extra_special_tokens")
     simple = all(token is None or isinstance(token, str) for token in special.values())

@@ -9,7 +9,7 @@ import pytest
 from assistant import base as bases
 from assistant import registry
 from assistant.base import Base
-from assistant.engines import openvino_lane
+from assistant.engines import eight_bit, openvino_lane
 from assistant.engines.choose import choose
 from assistant.engines.interface import Answered, Request
 from assistant.engines.kv_blocks import BLOCK
@@ -91,6 +91,23 @@ def test_more_replies_than_the_cache_holds_wait_and_are_all_written(
         engine.close()
     assert all(reply.finish in ("stop", "length") for reply in replies)
     assert len({reply.text for reply in replies}) == 12
+
+
+def test_versions_beyond_the_idle_ones_are_unloaded_and_answer_again_when_asked(
+    engine_case: EngineCase, store: Store, home: Home, tmp_path: Path
+) -> None:
+    versions = [
+        registry.add(
+            store, home, engine_case.base,
+            tiny_models.save_adapter(engine_case.base, tmp_path / str(seed), seed), None, "dpo",
+        )
+        for seed in range(eight_bit.KEPT_FILES + 2)
+    ]  # fmt: skip
+    requests = [Request(prompt(engine_case.engine, "Who are you?"), GREEDY, version) for version in versions]
+    first = [whole(engine_case.engine, request)[1].text for request in requests]
+    assert len(set(first)) == len(versions)
+    assert len(list(home.served.iterdir())) == eight_bit.KEPT_FILES
+    assert [whole(engine_case.engine, request)[1].text for request in requests] == first
 
 
 def test_an_adapter_of_another_kind_is_refused_in_words(
