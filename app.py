@@ -3,12 +3,15 @@
 import os
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import click
 
-from assistant.base import BaseChoice, Quantize
+from assistant.base import BaseChoice, EngineName, Quantize
+from assistant.chat_command import chat
 from assistant.commands import models
+from assistant.doctor import doctor
+from assistant.key_commands import keys_group
 from assistant.user_commands import users
 from feedback.command_line import HoneGroup, home_option, open_store
 from feedback.commands import feedback as feedback_group
@@ -39,6 +42,20 @@ def cli() -> None:
 @click.option(
     "--quantize", default="auto", show_default=True, type=click.Choice(["auto", "nf4", "int8", "none"])
 )
+@click.option(
+    "--engine",
+    default="auto",
+    show_default=True,
+    type=click.Choice(get_args(EngineName)),
+    help="What computes; `hone doctor` explains.",
+)
+@click.option(
+    "--remote",
+    "remotes",
+    multiple=True,
+    metavar="URL",
+    help="A server with OpenAI's API that computes instead (vLLM, llama.cpp, ...). May be repeated.",
+)
 @home_option
 def serve(home: Home, model: str, quantize: str, **where: Any) -> None:
     """Open the chat, the label page and the operator page."""
@@ -51,35 +68,51 @@ def serve(home: Home, model: str, quantize: str, **where: Any) -> None:
     site = Site(where["host"], where["port"], where["names"], where["https"])
     accounts.check_host(store, site.host)
     check_port(site.host, site.port)
-    _serve(home, site, BaseChoice(model, cast(Quantize, quantize)))
+    _serve(home, site, _choice(model, quantize, **where))
+
+
+def _choice(model: str, quantize: str, engine: str, remotes: tuple[str, ...], **_where: Any) -> BaseChoice:
+    return BaseChoice(model, cast(Quantize, quantize), cast(EngineName, engine), remotes)
 
 
 def _serve(home: Home, site: "Site", choice: BaseChoice) -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import assistant.page
     import feedback.page
+    import training.api
     import training.page
     from assistant.accounts import Access
     from assistant.server import RolePage, make_app, run
-    from assistant.serving import open_home
+    from assistant.serving import claimed, open_home
     from assistant.turns import Turns
+    from training.api import Shop
+    from training.jobs import Jobs
 
     opened = open_home(home, choice)
     access = Access(opened.store)
-    who = access.current_user
+    who, jobs = access.current_user, Jobs()
     pages = (
         RolePage("/", "chatter", assistant.page.build(opened.store, who), assistant.page.head()),
         RolePage("/label", "labeller", feedback.page.build(opened.store, who)),
-        RolePage("/operate", "operator", training.page.build(opened.store, home, opened.engine, who, choice)),
+        RolePage(
+            "/operate",
+            "operator",
+            training.page.build(opened.store, home, opened.engine, who, choice, jobs),
+        ),
     )
     site = replace(site, device=opened.base.why)
-    server = make_app(Turns(opened.store, opened.engine), access, site, pages)
+    operate = training.api.router(Shop(home, choice, jobs))
+    server = make_app(Turns(opened.store, opened.engine), access, site, pages, [operate])
     shown = f"[{site.host}]" if ":" in site.host else site.host
     click.echo(f"Hone is at http://{shown}:{site.port}  (Ctrl-C ends it)", err=True)
-    run(server, site)
+    own = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(shown, shown)
+    with claimed(home, f"http://{own}:{site.port}"):
+        run(server, site)
 
 
+cli.add_command(chat)
 cli.add_command(users)
+cli.add_command(keys_group)
 cli.add_command(feedback_group)
 cli.add_command(training_commands.snapshot)
 cli.add_command(training_commands.train)
@@ -87,6 +120,7 @@ cli.add_command(training_commands.runs_group)
 cli.add_command(training_commands.evaluate)
 cli.add_command(models)
 cli.add_command(demo)
+cli.add_command(doctor)
 
 
 def main() -> None:

@@ -198,13 +198,23 @@ def check_host(store: Store, host: str) -> None:
 
 
 class Access:
-    """Who is behind a request. The web pages and the API of every room ask this one object."""
+    """Who is behind a request. The web pages and the API of every room ask this one object.
+
+    Keys are looked up by assistant.keys, which knows this module: hence imported where they are used.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def find(self, request: Any) -> User | None:
-        """The person behind `request` (it has `.cookies` and `.client`, as Gradio's has too), or None."""
+        """The person behind `request` (it has `.headers`, `.cookies`, `.client`; Gradio's has too), or None.
+
+        A request that bears a key is its key's alone: neither a cookie nor its address opens anything for it.
+        """
+        from assistant import keys
+
+        if key := keys.bearer(request.headers):
+            return keys.user_of(self._store, key)
         token = request.cookies.get(COOKIE)
         if token and (user := session_user(self._store, token)):
             return user
@@ -214,9 +224,19 @@ class Access:
 
     def current_user(self, request: Any) -> User:
         """As `find`, but UnauthenticatedError for nobody."""
+        from assistant import keys
+
         user = self.find(request)
+        if user is None and keys.bearer(request.headers):
+            raise UnauthenticatedError(
+                "This API key opens nothing.",
+                "It is unknown, revoked, or its person's account is disabled.",
+                "Make another with `hone keys add NAME --role chatter`.",
+            )
         if user is None:
-            raise UnauthenticatedError("Please log in.", "This server has accounts.", "Open /login.")
+            raise UnauthenticatedError(
+                "Please log in.", "This server has accounts.", "Open /login, or send an API key."
+            )
         return user
 
     def require(self, role: Role) -> Callable[[Any], User]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Quantize = Literal["auto", "nf4", "int8", "none"]
+EngineName = Literal["auto", "openvino", "transformers", "remote"]
 
 BYTES_A_PARAMETER = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "int8": 1.1, "nf4": 0.6}
 WORKING_BYTES = 400_000_000
@@ -28,6 +30,7 @@ WORKING_BYTES = 400_000_000
 logits.
 """
 
+WINDOW_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len")
 WINDOW_WHEN_UNSAID = 1024
 
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "merges.txt"]
@@ -35,10 +38,14 @@ HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "
 
 @dataclass(frozen=True)
 class BaseChoice:
-    """What a person asked for. `model` is `embedded`, a folder, or a Hub id such as `org/name`."""
+    """What a person asked for. `model` is `embedded`, a folder, or a Hub id such as `org/name`; `remotes` are
+    the addresses of servers that compute instead of this machine.
+    """
 
     model: str = "embedded"
     quantize: Quantize = "auto"
+    engine: EngineName = "auto"
+    remotes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,8 @@ def resolve(home: Home, choice: BaseChoice) -> Base:
         _check_kind(folder)
         origin = f"the weights in {folder}"
     base = _decide(choice, folder, title, found, origin)
-    _check_memory(base, found.parameters)
+    if not choice.remotes:
+        _check_memory(base, found.parameters)
     return base
 
 
@@ -125,31 +133,19 @@ def chat_template(base: Base) -> ChatTemplate:
 
 
 def limits(base: Base) -> tuple[int, list[int]]:
-    """The window in tokens and the ids that end a reply, by the folder's own settings, no weights read."""
-    with quiet():
-        from transformers import AutoConfig, GenerationConfig
-
-        config = AutoConfig.from_pretrained(base.folder, local_files_only=True)
-        try:
-            generation = GenerationConfig.from_pretrained(base.folder, local_files_only=True)
-        except OSError:  # old models have none
-            generation = GenerationConfig.from_model_config(config)
-    return window_of(config), end_ids_of(generation)
+    """The window in tokens and the ids that end a reply, by the folder's own settings; reads no weights."""
+    config = _json(base.folder / "config.json")
+    sizes = {**config, **config.get("text_config", {})}
+    named = [sizes[name] for name in WINDOW_NAMES if isinstance(sizes.get(name), int)]
+    listed = _json(base.folder / "generation_config.json").get("eos_token_id", config.get("eos_token_id"))
+    ends = [] if listed is None else list(listed) if isinstance(listed, list) else [listed]
+    return (named or [WINDOW_WHEN_UNSAID])[0], ends
 
 
-def window_of(config: Any) -> int:
-    """How many tokens a model of this configuration can read at once."""
-    text = config.get_text_config()
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
-        if isinstance(getattr(text, name, None), int):
-            return int(getattr(text, name))
-    return WINDOW_WHEN_UNSAID
-
-
-def end_ids_of(generation_config: Any) -> list[int]:
-    """Which tokens end a reply, by a model's generation settings."""
-    listed = getattr(generation_config, "eos_token_id", None)
-    return [] if listed is None else list(listed) if isinstance(listed, list) else [listed]
+def _json(file: Path) -> dict[str, Any]:
+    """What a JSON file says; nothing where there is none."""
+    found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    return found
 
 
 def load_model(base: Base) -> PreTrainedModel:

@@ -15,17 +15,19 @@ from urllib.parse import quote, urlsplit
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from assistant import accounts
+from assistant import accounts, keys
 from assistant.accounts import Access, UnauthenticatedError, User
+from assistant.problems import error_json, is_openai
 from feedback.errors import ForbiddenError, HoneError
 from feedback.people import Role
 
 OPEN_PATHS = ("/login", "/logout", "/favicon.ico")
 OPEN_FOLDER = "/ui/"
 API = "/api/"
+DOCS = "/api/docs"
 READS = ("GET", "HEAD", "OPTIONS")
 LARGEST_BODY_BYTES = 4 * 1024 * 1024
 
@@ -54,12 +56,6 @@ class ForeignRequestError(ForbiddenError):
     """The request comes from, or is meant for, another site."""
 
 
-def error_json(error: HoneError) -> JSONResponse:
-    """The one shape in which the server tells a program of an error."""
-    body = {"message": str(error), "what": error.what, "why": error.why, "todo": error.todo}
-    return JSONResponse({"error": body}, status_code=error.status)
-
-
 def host_of(value: str) -> str:
     """The host in a Host header, without its port, lower case, brackets off: `[::1]:7860` is `::1`."""
     return (urlsplit(f"//{value}").hostname or "").lower()
@@ -73,8 +69,13 @@ def is_address(host: str) -> bool:
     return True
 
 
-def check_origin(headers: Mapping[str, str], method: str, hosts: Collection[str]) -> None:
-    """ForeignRequestError for a Host that is not ours (DNS rebinding) or a foreign Origin (CSRF)."""
+def check_origin(
+    headers: Mapping[str, str], method: str, hosts: Collection[str], keyed: bool = False
+) -> None:
+    """ForeignRequestError for a Host that is not ours (DNS rebinding) or a foreign Origin (CSRF).
+
+    `keyed`: the request stands on an API key alone, so that its Origin says nothing.
+    """
     host = headers.get("host", "")
     try:
         name = host_of(host)
@@ -83,12 +84,19 @@ def check_origin(headers: Mapping[str, str], method: str, hosts: Collection[str]
     everywhere = is_address(name) and not WILDCARDS.isdisjoint(hosts)
     if not (accounts.is_loopback(name) or name in hosts or everywhere):
         raise ForeignRequestError(f"This server does not answer for {host or 'a request without a host'}.")
+    if keyed:
+        return  # no browser adds a key by itself, and a request with one has no other authority
     origin = headers.get("origin")
     if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
         raise ForeignRequestError("Another site's page may not use this server.")
     site = headers.get("sec-fetch-site", "same-origin")
     if method not in READS and origin is None and site not in ("same-origin", "none"):
         raise ForeignRequestError("Another site's page may not use this server.")
+
+
+def for_programs(path: str) -> bool:
+    """Whether `path` belongs to one of the two APIs."""
+    return path.startswith(API) or is_openai(path)
 
 
 def role_of(path: str, mounts: Mapping[str, Role]) -> Role:
@@ -124,14 +132,15 @@ class Guard:
     async def _refusal(self, request: Request) -> Response | None:
         """The answer to a request that may not pass, or None."""
         try:
-            check_origin(request.headers, request.method, self._hosts)
-            if too_large(request.headers):
-                return error_json(TooLargeError("The request is too large."))
             path = request.url.path
+            keyed = for_programs(path) and keys.bearer(request.headers) is not None
+            check_origin(request.headers, request.method, self._hosts, keyed)
+            if too_large(request.headers):
+                return error_json(TooLargeError("The request is too large."), path)
             if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
                 return None
             user = await run_in_threadpool(self._access.current_user, request)
-            if path.startswith(API):
+            if for_programs(path):
                 return None  # each route of the API checks its own role
             _check_role(user, role_of(path, self._mounts))
         except HoneError as error:
@@ -185,8 +194,8 @@ def _check_role(user: User, role: Role) -> None:
 
 def _refused(request: Request, error: HoneError) -> Response:
     wants_page = request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
-    if not wants_page or request.url.path.startswith(API):
-        return error_json(error)
+    if not wants_page or (for_programs(request.url.path) and request.url.path != DOCS):
+        return error_json(error, request.url.path)
     if isinstance(error, UnauthenticatedError):
         asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?next={quote(asked, safe='')}", status_code=303)

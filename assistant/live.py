@@ -7,26 +7,38 @@ comes late, or comes again after a reload, sees everything so far at once and ca
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from assistant.engines.interface import Completion
 from assistant.reply_state import ReplyState
+from feedback.errors import HoneError
 from feedback.ids import MessageId
 
 
 @dataclass
 class LiveReply:
-    """The state of one reply in progress, guarded by a condition, and its stop button."""
+    """The state of one reply in progress, guarded by a condition, and its stop button.
+
+    `completion` and `failure` are there once it is finished: what the engine said of the answer, or the
+    mistake that kept it from being written. `told`: called from the writer's thread after each change.
+    """
 
     reply_id: MessageId
     stop: threading.Event = field(default_factory=threading.Event)
+    completion: Completion | None = None
+    failure: HoneError | None = None
+    told: Callable[[], None] | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
-    _state: ReplyState | None = None
     _revision: int = 0
+    _waiters: list[Callable[[], None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._state = ReplyState(self.reply_id, "writing")
 
     @property
     def state(self) -> ReplyState:
-        return self._state or ReplyState(self.reply_id, "writing")
+        return self._state
 
     def update(self, state: ReplyState) -> None:
         """Show `state` to everyone who watches. A finished reply stays as it is."""
@@ -34,6 +46,11 @@ class LiveReply:
             if not self.state.finished:
                 self._state, self._revision = state, self._revision + 1
                 self._changed.notify_all()
+                for tell in self._waiters:
+                    tell()
+                self._waiters.clear()
+        if self.told is not None:
+            self.told()
 
     def change(self, **fields: object) -> None:
         """`update` with some fields of the present state replaced."""
@@ -50,3 +67,18 @@ class LiveReply:
             yield state
             if state.finished:
                 return
+
+    def newer(self, seen: ReplyState | None, tell: Callable[[], None]) -> ReplyState | None:
+        """The state, if it is another than `seen`. Else None, and `tell` is called, once, by whoever changes
+        it: it must be quick and must not raise.
+        """
+        with self._changed:
+            if self._state is not seen:
+                return self._state
+            self._waiters.append(tell)
+            return None
+
+    def forget(self, tell: Callable[[], None]) -> None:
+        """Do not call `tell` any more."""
+        with self._changed:
+            self._waiters[:] = [one for one in self._waiters if one is not tell]

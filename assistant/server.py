@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
@@ -19,7 +19,9 @@ from assistant import login, static_files
 from assistant.accounts import Access, LoginLimit
 from assistant.api import router as api
 from assistant.api.context import Rooms
-from assistant.guard import Guard, error_json
+from assistant.guard import Guard
+from assistant.openai_api import router as openai_api
+from assistant.problems import ParameterError, error_json, is_openai
 from assistant.turns import Turns
 from feedback import look
 from feedback.errors import HoneError, NotFoundError
@@ -53,8 +55,16 @@ class RolePage:
     head: str = ""
 
 
-def make_app(turns: Turns, access: Access, site: Site, pages: Sequence[RolePage]) -> FastAPI:
-    """The whole server as one ASGI app, which closes `turns` when it ends. `pages`: one for each role."""
+def make_app(
+    turns: Turns,
+    access: Access,
+    site: Site,
+    pages: Sequence[RolePage],
+    routers: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """The whole server as one ASGI app, which closes `turns` when it ends. `pages`: one for each role;
+    `routers`: what other rooms add to the API.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -66,9 +76,13 @@ def make_app(turns: Turns, access: Access, site: Site, pages: Sequence[RolePage]
     _tell_errors(app)
     app.include_router(login.router(LoginLimit()))
     app.include_router(api)
+    app.include_router(openai_api())
+    for router in routers:
+        app.include_router(router)
     app.include_router(static_files.router)
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-    app.add_api_route("/api/{path:path}", _no_such_route, methods=methods, include_in_schema=False)
+    for rest in ("/api/{path:path}", "/v1/{path:path}"):
+        app.add_api_route(rest, _no_such_route, methods=methods, include_in_schema=False)
     for page in sorted(pages, key=lambda page: page.path == "/"):
         _mount(app, page, access, site)
     mounts: dict[str, Role] = {page.path.rstrip("/"): page.role for page in pages}
@@ -125,8 +139,8 @@ def _mount(app: FastAPI, page: RolePage, access: Access, site: Site) -> None:
     )
 
 
-def _no_such_route(path: str) -> Response:
-    raise NotFoundError(f"The API has no route /api/{path[:200]} for this method.")
+def _no_such_route(request: Request) -> Response:
+    raise NotFoundError(f"The API has no route {request.url.path[:200]} for this method.")
 
 
 def _tell_errors(app: FastAPI) -> None:
@@ -134,24 +148,24 @@ def _tell_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HoneError)
     def _hone(request: Request, error: HoneError) -> JSONResponse:
-        return error_json(error)
+        return error_json(error, request.url.path)
 
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
-        return _told(422, f"The request is not valid: {where or 'its body'}: {first['msg']}.")
+        told = ParameterError(where, f"The request is not valid: {where or 'its body'}: {first['msg']}.")
+        told.status = 400 if is_openai(request.url.path) else 422
+        return error_json(told, request.url.path)
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> JSONResponse:
-        return _told(error.status_code, f"{error.detail}.")
+        told = HoneError(f"{error.detail}.")
+        told.status = error.status_code
+        return error_json(told, request.url.path)
 
     @app.exception_handler(Exception)
     def _unexpected(request: Request, error: Exception) -> JSONResponse:
-        return _told(500, "The server failed at this request.", "Its log has the details.")
-
-
-def _told(status: int, what: str, why: str = "") -> JSONResponse:
-    answer = error_json(HoneError(what, why))
-    answer.status_code = status
-    return answer
+        told = HoneError("The server failed at this request.", "Its log has the details.")
+        told.status = 500
+        return error_json(told, request.url.path)

@@ -1,12 +1,17 @@
 """Opening a home for serving: the base, the engine, the store, the champion. Knows no page and no server."""
 
+import json
+import os
 import socket
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 
 import click
 
 from assistant import base, registry
 from assistant.base import Base, BaseChoice
+from assistant.engines.choose import choose, open_engine
 from assistant.engines.interface import Engine
 from feedback.command_line import open_store
 from feedback.errors import HoneError
@@ -33,14 +38,54 @@ def open_home(home: Home, choice: BaseChoice) -> Serving:
     store = open_store(home)
     chosen = base.resolve(home, choice)
     click.echo(f"Model: {chosen.title}. {chosen.why}", err=True)
-    from assistant.engines.torch_engine import TorchEngine  # seconds of imports, after the cheap refusals
-
-    engine = TorchEngine(chosen, home)
+    by = choose(chosen, choice)
+    click.echo(f"Engine: {by.why}", err=True)
+    engine = open_engine(home, chosen, by, choice.remotes)
     library.register_shipped(store)
     registry.ensure_base(store, chosen, engine.template)
     champion = registry.champion(store)
     engine.load(champion)
     return Serving(home, store, chosen, engine)
+
+
+@dataclass(frozen=True)
+class Running:
+    """Who has a home open for serving: a process, and when it began, since numbers are used again.
+
+    `address`: where it answers; "" for one that only its owner talks to.
+    """
+
+    pid: int
+    began: float
+    address: str
+
+
+@contextmanager
+def claimed(home: Home, address: str = "") -> Iterator[None]:
+    """While this process serves the home, say so in it: others talk to it instead of opening the home too."""
+    import psutil
+
+    mine = Running(os.getpid(), psutil.Process().create_time(), address)
+    home.path.mkdir(parents=True, exist_ok=True)
+    aside = home.server_file.with_suffix(f".{mine.pid}")
+    aside.write_text(json.dumps(asdict(mine)), encoding="utf-8")
+    aside.replace(home.server_file)
+    try:
+        yield
+    finally:
+        if running(home) == mine:
+            home.server_file.unlink(missing_ok=True)
+
+
+def running(home: Home) -> Running | None:
+    """Who has the home open for serving; None when nobody says so, or whoever said so is gone."""
+    import psutil
+
+    try:
+        said = Running(**json.loads(home.server_file.read_text(encoding="utf-8")))
+        return said if psutil.Process(said.pid).create_time() == said.began else None
+    except (OSError, ValueError, TypeError, psutil.Error):
+        return None
 
 
 def check_port(host: str, port: int) -> None:

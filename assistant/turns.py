@@ -2,133 +2,119 @@
 
 Knows no page, request or login.
 
-The replies stand in one queue, first come first served; a few are written at once, and the engine shares the
-model. The champion is read from the store at the start of each turn, so that a promotion, from this process
-or another, holds from the next reply on. What is written so far goes to the store every second: a page may be
-closed, and a server killed, without losing it.
+As many replies are written at once as the engine has room for, each by a thread that ends with it; the rest
+wait in one line that is fair between people and has an end. The champion is read from the store at the start
+of each turn, so that a promotion, from this process or another, holds from the next reply on. What is written
+so far goes to the store every second: a page may be closed, and a server killed, without losing it.
 """
 
 import logging
 import secrets
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from assistant import registry
-from assistant.engines.interface import Engine, Request
+from assistant.engines.interface import Engine, Wanted, check_able
+from assistant.fair_line import FairLine
 from assistant.live import LiveReply
-from assistant.registry import ModelVersion
+from assistant.partials import Partials
 from assistant.reply_state import ReplyState, after, history_of, stored_state, trace_of
-from feedback import conversations
-from feedback.conversations import Message, ReplyEnd, ReplyStart, Sampling, Turn
+from assistant.teller import Job, Teller
+from feedback import continuations, conversations
+from feedback.continuations import Asked
+from feedback.conversations import Message, ReplyEnd, ReplyStart, Sampling
 from feedback.errors import ConflictError, HoneError
 from feedback.ids import ConversationId, MessageId, UserId
 from feedback.message import EndStatus
 from feedback.store import Store
 from prompts import library, run
-from prompts.chat import ChatTemplate
 from prompts.library import PromptVersion
 
 log = logging.getLogger(__name__)
 
-SAVE_EVERY_S = 1.0
 CLOSING_S = 10.0
-WRITERS = 4
+MOST_WAITING = 512
 SEEDS = 2**31
 DEFAULT_STRATEGY = "zero-shot"
 
 
 @dataclass(frozen=True)
 class TurnSettings:
-    """How a person asked for a reply. A seed of None is drawn, and the drawn one is recorded."""
+    """How a person or a program asked for a reply. A seed of None is drawn, and the drawn one is recorded.
+
+    `version`: the id or name of the model version that answers; None: the champion. `wanted` holds for the
+    answer, not for a strategy's steps before it.
+    """
 
     strategy: str = DEFAULT_STRATEGY
     sampling: Sampling = field(default_factory=Sampling)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A reply that is to be written, with everything decided."""
-
-    live: LiveReply
-    history: tuple[Turn, ...]
-    question: str
-    model: ModelVersion
-    prompt: PromptVersion
-    sampling: Sampling
-
-
-class _Teller:
-    """Puts rendered prompts to the engine for one reply; remembers the last one, its length and its end."""
-
-    def __init__(self, engine: Engine, job: _Job) -> None:
-        self._engine, self._job = engine, job
-        self.prompt_text, self.reply_tokens, self.ended = "", 0, False
-
-    @property
-    def template(self) -> ChatTemplate:
-        return self._engine.template
-
-    @property
-    def window(self) -> int:
-        return self._engine.window
-
-    @property
-    def max_tokens(self) -> int:
-        return self._job.sampling.max_tokens
-
-    @property
-    def stopped(self) -> bool:
-        return self._job.live.stop.is_set()
-
-    def count_tokens(self, text: str) -> int:
-        return self._engine.count_tokens(text)
-
-    def generate(self, prompt_text: str, max_tokens: int) -> Iterator[str]:
-        """Pieces of what the model writes; `max_tokens` is this step's limit."""
-        self.prompt_text, self.reply_tokens, self.ended = prompt_text, 0, False
-        sampling = replace(self._job.sampling, max_tokens=max_tokens)
-        request = Request(prompt_text, sampling, self._job.model, self._job.live.stop)
-        completion = yield from self._engine.stream(request)
-        self.reply_tokens, self.ended = completion.tokens, completion.finish == "stop"
+    version: str | None = None
+    wanted: Wanted = field(default_factory=Wanted)
 
 
 class Turns:
     """Starts, stops and shows replies. `close()` stops what is being written, and keeps it."""
 
-    def __init__(self, store: Store, engine: Engine, writers: int = WRITERS) -> None:
+    def __init__(self, store: Store, engine: Engine, most_waiting: int = MOST_WAITING) -> None:
         self.store, self.engine = store, engine
-        self._live: dict[MessageId, LiveReply] = {}
-        self._waiting: deque[_Job] = deque()
-        self._wake = threading.Condition()
+        self._jobs: dict[MessageId, Job] = {}
+        self._line = FairLine(engine.capacity, most_waiting)
+        self._lock = threading.RLock()  # around the three above and the threads
+        # One new reply at a time: the line cannot fill up between the look at it and the place in it.
+        self._door = threading.Lock()
         self._closing = False
+        self._writers: set[threading.Thread] = set()
         conversations.recover(store)
-        self._writers = [
-            threading.Thread(target=self._work, name=f"hone-replies-{n}", daemon=True) for n in range(writers)
-        ]
-        for writer in self._writers:
-            writer.start()
+        self._partials = Partials(store, self._growing)
 
     def send(
         self,
         user_id: UserId,
-        conversation_id: ConversationId,
+        conversation_id: ConversationId | None,
         parent_id: MessageId | None,
         content: str,
         settings: TurnSettings,
     ) -> MessageId:
         """Add a message under `parent_id` (None: at the root) and start its reply; returns the reply's id.
 
-        ConflictError while another reply of this conversation is being written; nothing is added then.
+        A conversation of None is a new one.
+
+        ConflictError while another reply of this conversation is being written, BusyError when too many wait;
+        nothing is added then.
         """
-        conversations.get(self.store, user_id, conversation_id)
+        if conversation_id is not None:
+            conversations.get(self.store, user_id, conversation_id)
         prompt = library.production(self.store, settings.strategy)
-        with self.store.transaction():
-            message_id = conversations.add_user_message(self.store, conversation_id, parent_id, content)
-            job = self._begin(message_id, prompt, settings.sampling, hidden=False)
-        return self._enqueue(job)
+        with self._door:
+            with self.store.transaction():
+                into = conversation_id or conversations.create(self.store, user_id)
+                message_id = conversations.add_user_message(self.store, into, parent_id, content)
+                job = self._begin(user_id, message_id, prompt, settings, hidden=False)
+            return self._enqueue(job)
+
+    def answer(self, user_id: UserId, asked: Asked, settings: Sequence[TurnSettings]) -> list[LiveReply]:
+        """Write down what a program asks and start a reply to it for each of `settings`: all, or nothing.
+
+        Given back live, so that how they ended can be told even when that is at once. Loads the versions
+        named. UnableError for a wish that the engine cannot meet, BusyError when too many wait.
+        """
+        for one in settings:
+            check_able(self.engine, one.wanted)
+            if one.version is not None:
+                self.engine.load(registry.get(self.store, one.version))
+        prompts = [library.production(self.store, one.strategy) for one in settings]
+        with self._door:
+            with self.store.transaction():
+                message_id = continuations.keep(self.store, user_id, asked)
+                jobs = [
+                    self._begin(user_id, message_id, prompt, one, hidden=False)
+                    for prompt, one in zip(prompts, settings, strict=True)
+                ]
+            for job in jobs:
+                self._enqueue(job)
+        return [job.live for job in jobs]
 
     def edit(self, user_id: UserId, message_id: MessageId, content: str, settings: TurnSettings) -> MessageId:
         """Ask again in other words: a branch beside `message_id`, and its reply."""
@@ -149,9 +135,10 @@ class Turns:
         if reply.role != "assistant" or reply.parent_id is None:
             raise HoneError("Only a reply can be written again.")
         prompt = library.production(self.store, settings.strategy)
-        with self.store.transaction():
-            job = self._begin(reply.parent_id, prompt, settings.sampling, hidden=hidden)
-        return self._enqueue(job)
+        with self._door:
+            with self.store.transaction():
+                job = self._begin(user_id, reply.parent_id, prompt, settings, hidden=hidden)
+            return self._enqueue(job)
 
     def owned(self, user_id: UserId, message_id: MessageId) -> Message:
         """A message of one's own conversation; NotFoundError for any other."""
@@ -161,89 +148,142 @@ class Turns:
 
     def stop(self, reply_id: MessageId) -> None:
         """End a reply's writing; what is there is kept. Nothing happens to a reply that is finished."""
-        with self._wake:
-            live = self._live.get(reply_id)
-            if live is None:
+        with self._lock:
+            job = self._jobs.get(reply_id)
+            if job is None:
                 return
-            live.stop.set()
-            waiting = next((job for job in self._waiting if job.live is live), None)
-            if waiting is not None:
-                self._waiting.remove(waiting)
-        if waiting is not None:
-            self._finish(waiting, "stopped", _Teller(self.engine, waiting), time.monotonic())
+            job.live.stop.set()
+            waited = self._line.leave(reply_id)
+            if waited:
+                self._tell_places()
+        if waited:
+            self._finish(job, "stopped", Teller(self.engine, job), time.monotonic())
 
     def state(self, reply_id: MessageId) -> ReplyState:
         """What can be shown of a reply now, from memory while it is being written, else from the store."""
-        live = self._live.get(reply_id)
+        live = self.live(reply_id)
         return live.state if live else stored_state(conversations.message(self.store, reply_id))
+
+    def live(self, reply_id: MessageId) -> LiveReply | None:
+        """A reply that is being written, or waits for it, in this process."""
+        job = self._jobs.get(reply_id)
+        return job.live if job else None
 
     def events(self, reply_id: MessageId) -> Iterator[ReplyState]:
         """Everything so far, then each newer state until the reply is finished. Blocks; many may watch."""
-        live = self._live.get(reply_id)
+        live = self.live(reply_id)
         if live is None:
             yield stored_state(conversations.message(self.store, reply_id))
         else:
             yield from live.watch()
 
     def close(self) -> None:
-        """Stop what is being written, keep it, and end the thread. Waits some seconds at most."""
-        with self._wake:
+        """Stop what is being written, keep it, and end the threads. Waits some seconds at most."""
+        until = time.monotonic() + CLOSING_S
+        with self._lock:
             self._closing = True
-            for live in self._live.values():
-                live.stop.set()
-            waiting, self._waiting = list(self._waiting), deque()
-            self._wake.notify_all()
+            for job in self._jobs.values():
+                job.live.stop.set()
+            waiting = [self._jobs[reply_id] for reply_id in self._line.order()]
+            for job in waiting:
+                self._line.leave(job.live.reply_id)
+            writers = list(self._writers)
         for job in waiting:
-            self._finish(job, "stopped", _Teller(self.engine, job), time.monotonic())
-        for writer in self._writers:
-            writer.join(CLOSING_S)
+            self._finish(job, "stopped", Teller(self.engine, job), time.monotonic())
+        for writer in writers:
+            writer.join(max(0.0, until - time.monotonic()))
+        self._partials.close(max(0.0, until - time.monotonic()))
 
     def _begin(
-        self, parent_id: MessageId, prompt: PromptVersion, sampling: Sampling, *, hidden: bool
-    ) -> _Job:
+        self,
+        user_id: UserId,
+        parent_id: MessageId,
+        prompt: PromptVersion,
+        settings: TurnSettings,
+        *,
+        hidden: bool,
+    ) -> Job:
+        """Open the reply in the store, in the caller's transaction, inside the door."""
         if self._closing:
             raise ConflictError("The server is shutting down.", todo="Try again in a moment.")
+        with self._lock:
+            self._line.check_room()
+        sampling = settings.sampling
         if sampling.seed is None:
             sampling = replace(sampling, seed=secrets.randbelow(SEEDS))
-        model = registry.champion(self.store)
+        named = settings.version
+        model = registry.champion(self.store) if named is None else registry.get(self.store, named)
         start = ReplyStart(model.id, prompt.id, prompt.name, sampling, self.engine.name)
         reply_id = conversations.start_reply(self.store, parent_id, start, hidden=hidden)
-        history, question = history_of(conversations.path(self.store, parent_id))
-        return _Job(LiveReply(reply_id), history, question, model, prompt, sampling)
+        system_text = conversations.system_text_of(self.store, parent_id)
+        return Job(
+            LiveReply(reply_id), user_id, parent_id, model, prompt, sampling, system_text, settings.wanted
+        )
 
-    def _enqueue(self, job: _Job) -> MessageId:
+    def _enqueue(self, job: Job) -> MessageId:
+        """Let the reply be written when its turn comes; after the commit, inside the door."""
         # After the commit: a reply that is in memory is in the store too.
-        with self._wake:
-            job.live.change(waiting=max(0, len(self._live) + 1 - len(self._writers)))
-            self._live[job.live.reply_id] = job.live
-            self._waiting.append(job)
-            self._wake.notify_all()
-        return job.live.reply_id
+        reply_id = job.live.reply_id
+        with self._lock:
+            self._jobs[reply_id] = job
+            too_late = self._closing
+            if not too_late:
+                self._line.join(job.user_id, reply_id)
+                if (first := self._next()) is not None:
+                    self._start_writer(first)
+        if too_late:
+            self._finish(job, "stopped", Teller(self.engine, job), time.monotonic())
+        return reply_id
 
-    def _work(self) -> None:
-        while True:
-            with self._wake:
-                self._wake.wait_for(lambda: self._waiting or self._closing)
-                if not self._waiting:
-                    return
-                job = self._waiting.popleft()
-                for ahead, other in enumerate(self._waiting):
-                    other.live.change(waiting=ahead + 1)
-                job.live.change(waiting=0)
-            self._write(job)
+    def _next(self) -> Job | None:
+        """Whose turn it is, if a place is free. Under the lock; everyone else is told their new place."""
+        reply_id = self._line.start()
+        self._tell_places()
+        if reply_id is None:
+            return None
+        self._jobs[reply_id].live.change(waiting=0)
+        return self._jobs[reply_id]
 
-    def _write(self, job: _Job) -> None:
-        teller, started, saved = _Teller(self.engine, job), time.monotonic(), time.monotonic()
+    def _tell_places(self) -> None:
+        for place, reply_id in enumerate(self._line.order(), 1):
+            live = self._jobs[reply_id].live
+            if live.state.waiting != place:
+                live.change(waiting=place)
+
+    def _growing(self) -> list[ReplyState]:
+        with self._lock:
+            states = [job.live.state for job in self._jobs.values()]
+        return [state for state in states if state.content or state.reasoning or state.steps]
+
+    def _start_writer(self, job: Job) -> None:
+        writer = threading.Thread(
+            target=self._work, args=(job,), name=f"hone-reply-{job.live.reply_id}", daemon=True
+        )
+        self._writers.add(writer)
+        writer.start()
+
+    def _work(self, job: Job | None) -> None:
+        """One writer: this reply, then others as long as somebody waits."""
         try:
-            for event in run.run(job.prompt.strategy, job.history, job.question, teller):
+            while job is not None:
+                self._write(job)
+                with self._lock:
+                    self._line.done(job.live.reply_id)
+                    job = self._next()
+        finally:
+            self.store.close()
+            with self._lock:
+                self._writers.discard(threading.current_thread())
+
+    def _write(self, job: Job) -> None:
+        teller, started = Teller(self.engine, job), time.monotonic()
+        try:
+            history, question = history_of(conversations.path(self.store, job.parent_id))
+            for event in run.run(job.prompt.strategy, history, question, teller):
                 job.live.update(after(job.live.state, event))
-                if time.monotonic() - saved >= SAVE_EVERY_S:
-                    state, saved = job.live.state, time.monotonic()
-                    conversations.save_partial(
-                        self.store, state.reply_id, state.content, state.reasoning, trace_of(state.steps)
-                    )
             self._finish(job, "stopped" if teller.stopped else "complete", teller, started)
         except HoneError as error:
+            job.live.failure = error
             self._fail(job, str(error), teller, started)
         except Exception as error:  # the thread's edge: whatever broke, the reply must say so
             log.exception("reply %s failed", job.live.reply_id)
@@ -254,7 +294,7 @@ class Turns:
                 started,
             )
 
-    def _fail(self, job: _Job, sentence: str, teller: _Teller, started: float) -> None:
+    def _fail(self, job: Job, sentence: str, teller: Teller, started: float) -> None:
         job.live.change(error=sentence, prompt_text=job.live.state.prompt_text or teller.prompt_text)
         try:
             self._finish(job, "failed", teller, started)
@@ -262,7 +302,7 @@ class Turns:
             log.exception("reply %s could not be stored", job.live.reply_id)
             self._release(job, "failed")
 
-    def _finish(self, job: _Job, status: EndStatus, teller: _Teller, started: float) -> None:
+    def _finish(self, job: Job, status: EndStatus, teller: Teller, started: float) -> None:
         """Store first, then tell: whoever hears that a reply is finished finds it in the store."""
         state = job.live.state
         end = ReplyEnd(
@@ -272,16 +312,17 @@ class Turns:
             trace=trace_of(state.steps),
             prompt_text=state.prompt_text,
             prompt_tokens=state.prompt_tokens,
-            reply_tokens=teller.reply_tokens,
+            reply_tokens=teller.completion.tokens if teller.completion else 0,
             dropped_turns=state.dropped_turns,
             duration_s=time.monotonic() - started,
             error=state.error or None,
             ended=teller.ended,
         )
         conversations.finish_reply(self.store, state.reply_id, end)
+        job.live.completion = teller.completion
         self._release(job, status)
 
-    def _release(self, job: _Job, status: EndStatus) -> None:
-        with self._wake:
-            self._live.pop(job.live.reply_id, None)
+    def _release(self, job: Job, status: EndStatus) -> None:
+        with self._lock:
+            self._jobs.pop(job.live.reply_id, None)
         job.live.change(status=status)

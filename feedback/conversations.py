@@ -6,13 +6,16 @@ name them.
 
 import sqlite3
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from feedback.errors import HoneError, NotFoundError
 from feedback.ids import ConversationId, MessageId, UserId, new_id
-from feedback.message import Message, ReplyEnd, ReplyStart, Sampling, ThreadItem, Turn
+from feedback.message import Message, Partial, ReplyEnd, ReplyStart, Sampling, ThreadItem, Turn
+from feedback.on_show import reveal, select, thread
 from feedback.store import Store, now
 from feedback.titles import NEW_TITLE, containing, one_line, words_query
 from feedback.tree import (
+    NO_LIMIT,
     add_given_reply,
     add_user_message,
     finish_reply,
@@ -20,17 +23,17 @@ from feedback.tree import (
     own_reply,
     path,
     recover,
-    reveal,
-    save_partial,
-    select,
+    save_partials,
     start_reply,
-    thread,
 )
 
 __all__ = [
     "NEW_TITLE",
+    "NO_LIMIT",
     "Conversation",
     "Message",
+    "Origin",
+    "Partial",
     "ReplyEnd",
     "ReplyStart",
     "Sampling",
@@ -49,16 +52,24 @@ __all__ = [
     "recover",
     "rename",
     "reveal",
-    "save_partial",
+    "save_partials",
     "select",
     "start_reply",
+    "system_text_of",
     "thread",
 ]
 
 
+Origin = Literal["chat", "drawn", "api"]
+"""Who began it: a person on the chat page, Hone itself for the label queue, or a program."""
+
+
 @dataclass(frozen=True)
 class Conversation:
-    """One row of a person's list. Times are UTC, ISO 8601."""
+    """One row of a person's list. Times are UTC, ISO 8601.
+
+    `system_text`: what a program that holds it told the model to be; it stands first in every prompt.
+    """
 
     id: ConversationId
     user_id: UserId
@@ -68,6 +79,7 @@ class Conversation:
     selected_leaf_id: MessageId | None
     created_at: str
     updated_at: str
+    system_text: str = ""
 
 
 CONVERSATION_COLUMNS = ", ".join(f"c.{field.name}" for field in fields(Conversation))
@@ -78,14 +90,19 @@ def _conversation(row: sqlite3.Row) -> Conversation:
 
 
 def create(
-    store: Store, user_id: UserId, title: str = NEW_TITLE, origin: str = "chat", consent: bool = True
+    store: Store,
+    user_id: UserId,
+    title: str = NEW_TITLE,
+    origin: Origin = "chat",
+    consent: bool = True,
+    system_text: str = "",
 ) -> ConversationId:
     """A new, empty conversation. Left with NEW_TITLE, it takes its title from its first user message."""
     conversation_id = ConversationId(new_id("c"))
     at = now()
     store.execute(
-        "INSERT INTO conversations (id, user_id, title, origin, consent, created_at, updated_at)"
-        " VALUES (?,?,?,?,?,?,?)",
+        "INSERT INTO conversations (id, user_id, title, origin, consent, created_at, updated_at, system_text)"
+        " VALUES (?,?,?,?,?,?,?,?)",
         conversation_id,
         user_id,
         one_line(title) or NEW_TITLE,
@@ -93,6 +110,7 @@ def create(
         int(consent),
         at,
         at,
+        system_text,
     )
     return conversation_id
 
@@ -113,8 +131,18 @@ def get(store: Store, user_id: UserId, conversation_id: ConversationId) -> Conve
     return _conversation(row)
 
 
-def listing(store: Store, user_id: UserId, search: str = "") -> list[Conversation]:
-    """One's conversations, latest first.
+def system_text_of(store: Store, message_id: MessageId) -> str:
+    """What stands first in every prompt of a message's conversation; "" for none."""
+    row = store.row(
+        "SELECT c.system_text FROM messages m JOIN conversations c ON c.id = m.conversation_id"
+        " WHERE m.id = ?",
+        message_id,
+    )
+    return row["system_text"] if row else ""
+
+
+def listing(store: Store, user_id: UserId, search: str = "", origin: Origin = "chat") -> list[Conversation]:
+    """One's conversations of one origin, latest first: what programs hold does not flood the chat's list.
 
     `search`: every word must begin a word of one message, or all of it stand in the title.
     """
@@ -122,17 +150,20 @@ def listing(store: Store, user_id: UserId, search: str = "") -> list[Conversatio
     if not search:
         rows = store.rows(
             f"SELECT {CONVERSATION_COLUMNS} FROM conversations c"  # noqa: S608
-            " WHERE c.user_id = ? AND c.deleted_at IS NULL ORDER BY c.updated_at DESC",
+            " WHERE c.user_id = ? AND c.deleted_at IS NULL AND c.origin = ? ORDER BY c.updated_at DESC",
             user_id,
+            origin,
         )
     else:
         rows = store.rows(
             f"SELECT {CONVERSATION_COLUMNS} FROM conversations c"  # noqa: S608
-            " WHERE c.user_id = ? AND c.deleted_at IS NULL AND (c.title LIKE ? ESCAPE '\\' OR c.id IN ("
+            " WHERE c.user_id = ? AND c.deleted_at IS NULL AND c.origin = ?"
+            " AND (c.title LIKE ? ESCAPE '\\' OR c.id IN ("
             "   SELECT m.conversation_id FROM messages_fts f JOIN messages m ON m.rowid = f.rowid"
             "   WHERE messages_fts MATCH ? AND m.hidden_from_chat = 0))"
             " ORDER BY c.updated_at DESC",
             user_id,
+            origin,
             containing(search),
             words_query(search),
         )

@@ -30,3 +30,13 @@ class ConflictError(HoneError):
     """The thing is in a state that does not allow this now (for example a reply is being written)."""
 
     status = 409
+
+
+class BusyError(HoneError):
+    """More is asked for than can wait here; nothing was begun. Ask again after `retry_after_s` seconds."""
+
+    status = 503
+
+    def __init__(self, what: str, why: str = "", todo: str = "", *, retry_after_s: int) -> None:
+        super().__init__(what, why, todo)
+        self.retry_after_s = retry_after_s

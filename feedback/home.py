@@ -17,9 +17,19 @@ class Home:
         return self.path / "hone.db"
 
     @property
+    def server_file(self) -> Path:
+        """Says which process serves this home, and where; there only while one does."""
+        return self.path / "server.json"
+
+    @property
     def bases(self) -> Path:
         """Base weights made ready for loading, one folder a base; safe to delete."""
         return self.path / "bases"
+
+    @property
+    def served(self) -> Path:
+        """Weights as an engine computes with them, one file a version; safe to delete."""
+        return self.path / "served"
 
     @property
     def models(self) -> Path:

@@ -40,12 +40,15 @@ class Shown:
 
 @dataclass(frozen=True)
 class Task:
-    """What to rank. turns lead up to and end with the prompt; replies stand in this person's order."""
+    """What to rank. turns lead up to and end with the prompt; replies stand in this person's order.
+    `system_text`: what a program had told the model to be.
+    """
 
     id: TaskId
     turns: tuple[Turn, ...]
     replies: tuple[Shown, ...]
     guidelines: str
+    system_text: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def task(store: Store, user_id: UserId, task_id: TaskId) -> Task:
     Raises NotFoundError when it is missing or withheld.
     """
     row = store.row(
-        "SELECT t.prompt_message_id, p.guidelines FROM label_tasks t"
+        "SELECT t.prompt_message_id, p.guidelines, c.system_text FROM label_tasks t"
         " JOIN label_projects p ON p.id = t.project_id"
         " JOIN messages m ON m.id = t.prompt_message_id JOIN conversations c ON c.id = m.conversation_id"
         " WHERE t.id = ? AND c.consent = 1 AND c.deleted_at IS NULL",
@@ -158,6 +161,7 @@ def task(store: Store, user_id: UserId, task_id: TaskId) -> Task:
             for reply in sorted(replies, key=lambda reply: _lot(task_id, user_id, reply["id"]))
         ),
         row["guidelines"],
+        row["system_text"],
     )
 
 

@@ -16,17 +16,18 @@ SAFE_SCHEMES = ("http://", "https://", "mailto:")
 
 
 @cache
-def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True}).enable("table")
+def parser() -> MarkdownIt:
+    """The one parser and renderer that is safe; for this module and for `growing_markdown`."""
+    made = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True}).enable("table")
     # An image in a reply would make the reader's browser call another machine: it is shown as a link instead.
-    parser.disable("image")
-    parser.validateLink = _is_safe_link  # type: ignore[method-assign]
-    parser.add_render_rule("link_open", _link_open)
-    parser.add_render_rule("table_open", _table_open)
-    parser.add_render_rule("table_close", _table_close)
-    parser.add_render_rule("fence", _code_block)
-    parser.add_render_rule("code_block", _code_block)
-    return parser
+    made.disable("image")
+    made.validateLink = _is_safe_link  # type: ignore[method-assign]
+    made.add_render_rule("link_open", _link_open)
+    made.add_render_rule("table_open", _table_open)
+    made.add_render_rule("table_close", _table_close)
+    made.add_render_rule("fence", _code_block)
+    made.add_render_rule("code_block", _code_block)
+    return made
 
 
 def _is_safe_link(url: str) -> bool:
@@ -55,4 +56,4 @@ def _code_block(renderer: Any, tokens: Sequence[Token], index: int, options: Any
 
 def to_html(text: str) -> str:
     """`text` (CommonMark with tables; a single newline breaks the line) as HTML safe to put into a page."""
-    return str(_parser().render(text))
+    return str(parser().render(text))

@@ -92,6 +92,16 @@ class ReplyStart:
 
 
 @dataclass(frozen=True)
+class Partial:
+    """What a reply says so far, while it is being written. `trace` as in ReplyEnd."""
+
+    reply_id: MessageId
+    content: str
+    reasoning: str | None = None
+    trace: Sequence[Any] = ()
+
+
+@dataclass(frozen=True)
 class ReplyEnd:
     """How a reply ended. `ended`: by itself, not cut off by the token limit or by a person.
 

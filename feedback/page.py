@@ -98,6 +98,8 @@ def board(store: Store, person: Person, task_id: TaskId | None = None) -> Answer
 
 def _shown(task: label.Task) -> Answer:
     """A task as HTML. Blind: what tells which version or strategy wrote a reply does not leave the server."""
+    told = f"The model was told first:\n\n{task.system_text}" if task.system_text else ""
+    guidance = "\n\n".join(part for part in (task.guidelines, told) if part.strip())
     return {
         "id": task.id,
         "turns": [
@@ -108,7 +110,7 @@ def _shown(task: label.Task) -> Answer:
             {"id": reply.reply_id, "html": to_html(reply.content), "words": len(reply.content.split())}
             for reply in task.replies
         ],
-        "guidelines_html": to_html(task.guidelines) if task.guidelines.strip() else "",
+        "guidelines_html": to_html(guidance) if guidance.strip() else "",
     }
 
 

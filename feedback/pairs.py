@@ -40,7 +40,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Pair:
-    """One preference. turns end with the user's message; texts have no space at their ends.
+    """One preference. turns end with the user's message; texts have no space at their ends. `system_text`:
+    what a program had put before them.
 
     `chosen_ended`, `rejected_ended`: that text was a whole reply at least once; a reply that was cut off says
     nothing about where to end.
@@ -54,6 +55,7 @@ class Pair:
     chosen_is_demonstration: bool
     chosen_ended: bool = True
     rejected_ended: bool = True
+    system_text: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,10 @@ def derive(evidence: Evidence) -> Derived:
     The order of the evidence does not matter. Pairs come in the order of prompt hash, chosen, rejected.
     """
     dropped: Counter[str] = Counter()
-    shas = {prompt_id: prompt_sha256(prompt.turns) for prompt_id, prompt in evidence.prompts.items()}
+    shas = {
+        prompt_id: prompt_sha256(prompt.turns, prompt.system_text)
+        for prompt_id, prompt in evidence.prompts.items()
+    }
     latest: dict[tuple[str, str, str, UserId], _Opinion] = {}
     for opinion in sorted(_comparable(_opinions(evidence, dropped), dropped)):
         about = (shas[opinion.prompt_id], opinion.first, opinion.second, opinion.user_id)
@@ -241,17 +246,18 @@ def _decide(
     chosen, rejected = (first, second) if winning > 0 else (second, first)
     sources = sorted({source for opinion in agreeing for source in opinion.sources})
     # Prompts that differ in outer space alone share a hash; any will do, if it is always the same one.
-    turns = min(
-        (prompts[opinion.prompt_id].turns for opinion in agreeing),
-        key=lambda turns: [t.content for t in turns],
+    prompt = min(
+        (prompts[opinion.prompt_id] for opinion in agreeing),
+        key=lambda prompt: [prompt.system_text, *(turn.content for turn in prompt.turns)],
     )
     return Pair(
-        turns,
+        prompt.turns,
         sha,
         chosen,
         rejected,
         tuple(sources),
         any(source.kind == "demonstration" for source in sources),
+        system_text=prompt.system_text,
     )
 
 

@@ -7,14 +7,15 @@ no trainer.
 
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from feedback import audit, splits
 from feedback.canonical import canonical_json, sha256_of
 from feedback.errors import HoneError, NotFoundError
 from feedback.ids import ProjectId, PromptVersionId, SnapshotId, UserId
 from feedback.message import Turn
-from feedback.pairs import DUPLICATES, Derived, Kind, Source, from_store
+from feedback.pairs import DUPLICATES, Derived, Kind, Pair, Source, from_store
 from feedback.store import Store, now
 
 FORMAT = "hone-snapshot-1"
@@ -67,11 +68,12 @@ class SnapshotPair:
     sources: tuple[Source, ...]
     chosen_ended: bool = True
     rejected_ended: bool = True
+    system_text: str = ""
 
     @property
     def prompt_sha256(self) -> str:
         """The identity of the whole prompt; split_key is that of its first turn."""
-        return splits.prompt_sha256(self.turns)
+        return splits.prompt_sha256(self.turns, self.system_text)
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,26 @@ class SnapshotPairs:
     held_out: tuple[SnapshotPair, ...]
 
 
+def _key(pair: Pair) -> str:
+    return splits.split_key(pair.turns, pair.system_text)
+
+
+def _hashed(pair: SnapshotPair) -> dict[str, Any]:
+    """The fields of a pair that its snapshot's hash covers. No system text leaves no trace, so that snapshots
+    from before there was one keep their ids.
+    """
+    return {name: value for name, value in asdict(pair).items() if name != "system_text" or value}
+
+
 def preview(store: Store, project_id: ProjectId | None = None) -> Preview:
     """What freezing now would give. Fixes nothing and writes nothing."""
     derived = from_store(store, project_id)
-    sides = splits.look(store, [splits.split_key(pair.turns) for pair in derived.pairs])
+    sides = splits.look(store, [_key(pair) for pair in derived.pairs])
     return _report(derived, sides)
 
 
 def _report(derived: Derived, sides: dict[str, bool]) -> Preview:
-    held_out = sum(sides[splits.split_key(pair.turns)] for pair in derived.pairs)
+    held_out = sum(sides[_key(pair)] for pair in derived.pairs)
     return Preview(
         pairs=len(derived.pairs),
         train=len(derived.pairs) - held_out,
@@ -123,12 +136,12 @@ def freeze(
                 " message, or a better answer that someone wrote.",
                 "Compare some replies first.",
             )
-        sides = splits.fix(store, [splits.split_key(pair.turns) for pair in derived.pairs])
+        sides = splits.fix(store, [_key(pair) for pair in derived.pairs])
         frozen = tuple(
             SnapshotPair(
                 position=position,
-                held_out=sides[splits.split_key(pair.turns)],
-                split_key=splits.split_key(pair.turns),
+                held_out=sides[_key(pair)],
+                split_key=_key(pair),
                 turns=pair.turns,
                 chosen=pair.chosen,
                 rejected=pair.rejected,
@@ -136,10 +149,12 @@ def freeze(
                 sources=pair.sources,
                 chosen_ended=pair.chosen_ended,
                 rejected_ended=pair.rejected_ended,
+                system_text=pair.system_text,
             )
             for position, pair in enumerate(derived.pairs)
         )
-        sha256 = sha256_of([FORMAT, frozen, chat_template_sha256, prompt_version_id, project_id])
+        covered = [_hashed(pair) for pair in frozen]
+        sha256 = sha256_of([FORMAT, covered, chat_template_sha256, prompt_version_id, project_id])
         row = store.row(f"{SNAPSHOT_SQL} WHERE sha256 = ?", sha256)
         if row is not None:
             return _snapshot(row)
@@ -178,8 +193,8 @@ def _write(store: Store, snapshot: Snapshot, frozen: tuple[SnapshotPair, ...]) -
     for pair in frozen:
         store.execute(
             "INSERT INTO snapshot_pairs (snapshot_id, position, held_out, prompt_sha256, turns_json,"
-            " chosen, rejected, chosen_is_demonstration, chosen_ended, rejected_ended)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " chosen, rejected, chosen_is_demonstration, chosen_ended, rejected_ended, system_text)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             snapshot.id,
             pair.position,
             int(pair.held_out),
@@ -190,6 +205,7 @@ def _write(store: Store, snapshot: Snapshot, frozen: tuple[SnapshotPair, ...]) -
             int(pair.chosen_is_demonstration),
             int(pair.chosen_ended),
             int(pair.rejected_ended),
+            pair.system_text,
         )
         for source in pair.sources:
             store.execute(
@@ -267,7 +283,7 @@ def pairs(store: Store, snapshot_id: SnapshotId) -> SnapshotPairs:
     parts: dict[bool, list[SnapshotPair]] = {True: [], False: []}
     for row in store.rows(
         "SELECT position, held_out, prompt_sha256, turns_json, chosen, rejected,"
-        " chosen_is_demonstration, chosen_ended, rejected_ended"
+        " chosen_is_demonstration, chosen_ended, rejected_ended, system_text"
         " FROM snapshot_pairs WHERE snapshot_id = ? ORDER BY position",
         snapshot_id,
     ):
@@ -283,6 +299,7 @@ def pairs(store: Store, snapshot_id: SnapshotId) -> SnapshotPairs:
                 sources=tuple(sorted(sources.get(row["position"], []))),
                 chosen_ended=bool(row["chosen_ended"]),
                 rejected_ended=bool(row["rejected_ended"]),
+                system_text=row["system_text"],
             )
         )
     return SnapshotPairs(tuple(parts[False]), tuple(parts[True]))

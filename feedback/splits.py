@@ -1,8 +1,8 @@
 """Which prompts are held out: never trained on, only measured on. Knows no pair and no model.
 
-The side is decided by the first user turn alone, so that a conversation and its own continuations never
-straddle the split, and it is fixed in the store the first time the prompt is seen: a later rule cannot move
-what was trained on.
+The side is decided by the first user turn alone (and a program's system text), so that a conversation
+and its own continuations never straddle the split, and it is fixed in the store the first time the prompt is
+seen: a later rule cannot move what was trained on.
 """
 
 import hashlib
@@ -18,14 +18,19 @@ HELD_OUT_SHARE = 0.25
 SALT = "hone-split-1"
 
 
-def prompt_sha256(turns: Sequence[Turn]) -> str:
-    """The identity of a prompt: SHA-256 of its turns' roles and contents, NFC-normalised and stripped."""
-    return sha256_of([[turn.role, unicodedata.normalize("NFC", turn.content).strip()] for turn in turns])
+def prompt_sha256(turns: Sequence[Turn], system_text: str = "") -> str:
+    """The identity of a prompt: SHA-256 of its turns' roles and contents, NFC-normalised and stripped.
+
+    A caller's `system_text` is part of it: under other instructions it is another prompt.
+    """
+    said = [("system", system_text)] if system_text.strip() else []
+    said += [(turn.role, turn.content) for turn in turns]
+    return sha256_of([[role, unicodedata.normalize("NFC", content).strip()] for role, content in said])
 
 
-def split_key(turns: Sequence[Turn]) -> str:
-    """What the side hangs on: the identity of the first turn alone. Raises IndexError without turns."""
-    return prompt_sha256([turns[0]])
+def split_key(turns: Sequence[Turn], system_text: str = "") -> str:
+    """What the side hangs on: the system text and the first turn. Raises IndexError without turns."""
+    return prompt_sha256([turns[0]], system_text)
 
 
 def is_held_out(key: str) -> bool:

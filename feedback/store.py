@@ -33,6 +33,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # SQLite lets writers sleep and try again; among our own threads the next one is woken at once.
+        self._writing = threading.Lock()
         self._local = threading.local()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -75,13 +77,14 @@ class Store:
         if connection.in_transaction:
             yield
             return
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
+        with self._writing:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close this thread's connection."""

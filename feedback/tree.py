@@ -1,9 +1,8 @@
-"""The tree of messages in a conversation: what is said, written, on show.
+"""The tree of messages in a conversation: what is said and written.
 
 It only grows. Knows no model and no page. A user message has replies, a reply has user messages; a second
-child of one parent is a branch. What is on show is the path to the conversation's selected leaf. Hidden
-replies (drawn for a blind comparison) are in the tree, but not on show. Rows are ordered by rowid, which is
-the order of writing. Rooms call these through `feedback.conversations`.
+child of one parent is a branch. Rows are ordered by rowid, which is the order of writing. Rooms call these
+through `feedback.conversations`; what of the tree is on show: `feedback.on_show`.
 """
 
 import json
@@ -13,7 +12,14 @@ from typing import Any
 from feedback.canonical import plain_json
 from feedback.errors import ConflictError, HoneError, NotFoundError
 from feedback.ids import ConversationId, MessageId, UserId, new_id
-from feedback.message import MESSAGE_COLUMNS, Message, ReplyEnd, ReplyStart, ThreadItem, message_of_row
+from feedback.message import (
+    MESSAGE_COLUMNS,
+    Message,
+    Partial,
+    ReplyEnd,
+    ReplyStart,
+    message_of_row,
+)
 from feedback.store import Store, now
 from feedback.titles import NEW_TITLE, one_line
 
@@ -143,10 +149,14 @@ def add_given_reply(store: Store, parent_id: MessageId, content: str) -> Message
 
 
 def _check_quiet(store: Store, conversation_id: ConversationId) -> None:
-    """The conversation is there, and no reply on show is being written in it."""
+    """The conversation is there, and no reply on show is being written in it.
+
+    A program may ask for several at once in its own: nobody watches one leaf there.
+    """
     row = store.row(
         "SELECT EXISTS (SELECT 1 FROM messages m WHERE m.conversation_id = c.id AND m.status = 'writing'"
-        " AND m.hidden_from_chat = 0) AS busy FROM conversations c WHERE c.id = ? AND c.deleted_at IS NULL",
+        " AND m.hidden_from_chat = 0 AND c.origin <> 'api') AS busy"
+        " FROM conversations c WHERE c.id = ? AND c.deleted_at IS NULL",
         conversation_id,
     )
     if row is None:
@@ -166,26 +176,23 @@ def _show(store: Store, conversation_id: ConversationId, leaf_id: MessageId) -> 
     )
 
 
-def save_partial(
-    store: Store,
-    reply_id: MessageId,
-    content: str,
-    reasoning: str | None = None,
-    trace: Sequence[Any] | None = None,
-) -> None:
+def save_partials(store: Store, partials: Sequence[Partial]) -> int:
     """Keep what has been written so far, so that a killed server loses at most the last moment.
 
-    Raises ConflictError when it ended.
+    One transaction for all. A reply that has ended meanwhile keeps its end. Returns how many were kept.
     """
-    changed = store.execute(
-        "UPDATE messages SET content = ?, reasoning = ?, trace_json = ? WHERE id = ? AND status = 'writing'",
-        content,
-        reasoning,
-        _trace_json(trace),
-        reply_id,
-    )
-    if not changed:
-        raise ConflictError("This reply is not being written.")
+    with store.transaction():
+        return sum(
+            store.execute(
+                "UPDATE messages SET content = ?, reasoning = ?, trace_json = ?"
+                " WHERE id = ? AND status = 'writing'",
+                partial.content,
+                partial.reasoning,
+                _trace_json(partial.trace),
+                partial.reply_id,
+            )
+            for partial in partials
+        )
 
 
 def finish_reply(store: Store, reply_id: MessageId, end: ReplyEnd) -> None:
@@ -227,65 +234,19 @@ WITH RECURSIVE up(id, parent_id, height) AS (
   SELECT id, parent_id, 0 FROM messages WHERE id = ?
   UNION ALL
   SELECT m.id, m.parent_id, up.height + 1 FROM up JOIN messages m ON m.id = up.parent_id
+  LIMIT ?
 )
 SELECT {MESSAGE_COLUMNS} FROM up JOIN messages m ON m.id = up.id ORDER BY up.height DESC
 """  # noqa: S608
+NO_LIMIT = -1
 
 
-def path(store: Store, message_id: MessageId) -> list[Message]:
-    """From the root to this message, inclusive. Raises NotFoundError."""
-    messages = [message_of_row(row) for row in store.rows(PATH_SQL, message_id)]
+def path(store: Store, message_id: MessageId, last: int = NO_LIMIT) -> list[Message]:
+    """From the root, or from `last` messages before the end, to this message, inclusive. NotFoundError."""
+    messages = [message_of_row(row) for row in store.rows(PATH_SQL, message_id, last)]
     if not messages:
         raise NotFoundError("There is no such message.")
     return messages
-
-
-def thread(store: Store, conversation_id: ConversationId) -> list[ThreadItem]:
-    """What is on show, root first: the path to the selected (else the latest) leaf, with branches."""
-    leaf = store.row(
-        "SELECT coalesce(c.selected_leaf_id, (SELECT m.id FROM messages m WHERE m.conversation_id = c.id"
-        " AND m.hidden_from_chat = 0"
-        " ORDER BY m.rowid DESC LIMIT 1)) AS id FROM conversations c WHERE c.id = ?",
-        conversation_id,
-    )
-    if leaf is None or leaf["id"] is None:
-        return []
-    branches: dict[MessageId | None, list[MessageId]] = {}
-    on_show = path(store, leaf["id"])
-    for row in store.rows(
-        "SELECT id, parent_id FROM messages WHERE conversation_id = ? AND hidden_from_chat = 0"
-        " ORDER BY rowid",
-        conversation_id,
-    ):
-        branches.setdefault(row["parent_id"], []).append(row["id"])
-    return [
-        ThreadItem(item, tuple(branches[item.parent_id]), branches[item.parent_id].index(item.id))
-        for item in on_show
-    ]
-
-
-def select(store: Store, conversation_id: ConversationId, message_id: MessageId) -> None:
-    """Put a branch on show: the path through this message down to the latest message under it."""
-    with store.transaction():
-        chosen = message(store, message_id)
-        if chosen.conversation_id != conversation_id or chosen.hidden_from_chat:
-            raise NotFoundError("There is no such message in this conversation.")
-        latest = store.rows(
-            "WITH RECURSIVE down(id, n) AS (SELECT id, rowid FROM messages WHERE id = ? UNION ALL"
-            " SELECT m.id, m.rowid FROM down JOIN messages m ON m.parent_id = down.id"
-            " WHERE m.hidden_from_chat = 0)"
-            " SELECT id FROM down ORDER BY n DESC LIMIT 1",
-            message_id,
-        )[0]["id"]
-        store.execute("UPDATE conversations SET selected_leaf_id = ? WHERE id = ?", latest, conversation_id)
-
-
-def reveal(store: Store, reply_id: MessageId) -> None:
-    """Make a hidden reply a branch like any other. It does not change what is on show."""
-    if not store.execute(
-        "UPDATE messages SET hidden_from_chat = 0 WHERE id = ? AND role = 'assistant'", reply_id
-    ):
-        raise NotFoundError("There is no such reply.")
 
 
 def recover(store: Store) -> int:

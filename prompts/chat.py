@@ -74,6 +74,15 @@ def neutral(text: str, marks: Sequence[str]) -> str:
     return text
 
 
+def with_system(messages: Sequence[ChatMessage], system_text: str) -> list[ChatMessage]:
+    """`messages` after a caller's system text, which comes first in one message with a strategy's own."""
+    if not system_text.strip():
+        return list(messages)
+    own = messages[0] if messages and messages[0].role == "system" else None
+    text = f"{system_text}\n\n{own.content}" if own else system_text
+    return [ChatMessage("system", text), *messages[1 if own else 0 :]]
+
+
 @dataclass(frozen=True)
 class ChatTemplate:
     """A model's chat template with the tokens it writes.

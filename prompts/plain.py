@@ -6,7 +6,7 @@ from pathlib import Path
 
 from feedback.conversations import Turn
 from feedback.errors import HoneError
-from prompts.chat import ChatMessage
+from prompts.chat import ChatMessage, with_system
 from prompts.strategy import Strategy, load
 
 SHIPPED = Path(__file__).parent / "templates"
@@ -21,8 +21,10 @@ def shipped() -> dict[str, Strategy]:
     return load(SHIPPED)
 
 
-def plain_messages(turns: Sequence[Turn], strategy: Strategy | None = None) -> list[ChatMessage]:
-    """The messages of a prompt whose last turn is the user's.
+def plain_messages(
+    turns: Sequence[Turn], strategy: Strategy | None = None, system_text: str = ""
+) -> list[ChatMessage]:
+    """The messages of a prompt whose last turn is the user's, after a caller's `system_text`.
 
     `strategy` is one step, usually the production version of zero-shot; without one, the shipped zero-shot.
     Raises HoneError when the prompt does not end with a question, or the strategy is a chain.
@@ -36,4 +38,4 @@ def plain_messages(turns: Sequence[Turn], strategy: Strategy | None = None) -> l
             "It asks the model more than once.",
             "Choose a strategy of one step.",
         )
-    return chosen.steps[0].messages(turns[-1].content, turns[:-1])
+    return with_system(chosen.steps[0].messages(turns[-1].content, turns[:-1]), system_text)

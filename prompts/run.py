@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from feedback.conversations import Turn
-from prompts.chat import ChatTemplate
+from prompts.chat import ChatTemplate, with_system
 from prompts.strategy import Step, Strategy
 from prompts.window import Fitted, fit
 
@@ -27,6 +27,11 @@ class Teller(Protocol):
     @property
     def max_tokens(self) -> int:
         """The person's limit on a reply's tokens."""
+        ...
+
+    @property
+    def system_text(self) -> str:
+        """What stands before everything else in each prompt, from a program that asks; "" for none."""
         ...
 
     @property
@@ -145,7 +150,7 @@ def _put(
     limit = min(step.max_tokens or teller.max_tokens, teller.max_tokens)
     # A limit is not a wish: who allows very long replies still gets half the window for the conversation.
     reserve = min(limit, teller.window // 2)
-    messages = step.messages(question, history, outputs)
+    messages = with_system(step.messages(question, history, outputs), teller.system_text)
     fitted = fit(messages, teller.template, teller.count_tokens, teller.window - reserve)
     return fitted, min(limit, teller.window - fitted.prompt_tokens)
 

@@ -7,6 +7,10 @@ from feedback.errors import HoneError
 from prompts.chat import ChatMessage, ChatTemplate
 
 
+class TooLongError(HoneError):
+    """The question alone does not fit the model's window."""
+
+
 @dataclass(frozen=True)
 class Fitted:
     """`text`: the prompt as the model gets it. `dropped_turns`: messages left out; an exchange is two."""
@@ -37,7 +41,7 @@ def fit(
         return whole
     best = without(len(exchanges)) if exchanges else whole
     if best.prompt_tokens > budget:
-        raise HoneError(
+        raise TooLongError(
             "This message is too long for the model.",
             f"Alone it takes {best.prompt_tokens} tokens, and the model has {max(budget, 0)} for it.",
             "Shorten it, lower the reply's max tokens, or choose a strategy with a shorter prompt.",

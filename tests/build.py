@@ -117,6 +117,7 @@ class ScriptedTeller:
     stop_after: int | None = None  # replies
     asked: list[tuple[str, int]] = field(default_factory=list)  # (prompt text, max tokens)
     template: ChatTemplate = field(default_factory=chatml)
+    system_text: str = ""
 
     @property
     def stopped(self) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,7 +12,8 @@ import uvicorn
 
 from assistant import registry
 from assistant.base import Base
-from assistant.engines.interface import Completion, Request
+from assistant.engines.interface import Completion, Finish, Request, TokenLogprob
+from assistant.engines.stop_texts import StopTexts
 from assistant.registry import ModelVersion
 from feedback.ids import ModelVersionId
 from feedback.store import Store
@@ -23,18 +25,18 @@ class ScriptedEngine:
     """A model that says `says`, one piece for each word, and notes what it was asked.
 
     While held, it writes one piece and waits: `go_on()` lets it write the rest, a stop ends it. A prompt with
-    the word BREAK breaks it.
+    the word BREAK breaks it. SEED in what it says becomes the seed. Each word's log-probability is -0.5.
     """
 
     name = "scripted"
     window = 2048
-    capacity = 4
     abilities = frozenset(("token_logprobs",))
 
-    def __init__(self, says: str = "The sky is blue.", held: bool = False) -> None:
-        self.says = says
+    def __init__(self, says: str = "The sky is blue.", held: bool = False, capacity: int = 4) -> None:
+        self.says, self.capacity = says, capacity
         self.template = chatml()
         self.requests: list[Request] = []
+        self.pause_s = 0.0  # before each piece
         self._going = threading.Event()
         if not held:
             self._going.set()
@@ -53,14 +55,25 @@ class ScriptedEngine:
         if "BREAK" in request.prompt:
             raise RuntimeError("a part of the model is broken")
         written: list[str] = []
-        for piece in re.findall(r"\S+\s*", self.says)[: request.sampling.max_tokens]:
+        stops = StopTexts(request.wanted.stop_texts)
+        said = re.findall(r"\S+\s*", self.says.replace("SEED", str(request.sampling.seed)))
+        for piece in said[: request.sampling.max_tokens]:
             while written and not self._going.wait(0.01) and not request.stop.is_set():
                 pass
             if request.stop.is_set():
                 return Completion("".join(written), len(written), "stopped")
-            written.append(piece)
-            yield piece
-        return Completion("".join(written), len(written), "stop")
+            time.sleep(self.pause_s)
+            written.append(stops.push(piece))
+            yield written[-1]
+            if stops.found:
+                break
+        written.append(stops.rest())
+        yield written[-1]
+        top = request.wanted.top_logprobs
+        logprobs = [] if top is None else [TokenLogprob(word, -0.5, ((word, -0.5),) * top) for word in said]
+        count = min(len(said), request.sampling.max_tokens)
+        finish: Finish = "stop" if stops.found or count == len(said) else "length"
+        return Completion("".join(written), count, finish, cached_tokens=1, logprobs=tuple(logprobs[:count]))
 
     def load(self, version: ModelVersion) -> None:
         pass

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from assistant import base as bases
 from assistant import registry
 from assistant.commands import models
+from assistant.engines.choose import choose, open_engine
 from feedback import snapshots
 from feedback.command_line import HoneGroup, home_option, json_option, open_store, say
 from feedback.home import Home
@@ -121,9 +122,8 @@ def _evaluated(
     choice: bases.BaseChoice,
     snapshot_id: str | None,
 ) -> GateReport:
-    from assistant.engines.torch_engine import TorchEngine
-
-    engine = TorchEngine(bases.resolve(home, choice), home)
+    base = bases.resolve(home, choice)
+    engine = open_engine(home, base, choose(base, choice))
     with tqdm(bar_format="{desc} {bar} {n_fmt}/{total_fmt}") as bar:
 
         def progress(what: str, done: int, total: int) -> None:

@@ -65,7 +65,7 @@ class Rendering:
     end_id: int
 
     def prompt(self, pair: SnapshotPair) -> str:
-        return self.template.text(plain_messages(pair.turns, self.strategy))
+        return self.template.text(plain_messages(pair.turns, self.strategy, pair.system_text))
 
     def answer_ids(self, text: str, ended: bool) -> tuple[int, ...]:
         """A reply that was cut off gets no end token: it would teach the model to stop in mid-sentence."""

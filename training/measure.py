@@ -145,7 +145,7 @@ class _Texts:
 
 def _texts(engine: Engine, asked: Asked, pair: SnapshotPair) -> _Texts:
     marks = engine.template.control_tokens
-    prompt = engine.template.text(plain_messages(pair.turns, asked.strategy))
+    prompt = engine.template.text(plain_messages(pair.turns, asked.strategy, pair.system_text))
     return _Texts(
         prompt,
         Answered(prompt, neutral(pair.chosen, marks), pair.chosen_ended),

@@ -22,6 +22,7 @@ from typing import Any, cast
 
 from assistant import base as bases
 from assistant import registry
+from assistant.engines.choose import choose, open_engine
 from feedback import snapshots
 from feedback.errors import HoneError
 from feedback.home import Home
@@ -196,13 +197,11 @@ def judge(seat: Seat, base: bases.Base, candidate: registry.ModelVersion) -> Non
     """Run the gate. A candidate that became champion meanwhile (by a typed reason) has nothing left to be
     judged.
     """
-    from assistant.engines.torch_engine import TorchEngine
-
     seat.store.execute("UPDATE runs SET state = 'evaluating' WHERE id = ?", seat.run_id)
     if registry.champion(seat.store).id == candidate.id:
         say("It is the champion already; nothing to judge.")
         return
-    engine = TorchEngine(base, seat.home)
+    engine = open_engine(seat.home, base, choose(base, bases.BaseChoice()))
     last = ""
 
     def progress(what: str, done: int, total: int) -> None:

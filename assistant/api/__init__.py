@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from assistant.api import conversations, judgements, replies, status
+from assistant.api import conversations, docs, judgements, replies, status, tasks
 
 router = APIRouter(prefix="/api")
-for part in (status, conversations, replies, judgements):
+for part in (status, conversations, replies, judgements, tasks, docs):
     router.include_router(part.router)
 
 __all__ = ["router"]

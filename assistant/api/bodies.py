@@ -33,10 +33,6 @@ class Settings(Body):
         return TurnSettings(self.strategy, Sampling(self.temperature, self.top_p, self.max_tokens, self.seed))
 
 
-class NewConversation(Body):
-    title: Title = NEW_TITLE
-
-
 class Rename(Body):
     title: Title
 
@@ -47,6 +43,13 @@ class NewMessage(Body):
     content: Text
     parent_id: MessageId | None = None
     settings: Settings = Settings()
+
+
+class NewConversation(Body):
+    """`message`: what it begins with. Without a title it takes one from its first message."""
+
+    title: Title = NEW_TITLE
+    message: NewMessage | None = None
 
 
 class Edit(Body):
@@ -61,6 +64,21 @@ class Again(Body):
 class Rating(Body):
     value: Literal[-1, 1]
     reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_REASON)] = ""
+
+
+class Vote(Body):
+    """`ranks` stand in the order of `replies`: 1 is best, equal ranks are ties; null: all bad."""
+
+    replies: Annotated[list[MessageId], Field(min_length=2, max_length=8)]
+    ranks: Annotated[list[int], Field(min_length=2, max_length=8)] | None
+
+
+class Ranking(Vote):
+    """A vote on all the replies of a label task."""
+
+
+class Skip(Body):
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_REASON)]
 
 
 class Demonstration(Body):

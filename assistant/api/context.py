@@ -35,6 +35,18 @@ def chatter(request: Request) -> User:
     return rooms(request).access.require("chatter")(request)
 
 
+def labeller(request: Request) -> User:
+    """The person, who must hold the role labeller."""
+    return rooms(request).access.require("labeller")(request)
+
+
+def operator(request: Request) -> User:
+    """The person, who must hold the role operator."""
+    return rooms(request).access.require("operator")(request)
+
+
 Parts = Annotated[Rooms, Depends(rooms)]
 Anyone = Annotated[User, Depends(current_user)]
 Chatter = Annotated[User, Depends(chatter)]
+Labeller = Annotated[User, Depends(labeller)]
+Operator = Annotated[User, Depends(operator)]

@@ -1,38 +1,64 @@
 """Conversations: list, search, make, rename, delete, read; and sending a message."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
 from assistant.api import shapes
 from assistant.api.bodies import Edit, NewConversation, NewMessage, Rename
 from assistant.api.context import Chatter, Parts
+from assistant.api.replies import begun
 from feedback import conversations
+from feedback.conversations import NEW_TITLE
 from feedback.ids import ConversationId, MessageId
 
-router = APIRouter()
+router = APIRouter(tags=["Chatter"])
 
 
 @router.get("/conversations")
 def listing(
-    parts: Parts, user: Chatter, search: Annotated[str, Query(max_length=200)] = ""
+    parts: Parts,
+    user: Chatter,
+    search: Annotated[str, Query(max_length=200)] = "",
+    origin: Literal["chat", "api"] = "chat",
 ) -> dict[str, Any]:
-    """One's own conversations, latest first; with `search`, those whose title or text has it."""
-    found = conversations.listing(parts.store, user.id, search)
+    """One's own conversations, latest first; with `search`, those whose title or text has it.
+
+    `origin`: those of the chat page, or those that one's programs hold through /v1.
+    """
+    found = conversations.listing(parts.store, user.id, search, origin)
     return {"conversations": [shapes.conversation(one) for one in found]}
 
 
 @router.post("/conversations", status_code=201)
 def create(parts: Parts, user: Chatter, body: NewConversation) -> dict[str, Any]:
-    made = conversations.create(parts.store, user.id, title=body.title)
-    return shapes.conversation(conversations.get(parts.store, user.id, made))
+    """A new conversation; with a `message`, its reply is begun too, as by /conversations/ID/messages."""
+    if body.message is None:
+        made = conversations.create(parts.store, user.id, title=body.title)
+        return shapes.conversation(conversations.get(parts.store, user.id, made))
+    first = body.message
+    reply_id = parts.turns.send(user.id, None, first.parent_id, first.content, first.settings.turn())
+    made = conversations.message(parts.store, reply_id).conversation_id
+    if body.title != NEW_TITLE:
+        conversations.rename(parts.store, user.id, made, body.title)
+    shown = shapes.conversation(conversations.get(parts.store, user.id, made))
+    return shown | begun(parts, user, reply_id, last=2)
 
 
 @router.get("/conversations/{conversation_id}")
-def read(parts: Parts, user: Chatter, conversation_id: ConversationId) -> dict[str, Any]:
-    """The thread along the selected branches."""
+def read(
+    parts: Parts,
+    user: Chatter,
+    conversation_id: ConversationId,
+    last: Annotated[int, Query(ge=1)] | None = None,
+    before: MessageId | None = None,
+) -> dict[str, Any]:
+    """The thread along the selected branches. `last`: only so many messages at its end; `before`: only what
+    stands before this message.
+    """
     found = conversations.get(parts.store, user.id, conversation_id)
-    items = conversations.thread(parts.store, conversation_id)
+    limit = conversations.NO_LIMIT if last is None else last
+    items = conversations.thread(parts.store, conversation_id, limit, before)
     return {
         **shapes.conversation(found),
         "thread": [shapes.thread_item(parts.turns, user.id, item) for item in items],
@@ -41,6 +67,7 @@ def read(parts: Parts, user: Chatter, conversation_id: ConversationId) -> dict[s
 
 @router.patch("/conversations/{conversation_id}")
 def rename(parts: Parts, user: Chatter, conversation_id: ConversationId, body: Rename) -> dict[str, Any]:
+    """Give one's conversation another title."""
     conversations.rename(parts.store, user.id, conversation_id, body.title)
     return shapes.conversation(conversations.get(parts.store, user.id, conversation_id))
 
@@ -57,20 +84,26 @@ def delete(parts: Parts, user: Chatter, conversation_id: ConversationId) -> dict
 
 @router.post("/conversations/{conversation_id}/messages", status_code=202)
 def send(parts: Parts, user: Chatter, conversation_id: ConversationId, body: NewMessage) -> dict[str, Any]:
-    """Say something; its reply is begun and can be watched under /api/replies/ID/events."""
+    """Say something; its reply is begun and can be watched under /api/replies/ID/events. The answer's
+    `thread` is the new message and its reply.
+    """
     reply_id = parts.turns.send(user.id, conversation_id, body.parent_id, body.content, body.settings.turn())
-    return {"reply_id": reply_id}
+    return begun(parts, user, reply_id, last=2)
 
 
 @router.post("/messages/{message_id}/edit", status_code=202)
 def edit(parts: Parts, user: Chatter, message_id: MessageId, body: Edit) -> dict[str, Any]:
     """Ask again in other words, as a branch."""
-    return {"reply_id": parts.turns.edit(user.id, message_id, body.content, body.settings.turn())}
+    reply_id = parts.turns.edit(user.id, message_id, body.content, body.settings.turn())
+    return begun(parts, user, reply_id, last=2)
 
 
 @router.post("/messages/{message_id}/select")
 def select(parts: Parts, user: Chatter, message_id: MessageId) -> dict[str, Any]:
-    """Put the branch with this message on show."""
+    """Put the branch with this message on show. The answer's `thread` is what is on show from it on."""
     message = parts.turns.owned(user.id, message_id)
     conversations.select(parts.store, message.conversation_id, message_id)
-    return {"selected": message_id}
+    items = conversations.thread(parts.store, message.conversation_id)
+    start = next(place for place, item in enumerate(items) if item.message.id == message_id)
+    shown = [shapes.thread_item(parts.turns, user.id, item) for item in items[start:]]
+    return {"selected": message_id, "thread": shown}

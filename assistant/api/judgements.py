@@ -6,13 +6,14 @@ from fastapi import APIRouter
 
 from assistant import compare
 from assistant.api import shapes
-from assistant.api.bodies import Demonstration, Rating, Verdict
+from assistant.api.bodies import Demonstration, Rating, Verdict, Vote
 from assistant.api.context import Chatter, Parts, Rooms
-from feedback import comparisons, demonstrations, ratings
+from feedback import comparisons, demonstrations, ratings, votes
 from feedback.errors import ConflictError
-from feedback.ids import MessageId, UserId
+from feedback.ids import MessageId, UserId, VoteId
+from feedback.votes import NewVote
 
-router = APIRouter()
+router = APIRouter(tags=["Chatter"])
 
 
 @router.put("/replies/{reply_id}/rating")
@@ -25,6 +26,7 @@ def rate(parts: Parts, user: Chatter, reply_id: MessageId, body: Rating) -> dict
 
 @router.delete("/replies/{reply_id}/rating")
 def unrate(parts: Parts, user: Chatter, reply_id: MessageId) -> dict[str, Any]:
+    """Take one's thumb back."""
     parts.turns.owned(user.id, reply_id)
     ratings.withdraw(parts.store, user.id, reply_id)
     return {"rating": None}
@@ -40,9 +42,28 @@ def demonstrate(parts: Parts, user: Chatter, reply_id: MessageId, body: Demonstr
 
 @router.delete("/replies/{reply_id}/demonstration")
 def undemonstrate(parts: Parts, user: Chatter, reply_id: MessageId) -> dict[str, Any]:
+    """Take one's better answer back."""
     parts.turns.owned(user.id, reply_id)
     demonstrations.withdraw(parts.store, user.id, reply_id)
     return {"demonstration": None}
+
+
+@router.post("/votes", status_code=201)
+def rank(parts: Parts, user: Chatter, body: Vote) -> dict[str, Any]:
+    """Rank replies to one message of one's own that are on show, such as the n of one request."""
+    shown = [parts.turns.owned(user.id, reply_id) for reply_id in body.replies]
+    if any(reply.hidden_from_chat for reply in shown):
+        raise ConflictError("A reply is being compared blind.", todo="Vote on that comparison.")
+    ranks = tuple(body.ranks) if body.ranks is not None else None
+    vote = NewVote(user.id, shown[0].parent_id or shown[0].id, tuple(body.replies), ranks, "api")
+    return {"id": votes.record(parts.store, vote)}
+
+
+@router.delete("/votes/{vote_id}")
+def take_back(parts: Parts, user: Chatter, vote_id: VoteId) -> dict[str, Any]:
+    """Take one's own vote back; it stays in the record and counts no more."""
+    votes.withdraw(parts.store, user.id, vote_id)
+    return {"withdrawn": vote_id}
 
 
 @router.post("/replies/{reply_id}/compare", status_code=202)
@@ -53,6 +74,7 @@ def begin(parts: Parts, user: Chatter, reply_id: MessageId) -> dict[str, Any]:
 
 @router.get("/comparisons/{comparison_id}")
 def read(parts: Parts, user: Chatter, comparison_id: str) -> dict[str, Any]:
+    """A blind comparison: two replies side by side; who wrote which is told after the vote."""
     return _shown(parts, user.id, comparison_id)
 
 
@@ -69,6 +91,7 @@ def vote(parts: Parts, user: Chatter, comparison_id: str, body: Verdict) -> dict
 
 @router.delete("/comparisons/{comparison_id}/vote")
 def withdraw(parts: Parts, user: Chatter, comparison_id: str) -> dict[str, Any]:
+    """Take one's vote on a comparison back."""
     comparisons.withdraw(parts.store, user.id, comparison_id)
     return _shown(parts, user.id, comparison_id)
 

@@ -2,25 +2,29 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from assistant.accounts import User
 from assistant.api import shapes
 from assistant.api.bodies import Again
-from assistant.api.context import Chatter, Parts
+from assistant.api.context import Chatter, Parts, Rooms
 from assistant.reply_state import ReplyState
 from assistant.turns import Turns
+from feedback import conversations
 from feedback.errors import ConflictError
 from feedback.ids import MessageId
 
-router = APIRouter(prefix="/replies")
+router = APIRouter(prefix="/replies", tags=["Chatter"])
 
 EVENT_EVERY_S = 0.1
 KEEP_ALIVE_S = 15.0
+OTHERS_EVERY_S = 1.0
 
 
 @router.get("/{reply_id}")
@@ -33,31 +37,73 @@ def read(parts: Parts, user: Chatter, reply_id: MessageId) -> dict[str, Any]:
 
 
 @router.get("/{reply_id}/events")
-def events(parts: Parts, user: Chatter, reply_id: MessageId) -> StreamingResponse:
-    """Server-sent events: the whole state so far, then each change (at most ten a second) until the end."""
+def events(
+    parts: Parts, user: Chatter, reply_id: MessageId, shape: Literal["html", "text"] = "html"
+) -> StreamingResponse:
+    """Server-sent events: the whole state so far, then each change (at most ten a second) until the end.
+
+    `shape`: text is what the model wrote, whole in each event; html is that as safe HTML, for a page: each
+    event has what differs from the one before, as `{"from": n, "blocks": [...]}`: keep the first n blocks,
+    and put these after them.
+    """
     parts.turns.owned(user.id, reply_id)
+    shaped = shapes.reply_text if shape == "text" else shapes.ReplyChanges()
     return StreamingResponse(
-        _stream(parts.turns, reply_id),
+        _stream(parts.turns, reply_id, shaped),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _stream(turns: Turns, reply_id: MessageId) -> AsyncIterator[str]:
-    shown: ReplyState | None = None
-    quiet_s = 0.0
-    while True:
+def begun(parts: Rooms, user: User, reply_id: MessageId, last: int) -> dict[str, Any]:
+    """The answer to whatever begins a reply: its id, and the `last` messages on show, which are new."""
+    conversation_id = conversations.message(parts.store, reply_id).conversation_id
+    items = conversations.thread(parts.store, conversation_id, last)
+    return {
+        "reply_id": reply_id,
+        "thread": [shapes.thread_item(parts.turns, user.id, item) for item in items],
+    }
+
+
+async def _stream(
+    turns: Turns, reply_id: MessageId, shaped: Callable[[ReplyState], dict[str, Any]]
+) -> AsyncIterator[str]:
+    async for state in _states(turns, reply_id):
+        yield f"event: state\ndata: {json.dumps(shaped(state))}\n\n" if state else ": still here\n\n"
+
+
+async def _states(turns: Turns, reply_id: MessageId) -> AsyncIterator[ReplyState | None]:
+    """The state now and each newer one, the first word as soon as it is there; None after a long silence."""
+    live = turns.live(reply_id)
+    while live is None:
         state = await run_in_threadpool(turns.state, reply_id)
-        if state != shown:
-            shown, quiet_s = state, 0.0
-            yield f"event: state\ndata: {json.dumps(shapes.reply_state(state))}\n\n"
-        elif quiet_s >= KEEP_ALIVE_S:
-            quiet_s = 0.0
-            yield ": still here\n\n"
+        yield state
         if state.finished:
             return
-        await asyncio.sleep(EVENT_EVERY_S)
-        quiet_s += EVENT_EVERY_S
+        await asyncio.sleep(OTHERS_EVERY_S)  # another process writes it
+    loop, changed, seen = asyncio.get_running_loop(), asyncio.Event(), None
+
+    def tell() -> None:
+        with suppress(RuntimeError):  # the server has ended meanwhile
+            loop.call_soon_threadsafe(changed.set)
+
+    try:
+        while seen is None or not seen.finished:
+            changed.clear()
+            newer = live.newer(seen, tell)
+            if newer is None:
+                try:
+                    await asyncio.wait_for(changed.wait(), KEEP_ALIVE_S)
+                except TimeoutError:
+                    live.forget(tell)
+                    yield None
+                continue
+            seen = newer
+            yield seen
+            if seen.waiting or seen.content or seen.reasoning or seen.steps:
+                await asyncio.sleep(EVENT_EVERY_S)
+    finally:
+        live.forget(tell)
 
 
 @router.post("/{reply_id}/stop")
@@ -71,4 +117,4 @@ def stop(parts: Parts, user: Chatter, reply_id: MessageId) -> dict[str, Any]:
 @router.post("/{reply_id}/regenerate", status_code=202)
 def regenerate(parts: Parts, user: Chatter, reply_id: MessageId, body: Again) -> dict[str, Any]:
     """Another reply to the same question, as a branch."""
-    return {"reply_id": parts.turns.regenerate(user.id, reply_id, body.settings.turn())}
+    return begun(parts, user, parts.turns.regenerate(user.id, reply_id, body.settings.turn()), last=1)

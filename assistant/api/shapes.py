@@ -1,14 +1,16 @@
 """How the API shows what the rooms know: plain data and safe HTML. Knows no route and decides nothing."""
 
+from collections import defaultdict
 from functools import lru_cache
 from typing import Any
 
 from assistant import registry
-from assistant.reply_state import ReplyState
+from assistant.reply_state import ReplyState, StepState
 from assistant.turns import Turns
 from feedback import comparisons, conversations, demonstrations, ratings
 from feedback.comparisons import Comparison
 from feedback.conversations import Conversation, Message, ThreadItem
+from feedback.growing_markdown import GrowingMarkdown
 from feedback.ids import UserId
 from feedback.markdown import to_html
 from feedback.store import Store
@@ -22,21 +24,71 @@ def conversation(item: Conversation) -> dict[str, Any]:
 
 
 def reply_state(state: ReplyState) -> dict[str, Any]:
-    """A reply as it stands, for an event of the stream and for the thread. `content`: once it is finished."""
+    """A reply as it stands, for the thread. `content`: once it is finished."""
     render = _kept_html if state.finished else to_html
+    return _shaped(
+        state,
+        html=render(state.content),
+        reasoning_html=render(state.reasoning) if state.reasoning else "",
+        steps=[(step, render(step.text)) for step in state.steps],
+    )
+
+
+def _shaped(
+    state: ReplyState, *, html: Any, reasoning_html: Any, steps: list[tuple[StepState, Any]]
+) -> dict[str, Any]:
     return {
         "id": state.reply_id,
         "status": state.status,
-        "html": render(state.content),
-        "reasoning_html": render(state.reasoning) if state.reasoning else "",
+        "html": html,
+        "reasoning_html": reasoning_html,
         "steps": [
-            {"name": step.name, "title": step.title, "html": render(step.text), "done": step.done}
-            for step in state.steps
+            {"name": step.name, "title": step.title, "html": shown, "done": step.done}
+            for step, shown in steps
         ],
         "dropped_turns": state.dropped_turns,
         "error": state.error,
         "waiting": state.waiting,
         "content": state.content if state.finished else "",
+    }
+
+
+class ReplyChanges:
+    """One reply as a page follows it: HTML is sent as what changed since the event before.
+
+    `{"from": n, "blocks": [...]}` says: keep the first n blocks of HTML, and put these after them.
+    """
+
+    def __init__(self) -> None:
+        self._texts: defaultdict[str, GrowingMarkdown] = defaultdict(GrowingMarkdown)
+
+    def __call__(self, state: ReplyState) -> dict[str, Any]:
+        return _shaped(
+            state,
+            html=self._html("answer", state.content),
+            reasoning_html=self._html("reasoning", state.reasoning),
+            steps=[(step, self._html(f"step {step.name}", step.text)) for step in state.steps],
+        )
+
+    def _html(self, part: str, text: str) -> dict[str, Any]:
+        change = self._texts[part].update(text)
+        return {"from": change.start, "blocks": change.blocks}
+
+
+def reply_text(state: ReplyState) -> dict[str, Any]:
+    """As `reply_state`, for a program: the text as it was written, not HTML."""
+    return {
+        "id": state.reply_id,
+        "status": state.status,
+        "content": state.content,
+        "reasoning": state.reasoning,
+        "steps": [
+            {"name": step.name, "title": step.title, "text": step.text, "done": step.done}
+            for step in state.steps
+        ],
+        "dropped_turns": state.dropped_turns,
+        "error": state.error,
+        "waiting": state.waiting,
     }
 
 

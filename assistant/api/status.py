@@ -13,7 +13,7 @@ from prompts import library
 router = APIRouter()
 
 
-@router.get("/status")
+@router.get("/status", tags=["Anyone"])
 def status(parts: Parts, user: Anyone) -> dict[str, Any]:
     """The champion, the engine, the device in words, and the person with their roles."""
     champion = registry.champion(parts.store)
@@ -27,7 +27,7 @@ def status(parts: Parts, user: Anyone) -> dict[str, Any]:
     }
 
 
-@router.get("/strategies")
+@router.get("/strategies", tags=["Chatter"])
 def strategies(parts: Parts, user: Chatter) -> dict[str, Any]:
     """The ways to put a question, and the settings a reply has when none are sent."""
     found = [library.production(parts.store, name) for name in library.names(parts.store)]

@@ -112,6 +112,18 @@ def check_able(engine: Engine, wanted: Wanted) -> None:
             )
 
 
+def check_fits(window: int, prompt_ids: Sequence[int], tokens: int) -> None:
+    """HoneError for an empty prompt, and when prompt and answer take more `tokens` than `window`."""
+    if not prompt_ids:
+        raise HoneError("There is nothing to answer.", "The prompt is empty.", "Write a message first.")
+    if tokens > window:
+        raise HoneError(
+            "The prompt is too long for this model.",
+            f"It needs {tokens} tokens where the model's window has {window}.",
+            "Shorten the message or start a new conversation.",
+        )
+
+
 class Engine(Protocol):
     """A loaded base that answers as any of its model versions. Safe to call from many threads."""
 

@@ -129,7 +129,7 @@ class Plain:
         return None
 
     def scores(self, replies: Sequence[Json], answer: Sequence[int]) -> list[float] | None:
-        """Each answer token's log p in nats, from the replies to `score_bodies`; None when one is missing."""
+        """Each answer token's log p in nats, from the replies to `score_bodies`; None if any is missing."""
         told = [one for reply in replies for one in self.told(reply["choices"][0].get("logprobs"))]
         if [token for token, _ in told] != list(answer):
             return None

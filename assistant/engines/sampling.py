@@ -10,9 +10,9 @@ from feedback.conversations import Sampling
 
 Floats = NDArray[np.floating[Any]]
 
-HEAD = 256
-"""Candidates looked at first. A nucleus is nearly always inside them, and sorting a whole vocabulary costs
-more.
+HEAD = 1e-4
+"""Tokens at least this probable, beside the best one, are looked at first. A nucleus is nearly always inside
+them, and sorting a whole vocabulary costs more.
 """
 
 
@@ -62,16 +62,11 @@ def nucleus(probabilities: Floats, top_p: float) -> tuple[NDArray[np.intp], Floa
     """
     if top_p >= 1:
         return np.arange(len(probabilities)), probabilities
-    ids = _best(probabilities, min(HEAD, len(probabilities)))
-    if float(probabilities[ids].sum()) < top_p:
-        ids = _best(probabilities, len(probabilities))
-    head = probabilities[ids]
-    before = head.cumsum() - head
+    head = np.flatnonzero(probabilities >= HEAD * probabilities.max())
+    if float(probabilities[head].sum()) < top_p:
+        head = np.arange(len(probabilities))
+    ids = head[np.lexsort((head, -probabilities[head]))]
+    ranked = probabilities[ids]
+    before = ranked.cumsum() - ranked
     kept = max(1, int((before < top_p).sum()))
-    return ids[:kept], head[:kept]
-
-
-def _best(values: Floats, count: int) -> NDArray[np.intp]:
-    """The indices of the `count` largest values, the largest first; equal values by index."""
-    among = np.argpartition(values, len(values) - count)[len(values) - count :]
-    return among[np.lexsort((among, -values[among]))]
+    return ids[:kept], ranked[:kept]

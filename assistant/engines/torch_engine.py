@@ -20,11 +20,11 @@ from assistant.engines.interface import (
     Progress,
     Request,
     check_able,
+    check_fits,
 )
 from assistant.engines.reply import Reply, vocabulary
 from assistant.engines.served_model import ServedModel
 from assistant.registry import ModelVersion
-from feedback.errors import HoneError
 from feedback.home import Home
 
 BATCH_ROWS = 32
@@ -46,8 +46,8 @@ class TorchEngine:
         tokenizer = bases.load_tokenizer(base)
         model = bases.load_model(base)
         self.template = bases.chat_template(base)
-        self.window = bases.window_of(model.config)
-        self._words = vocabulary(tokenizer, self.template, bases.end_ids_of(model.generation_config))
+        self.window, ends = bases.limits(base)
+        self._words = vocabulary(tokenizer, self.template, ends)
         self._served = ServedModel(model, base.id, home)
 
     def count_tokens(self, text: str) -> int:
@@ -96,7 +96,7 @@ class TorchEngine:
         ids, end = self._words.ids, [self._words.end_id]
         rows = [(ids(one.prompt), [*ids(one.answer), *(end if one.ended else ())]) for one in answers]
         for prompt, answer in rows:
-            self._check_fits(prompt, len(prompt) + len(answer) - 1)
+            check_fits(self.window, prompt, len(prompt) + len(answer) - 1)
         totals: dict[int, float] = {}
         with self._served.held(version):
             for chunk in _logprob_chunks(rows):
@@ -121,19 +121,9 @@ class TorchEngine:
 
     def _reply(self, request: Request) -> Reply:
         reply = Reply(request, self._words, self.window, lambda: self._served.closed)
-        self._check_fits(reply.prompt_ids, len(reply.prompt_ids) + 1)
+        check_fits(self.window, reply.prompt_ids, len(reply.prompt_ids) + 1)
         check_able(self, request.wanted)
         return reply
-
-    def _check_fits(self, prompt_ids: Sequence[int], tokens: int) -> None:
-        if not prompt_ids:
-            raise HoneError("There is nothing to answer.", "The prompt is empty.", "Write a message first.")
-        if tokens > self.window:
-            raise HoneError(
-                "The prompt is too long for this model.",
-                f"It needs {tokens} tokens where the model's window has {self.window}.",
-                "Shorten the message or start a new conversation.",
-            )
 
     def _write(self, chunk: Sequence[Reply]) -> Generator[int, None, None]:
         """Write the replies of a chunk side by side; yields how many have just come to their end."""

@@ -94,6 +94,16 @@ class Chat {
     else { history.pushState(null, "", location.pathname + location.search); this.show(); }
   }
 
+  /** A conversation that has just begun here: all there is of it is at hand, nothing need be loaded. */
+  enter({ id, title }) {
+    history.pushState(null, "", `#${id}`);
+    this.id = id;
+    this.thread.clear(id);
+    this.empty.hidden = true;
+    this.sidebar.mark(id);
+    this.heading(title);
+  }
+
   /** Show what the address names. */
   async show() {
     const id = location.hash.slice(1) || null;
@@ -157,15 +167,12 @@ class Chat {
     if (this.sending) return;
     this.sending = true;
     this.sendButton.disabled = true;
-    const isNew = !this.id;
     await attempt(async () => {
-      const id = this.id ?? (await api("POST", "/conversations", {})).id;
-      await api("POST", `/conversations/${id}/messages`, { content: text, parent_id: this.thread.leaf, settings: this.settings() });
+      const said = { content: text, parent_id: this.thread.leaf, settings: this.settings() };
+      const begun = this.id ? await api("POST", `/conversations/${this.id}/messages`, said) : await api("POST", "/conversations", { message: said });
       if (this.field.value.trim() === text) { this.field.value = ""; this.keepDraft(); autosize(this.field); }
-      this.thread.stick = true;
-      if (isNew) this.go(id);
-      else await this.thread.reload();
-      await this.sidebar.refresh();
+      if (!this.id) this.enter(begun);
+      this.thread.begun(begun);
     });
     this.sending = false;
     this.sendButton.disabled = false;

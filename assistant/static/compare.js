@@ -1,6 +1,7 @@
 // Two replies to one question, side by side and blind; a vote by click or by the keys 1 2 3 4; names only after it.
-import { api, attempt, h, iconButton, patchBlocks, toast, typing } from "./dom.js";
+import { api, attempt, h, iconButton, showHtml, toast, typing } from "./dom.js";
 import { recordList } from "./judge.js";
+import { busySentence } from "./message.js";
 
 const NAMES = ["Model version", "Strategy", "Seed"];
 const CHOICES = [["left", "Left"], ["right", "Right"], ["tie", "Tie"], ["both_bad", "Both bad"]];
@@ -53,8 +54,10 @@ export class Comparison {
   side(side, state) {
     const { body, note } = this.sides[side];
     this.shown[side] = { ...this.shown[side], ...state };
-    patchBlocks(body, state.html);
-    const waits = state.status === "writing" && !state.html ? "Being written." : "";
+    showHtml(body, state.html);
+    this.sides[side].says = body.childElementCount > 0;
+    const written = state.waiting ? `${busySentence(state.waiting)}.` : "Being written.";
+    const waits = state.status === "writing" && !this.sides[side].says ? written : "";
     note.textContent = state.status === "failed" ? state.error : waits;
     note.hidden = !note.textContent;
   }
@@ -71,9 +74,9 @@ export class Comparison {
   }
 
   refresh() {
-    const states = [this.shown.left, this.shown.right];
-    const broken = states.some((one) => one.status === "failed" || (one.status !== "writing" && !one.html));
-    const writing = states.some((one) => one.status === "writing");
+    const both = ["left", "right"];
+    const writing = both.some((side) => this.shown[side].status === "writing");
+    const broken = both.some((side) => this.shown[side].status === "failed" || (this.shown[side].status !== "writing" && !this.sides[side].says));
     const { verdict } = this.shown;
     for (const button of this.buttons) {
       button.disabled = writing || broken;

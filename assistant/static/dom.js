@@ -141,22 +141,44 @@ export function autosize(field, most = 240) {
   field.style.overflowY = field.scrollHeight > most ? "auto" : "hidden";
 }
 
-/** Put new HTML (made safe by the server) into `node`, touching only the blocks that differ: a selection above survives. */
-export function patchBlocks(node, html) {
+/**
+ * Show HTML (made safe by the server) in `node`: a whole text, or from an event `{from, blocks}`: keep the first blocks, put these
+ * after them. Only blocks that differ are touched, so that a selection above survives.
+ */
+export function showHtml(node, html) {
+  if (typeof html === "string") return patchBlocks(node, html);
+  while (node.children.length > html.from + html.blocks.length) node.lastChild.remove();
+  html.blocks.forEach((block, index) => {
+    const fresh = document.createElement("template");
+    fresh.innerHTML = block;
+    const child = fresh.content.firstElementChild;
+    finish(child);
+    const old = node.children[html.from + index];
+    if (old) old.replaceWith(child);
+    else node.append(child);
+  });
+  return undefined;
+}
+
+function patchBlocks(node, html) {
   const wanted = document.createElement("template");
   wanted.innerHTML = html;
   const fresh = [...wanted.content.children];
-  const sources = fresh.map((child) => child.outerHTML);
   const old = [...node.children];
   let same = 0;
-  while (same < old.length && same < fresh.length && old[same].honeSource === sources[same]) same += 1;
+  while (same < old.length && same < fresh.length && old[same].honeSource === fresh[same].outerHTML) same += 1;
   old.slice(same).forEach((child) => child.remove());
-  fresh.slice(same).forEach((child, index) => {
-    child.honeSource = sources[same + index];
+  fresh.slice(same).forEach((child) => {
+    finish(child);
     node.append(child);
-    if (child.matches("pre")) addCopy(child);
-    child.querySelectorAll("pre").forEach(addCopy);
   });
+}
+
+/** What the page adds to a block of a text; its source is kept to compare with later. */
+function finish(block) {
+  block.honeSource = block.outerHTML;
+  if (block.matches("pre")) addCopy(block);
+  block.querySelectorAll("pre").forEach(addCopy);
 }
 
 function addCopy(pre) {

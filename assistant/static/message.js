@@ -1,5 +1,5 @@
 // One message on show: a question with its edit, a reply with its text, steps, notes and tools. Told what to show by thread.js.
-import { api, attempt, autosize, copyText, h, iconButton, patchBlocks, toast } from "./dom.js";
+import { api, attempt, autosize, copyText, h, iconButton, showHtml, toast } from "./dom.js";
 import { detailsPanel, demonstrationPanel, ratingPopover } from "./judge.js";
 
 /** The `< 2/3 >` switcher, or nothing where there is one branch. */
@@ -16,7 +16,7 @@ function switcher(item, page) {
 export function questionNode(item, page) {
   const text = h("div.hc-question", { testid: "question-text" }, item.content);
   const node = h("article.hc-message.user", { "data-id": item.id, "data-role": "user", testid: "message", "aria-label": "You" }, text);
-  const tools = h("div.hc-tools", {},
+  const tools = h(item.branches.length > 1 ? "div.hc-tools.branched" : "div.hc-tools", {},
     switcher(item, page),
     iconButton("copy", "Copy", "copy", () => copyText(item.content)),
     iconButton("pen", "Edit and ask again", "edit", () => edit()));
@@ -67,21 +67,28 @@ export class ReplyNode {
     const writing = state.status === "writing";
     this.node.dataset.status = state.status;
     this.node.setAttribute("aria-busy", String(writing));
+    showHtml(this.body, state.html);
+    this.says = this.body.childElementCount > 0;
     this.showSteps(state, writing);
-    this.reasoning.hidden = !state.reasoning_html;
-    if (state.reasoning_html) {
-      patchBlocks(this.reasoning.lastChild, state.reasoning_html);
-      if (!this.touched) this.reasoning.open = writing && !state.html;
-      this.reasoning.firstChild.onclick = () => { this.touched = true; };
-      this.reasoning.firstChild.textContent = writing && !state.html ? "Thinking" : "Reasoning";
-    }
-    patchBlocks(this.body, state.html);
+    this.showReasoning(state.reasoning_html, writing);
     this.showNotes(state, writing);
     const signature = JSON.stringify([state.status, this.item.rating, this.item.branches, this.item.demonstration]);
     if (signature !== this.shownTools) {
       this.shownTools = signature;
       this.showTools(writing);
     }
+  }
+
+  showReasoning(html, writing) {
+    const text = this.reasoning.lastChild;
+    if (html) showHtml(text, html);
+    else text.replaceChildren();
+    this.reasoning.hidden = !text.childElementCount;
+    if (this.reasoning.hidden) return;
+    const thinking = writing && !this.says;
+    if (!this.touched) this.reasoning.open = thinking;
+    this.reasoning.firstChild.onclick = () => { this.touched = true; };
+    this.reasoning.firstChild.textContent = thinking ? "Thinking" : "Reasoning";
   }
 
   showSteps(state, writing) {
@@ -93,19 +100,19 @@ export class ReplyNode {
       }
       if (step.done && !fold.dataset.done) { fold.dataset.done = "yes"; fold.open = false; }
       fold.classList.toggle("running", writing && !step.done);
-      patchBlocks(fold.lastChild, step.html);
+      showHtml(fold.lastChild, step.html);
     });
   }
 
   showNotes(state, writing) {
     const said = [];
-    if (writing && !state.html && !state.reasoning_html && !state.steps.length) {
-      const waits = state.waiting ? `Waiting for ${state.waiting} ${state.waiting === 1 ? "reply" : "replies"} before this one` : "Reading your message";
+    if (writing && !this.says && this.reasoning.hidden && !state.steps.length) {
+      const waits = state.waiting ? busySentence(state.waiting) : "Reading your message";
       said.push(h("p.hc-waiting", { testid: "waiting" }, waits, h("span.dots", { "aria-hidden": "true" }, h("i"), h("i"), h("i"))));
     }
     if (state.dropped_turns) said.push(h("p.hc-note", { testid: "dropped" }, droppedSentence(state.dropped_turns)));
     if (state.status === "stopped" || state.status === "failed") {
-      const sentence = state.error || (state.html ? "Stopped. What was written is kept." : "Stopped before the first word.");
+      const sentence = state.error || (this.says ? "Stopped. What was written is kept." : "Stopped before the first word.");
       said.push(h(`p.hc-note.${state.status}`, { testid: state.status, role: state.status === "failed" ? "alert" : null },
         sentence, " ", h("button.link", { type: "button", testid: "retry", onclick: () => this.page.regenerate(this.item.id) }, "Retry")));
     }
@@ -159,6 +166,11 @@ export class ReplyNode {
       else this.toggle("rating", () => ratingPopover(this, value));
     });
   }
+}
+
+/** The model has its hands full: how many start before this reply. */
+export function busySentence(before) {
+  return `Busy: ${before === 1 ? "1 reply is" : `${before} replies are`} before yours`;
 }
 
 function droppedSentence(count) {

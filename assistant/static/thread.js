@@ -4,6 +4,8 @@ import { Comparison } from "./compare.js";
 import { questionNode, ReplyNode } from "./message.js";
 
 const NEAR_PX = 90;
+/** A long conversation is shown from its end; earlier messages come when one scrolls up to them, so many at a time. */
+const AT_ONCE = 60;
 
 export class Thread {
   /** `page`: {settings(), changed(), writing(id or null)}: what the thread needs of the rest. */
@@ -15,8 +17,27 @@ export class Thread {
     this.following = null;
     this.down = h("button.hc-down", { type: "button", "aria-label": "To the end", testid: "to-end", hidden: true, onclick: () => this.toEnd() }, icon("arrow"));
     scroller.after(this.down);
+    this.earlier = h("button.hc-earlier", { type: "button", testid: "earlier", hidden: true, onclick: () => this.loadEarlier() }, "Earlier messages");
+    list.before(this.earlier);
+    this.start = new IntersectionObserver((seen) => { if (seen.at(-1).isIntersecting) this.loadEarlier(); }, { root: scroller, rootMargin: "600px" });
+    this.watchStart();
     scroller.addEventListener("scroll", () => { this.stick = this.near(); this.down.hidden = this.stick; }, { passive: true });
     this.stick = true;
+  }
+
+  /** Change the thread above `node` without moving it. The browser's own anchoring would do so too, unless at the very top. */
+  holdStill(node, change) {
+    const top = node.getBoundingClientRect().top;
+    this.scroller.style.overflowAnchor = "none";
+    change();
+    this.scroller.scrollTop += node.getBoundingClientRect().top - top;
+    requestAnimationFrame(() => requestAnimationFrame(() => { this.scroller.style.overflowAnchor = ""; }));
+  }
+
+  /** Tell me of the beginning when it is near; once more, if it is still near. */
+  watchStart() {
+    this.start.unobserve(this.earlier);
+    this.start.observe(this.earlier);
   }
 
   near() {
@@ -33,45 +54,76 @@ export class Thread {
   clear(conversationId) {
     this.id = conversationId;
     this.unfollow();
+    if (this.comparison) this.markComparing(this.comparison.reply, false);
     this.comparison?.end();
     this.comparison = null;
     this.nodes.clear();
     this.list.replaceChildren();
     this.items = [];
+    this.earlier.hidden = true;
     this.stick = true;
   }
 
   /** Show the items of a thread; nodes of messages that have not changed are kept as they are. */
   show(items) {
     this.items = items;
-    const kept = new Map();
-    items.forEach((item, index) => {
-      const signature = JSON.stringify(item);
-      let entry = this.nodes.get(item.id);
-      if (entry?.reply) {
-        if (entry.signature !== signature && item.status !== undefined) entry.reply.update(item);
-      } else if (!entry || entry.signature !== signature) {
-        const reply = item.role === "assistant" ? new ReplyNode(item, this.actions()) : null;
-        entry = { reply, node: reply ? reply.node : questionNode(item, this.actions()) };
-      }
-      entry.signature = signature;
-      kept.set(item.id, entry);
-      if (this.list.children[index] !== entry.node) this.list.insertBefore(entry.node, this.list.children[index] ?? null);
-    });
+    const kept = new Map(items.map((item) => [item.id, this.entry(item)]));
+    const nodes = [...kept.values()].map((entry) => entry.node);
+    const wanted = new Set(nodes);
+    [...this.list.children].forEach((node) => { if (!wanted.has(node)) node.remove(); });
+    nodes.forEach((node, index) => { if (this.list.children[index] !== node) this.list.insertBefore(node, this.list.children[index] ?? null); });
     this.nodes = kept;
-    while (this.list.children.length > items.length) this.list.lastChild.remove();
+    this.earlier.hidden = !items[0]?.parent_id;
     const last = items.at(-1);
     if (last?.status === "writing") this.follow(last.id);
     else this.unfollow();
     if (this.stick) this.toEnd();
   }
 
+  /** The node of a message: made, brought up to date, or left alone. */
+  entry(item) {
+    let entry = this.nodes.get(item.id);
+    // Whoever is followed is told of changes by the stream, and these build on each other.
+    if (entry && (entry.item === item || this.following?.id === item.id)) return entry;
+    const signature = JSON.stringify(item);
+    if (entry?.reply) {
+      if (entry.signature !== signature) entry.reply.update(item);
+    } else if (entry?.signature !== signature) {
+      const reply = item.role === "assistant" ? new ReplyNode(item, this.actions()) : null;
+      entry = { reply, node: reply ? reply.node : questionNode(item, this.actions()) };
+    }
+    return Object.assign(entry, { item, signature });
+  }
+
   async reload() {
     const id = this.id;
     if (!id) return null;
-    const found = await api("GET", `/conversations/${id}`);
+    const found = await api("GET", `/conversations/${id}?last=${Math.max(AT_ONCE, this.items.length)}`);
     if (id === this.id) this.show(found.thread);
     return found;
+  }
+
+  /** Put what the server says is on show from some message on in place of what is shown there. */
+  graft(tail, most = Infinity) {
+    const kept = this.items.findIndex((item) => item.id === tail[0].parent_id) + 1;
+    this.show([...this.items.slice(Math.max(0, kept - most), kept), ...tail]);
+  }
+
+  /** What stands before the first message shown; the one in sight stays where it is. */
+  async loadEarlier() {
+    const [id, first] = [this.id, this.items[0]];
+    if (!first?.parent_id || this.loading) return;
+    this.loading = true;
+    await attempt(async () => {
+      const found = await api("GET", `/conversations/${id}?last=${AT_ONCE}&before=${first.id}`);
+      if (id !== this.id || this.items[0] !== first) return;
+      const { stick } = this;
+      this.stick = false;
+      this.holdStill(this.nodes.get(first.id).node, () => this.show([...found.thread, ...this.items]));
+      this.stick = stick;
+    });
+    this.loading = false;
+    this.watchStart();
   }
 
   follow(replyId) {
@@ -80,15 +132,20 @@ export class Thread {
     const source = new EventSource(`/api/replies/${replyId}/events`);
     this.following = { id: replyId, source };
     this.page.writing(replyId);
+    let said = false;
     source.addEventListener("state", (event) => {
       const state = JSON.parse(event.data);
-      this.nodes.get(replyId)?.reply?.update(state);
+      const reply = this.nodes.get(replyId)?.reply;
+      reply?.update(state);
       if (this.stick) this.toEnd();
-      if (state.status !== "writing") {
-        this.unfollow();
-        attempt(() => this.reload());
+      if (!said && (state.waiting || state.steps.length || state.html.blocks.length || state.reasoning_html.blocks.length)) {
+        said = true;
         this.page.changed();
       }
+      if (state.status === "writing") return;
+      this.items = this.items.map((item) => (item.id === replyId ? reply.item : item));
+      this.unfollow();
+      this.page.changed();
     });
   }
 
@@ -105,9 +162,9 @@ export class Thread {
   actions() {
     return {
       select: (id) => attempt(async () => {
-        await api("POST", `/messages/${id}/select`);
+        const { thread } = await api("POST", `/messages/${id}/select`);
         this.stick = false;
-        await this.reload();
+        this.graft(thread);
       }),
       edit: (id, content) => this.begin(() => api("POST", `/messages/${id}/edit`, { content, settings: this.page.settings() })),
       regenerate: (id) => this.begin(() => api("POST", `/replies/${id}/regenerate`, { settings: this.page.settings() })),
@@ -118,11 +175,18 @@ export class Thread {
   /** Start a reply, then show it. Returns whether the server took it. */
   begin(ask) {
     return attempt(async () => {
-      await ask();
-      this.stick = true;
-      await this.reload();
-      this.page.changed();
+      this.begun(await ask());
     });
+  }
+
+  /**
+   * A reply has begun: follow it first, so that its first word is on its way while the page is drawn. One looks at the end now;
+   * what one had scrolled up to is taken away, so that a long conversation is not carried along with each word.
+   */
+  begun({ reply_id: replyId, thread }) {
+    this.stick = true;
+    this.follow(replyId);
+    this.graft(thread, AT_ONCE);
   }
 
   compare(reply) {
@@ -135,9 +199,9 @@ export class Thread {
 
   open(reply, shown) {
     reply.panels.replaceChildren();
-    reply.node.classList.add("comparing");
+    this.markComparing(reply, true);
     const comparison = new Comparison(reply, shown, (voted) => {
-      reply.node.classList.remove("comparing");
+      this.markComparing(reply, false);
       this.comparison = null;
       this.page.comparing(null);
       if (voted) attempt(() => this.reload());
@@ -146,6 +210,10 @@ export class Thread {
     this.page.comparing({ reply: reply.item.id, id: shown.id });
     reply.node.append(comparison.node);
     comparison.node.scrollIntoView({ block: "nearest" });
+  }
+
+  markComparing(reply, on) {
+    for (const node of [reply.node, this.scroller.parentElement]) node.classList.toggle("comparing", on);
   }
 
   /** After a reload of the page: the comparison that was open, if its reply is on show. */

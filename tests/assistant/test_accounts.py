@@ -21,7 +21,8 @@ PASSWORD = "four random words here"
 
 def request(token: str = "", client: str | None = "127.0.0.1") -> SimpleNamespace:
     cookies = {accounts.COOKIE: token} if token else {}
-    return SimpleNamespace(cookies=cookies, client=SimpleNamespace(host=client) if client else None)
+    where = SimpleNamespace(host=client) if client else None
+    return SimpleNamespace(headers={}, cookies=cookies, client=where)
 
 
 def test_the_local_user_has_every_role_until_there_is_an_account(store: Store) -> None:

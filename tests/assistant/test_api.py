@@ -61,11 +61,62 @@ def test_a_message_gets_a_reply_that_streams_and_stays(api: httpx.Client) -> Non
     conversation, reply = chat(api)
     last = watched(api, reply)[-1]
     assert last["status"] == "complete"
-    assert "<strong>sky</strong>" in last["html"]
-    assert "<b>" not in last["html"]
+    shown_html = "".join(last["html"]["blocks"])
+    assert "<strong>sky</strong>" in shown_html
+    assert "<b>" not in shown_html
     shown = thread(api, conversation)
     assert [item["role"] for item in shown] == ["user", "assistant"]
     assert shown[1]["content"].startswith("The **sky**")
+
+
+def test_a_conversation_begins_with_its_first_message_in_one_request(api: httpx.Client) -> None:
+    body = {"message": {"content": "Why is the sky blue?"}}
+    made = said(api.post("/conversations", json=body), 201)
+    assert made["title"] == "Why is the sky blue?"
+    assert [item["id"] for item in made["thread"]][1:] == [made["reply_id"]]
+    watched(api, made["reply_id"])
+    assert thread(api, made["id"])[0]["content"] == "Why is the sky blue?"
+    assert said(api.post("/conversations", json=body | {"title": "Sky"}), 201)["title"] == "Sky"
+    body = {"message": {"content": "Why?", "settings": {"strategy": "telepathy"}}}
+    said(api.post("/conversations", json=body), 404)
+    assert len(said(api.get("/conversations"))["conversations"]) == 2
+
+
+def test_a_long_conversation_is_read_from_its_end(api: httpx.Client) -> None:
+    conversation, reply = chat(api, "0")
+    for number in range(1, 4):
+        body = {"content": str(number), "parent_id": reply}
+        begun = said(api.post(f"/conversations/{conversation}/messages", json=body), 202)
+        reply = begun["reply_id"]
+        assert begun["thread"][0]["content"] == str(number)
+        watched(api, reply)
+    whole = thread(api, conversation)
+    assert [item["content"] for item in whole][::2] == ["0", "1", "2", "3"]
+    end = said(api.get(f"/conversations/{conversation}", params={"last": 3}))["thread"]
+    assert end == whole[-3:]
+    before = said(api.get(f"/conversations/{conversation}", params={"last": 4, "before": end[0]["id"]}))
+    assert before["thread"] == whole[1:5]
+    other, elsewhere = chat(api, "elsewhere")
+    said(api.get(f"/conversations/{conversation}", params={"before": elsewhere}), 404)
+    said(api.get(f"/conversations/{other}", params={"last": 0}), 422)
+
+
+def test_a_page_that_follows_a_reply_is_told_each_change_once(
+    api: httpx.Client, engine: ScriptedEngine
+) -> None:
+    engine.says = "First block.\n\nSecond *block*.\n\n- a list\n- of two\n\nThe end"
+    engine.hold()
+    made = said(api.post("/conversations", json={"message": {"content": "Why?"}}), 201)
+    page: list[str] = []
+    with api.stream("GET", f"/replies/{made['reply_id']}/events") as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data: "):
+                state = json.loads(line.removeprefix("data: "))
+                assert state["html"]["from"] <= len(page)
+                page[state["html"]["from"] :] = state["html"]["blocks"]
+                engine.go_on()
+    assert "".join(page) == thread(api, made["id"])[1]["html"]
+    assert "".join(page).count("<li>") == 2
 
 
 def test_a_reply_in_progress_is_picked_up_by_a_second_browser_and_stopped(
@@ -215,8 +266,8 @@ def test_what_is_not_there_is_404_with_a_sentence(api: httpx.Client, method: str
 
 
 def test_a_handler_that_breaks_shows_no_traceback(api: httpx.Client, store: Store) -> None:
-    store.execute("DROP TABLE ratings")
     _, reply = chat(api)
+    store.execute("DROP TABLE ratings")
     answer = api.put(f"/replies/{reply}/rating", json={"value": 1})
     assert answer.status_code == 500
     assert "Traceback" not in answer.text

@@ -8,13 +8,18 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+import training.api
 from assistant import accounts, page
 from assistant.accounts import Access
+from assistant.base import BaseChoice
 from assistant.server import RolePage, Site, make_app
 from assistant.turns import Turns
 from feedback import conversations
+from feedback.home import Home
 from feedback.store import Store
 from tests.scripted import ScriptedEngine, answering, serving
+from training.api import Shop
+from training.jobs import Jobs
 
 PASSWORD = "four random words here"
 GRADIO_DOORS = [
@@ -65,35 +70,40 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         RolePage("/", "chatter", page.build(store, access.current_user), page.head()),
         RolePage("/label", "labeller", label),
     ]
-    app = make_app(Turns(store, engine), access, Site(), pages)
+    operate = training.api.router(Shop(Home(home), BaseChoice(), Jobs()))
+    app = make_app(Turns(store, engine), access, Site(), pages, [operate])
     with serving(app) as address:
         yield Served(address, app, store)
 
 
-def api_doors(app: FastAPI) -> list[tuple[str, str]]:
-    """Every method and path of the API, with some id in place of each parameter."""
+def api_doors(app: FastAPI) -> list[tuple[str, str, str]]:
+    """Every method and path of both APIs, with some id in place of each parameter, and whose it is."""
     methods = ("get", "post", "put", "patch", "delete")
     return [
-        (method.upper(), path.replace("{", "x_").replace("}", ""))
+        (method.upper(), path.replace("{", "x_").replace("}", ""), operation["tags"][0])
         for path, item in app.openapi()["paths"].items()
-        for method in item
-        if method in methods and path.startswith("/api/")
+        for method, operation in item.items()
+        if method in methods
     ]
 
 
 def test_every_route_of_the_api_asks_for_a_login(served: Served) -> None:
     doors = api_doors(served.app)
-    assert len(doors) > 20
+    assert len(doors) > 40
     with served.client() as nobody:
-        answers = {door: nobody.request(*door).status_code for door in doors}
+        answers = {door: nobody.request(*door[:2]).status_code for door in doors}
     assert set(answers.values()) == {401}, answers
 
 
-def test_every_route_of_the_api_but_the_status_asks_for_the_chatter(served: Served) -> None:
-    with served.client("labeller") as labeller:
-        answers = {door: labeller.request(*door, json={}).status_code for door in api_doors(served.app)}
-    opened = {door: status for door, status in answers.items() if status != 403}
-    assert {path for _, path in opened} == {"/api/status"}, opened
+@pytest.mark.parametrize("role", ["chatter", "labeller", "operator"])
+def test_every_route_of_the_api_opens_to_its_role_and_to_no_other(served: Served, role: str) -> None:
+    with served.client(role) as person:
+        answers = {door: person.request(*door[:2], json={}).status_code for door in api_doors(served.app)}
+    opened = {door[2] for door, status in answers.items() if status != 403}
+    closed = {door[2] for door, status in answers.items() if status == 403}
+    own = {"chatter": {"Chatter", "OpenAI"}, "labeller": {"Labeller"}, "operator": {"Operator"}}[role]
+    assert opened == own | {"Anyone"}, answers
+    assert closed == {"Chatter", "OpenAI", "Labeller", "Operator"} - own
 
 
 @pytest.mark.parametrize("mount", ["/", "/label/"])

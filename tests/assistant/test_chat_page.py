@@ -8,9 +8,15 @@ from typing import Any
 import pytest
 
 from assistant import page as chat_page
+from assistant import registry
 from assistant.accounts import Access
 from assistant.server import RolePage, Site, make_app
 from assistant.turns import Turns
+from feedback import conversations
+from feedback.conversations import ReplyEnd, ReplyStart, Sampling
+from feedback.ids import LOCAL_USER
+from feedback.store import Store
+from prompts import library
 from tests import browser
 from tests.scripted import ScriptedEngine, answering, serving
 
@@ -23,8 +29,12 @@ def engine() -> ScriptedEngine:
 
 
 @pytest.fixture
-def address(tmp_path: Path, engine: ScriptedEngine) -> Iterator[str]:
-    store = answering(tmp_path, engine)
+def store(tmp_path: Path, engine: ScriptedEngine) -> Store:
+    return answering(tmp_path, engine)
+
+
+@pytest.fixture
+def address(store: Store, engine: ScriptedEngine) -> Iterator[str]:
     access = Access(store)
     pages = [RolePage("/", "chatter", chat_page.build(store, access.current_user), chat_page.head())]
     with serving(make_app(Turns(store, engine), access, Site(), pages)) as served:
@@ -176,3 +186,111 @@ def test_an_edit_asks_again_beside_the_old_question(page: Any) -> None:
     answered(page)
     page.get_by_test_id("branch-previous").first.click()
     page.get_by_test_id("question-text").get_by_text("Why is the sky blue?").wait_for()
+
+
+def long_conversation(store: Store, exchanges: int) -> str:
+    """A conversation of many messages; returns its id."""
+    conversation, leaf = conversations.create(store, LOCAL_USER), None
+    start = ReplyStart(
+        registry.champion(store).id,
+        library.production(store, "zero-shot").id,
+        "zero-shot",
+        Sampling(),
+        "test",
+    )
+    with store.transaction():
+        for number in range(exchanges):
+            asked = conversations.add_user_message(store, conversation, leaf, f"Question {number}?")
+            leaf = conversations.start_reply(store, asked, start)
+            conversations.finish_reply(
+                store, leaf, ReplyEnd("complete", f"Answer **{number}**.\n\n- one\n- two")
+            )
+    return conversation
+
+
+def test_a_long_conversation_opens_at_its_end_and_earlier_messages_come_by_scrolling(
+    page: Any, address: str, store: Store
+) -> None:
+    page.goto(f"{address}/#{long_conversation(store, 200)}")
+    page.reload()
+    page.get_by_text("Answer 199.").wait_for()
+    messages = page.get_by_test_id("message")
+    assert messages.count() < 100
+    for _ in range(40):
+        page.locator(".hc-scroll").evaluate("box => { box.scrollTop = 0; }")
+        if page.get_by_test_id("question-text").get_by_text("Question 0?", exact=True).count():
+            break
+        page.wait_for_timeout(100)
+    assert messages.count() == 400
+    assert [one.split("?")[0] for one in page.get_by_test_id("question-text").all_text_contents()] == [
+        f"Question {number}" for number in range(200)
+    ]
+    page.get_by_test_id("earlier").wait_for(state="hidden")
+
+
+def test_a_message_in_sight_stays_where_it_is_when_earlier_ones_come(
+    page: Any, address: str, store: Store
+) -> None:
+    page.goto(f"{address}/#{long_conversation(store, 100)}")
+    page.reload()
+    page.get_by_text("Answer 99.").wait_for()
+    moved = page.locator(".hc-scroll").evaluate(
+        """async (box) => {
+          const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+          const all = () => [...document.querySelectorAll("[data-testid=message]")];
+          await wait(200);
+          box.scrollTop -= 1500;
+          await wait(300);
+          const before = all().length;
+          const mark = all().find((one) => one.getBoundingClientRect().top > 100);
+          const top = mark.getBoundingClientRect().top;
+          await window.hone.thread.loadEarlier();
+          await wait(300);
+          return [mark.getBoundingClientRect().top - top, all().length - before];
+        }"""
+    )
+    assert moved[1] == 60
+    assert abs(moved[0]) < 4
+
+
+def test_while_a_reply_grows_no_other_message_is_touched(
+    page: Any, address: str, store: Store, engine: ScriptedEngine
+) -> None:
+    page.goto(f"{address}/#{long_conversation(store, 100)}")
+    page.reload()
+    page.get_by_text("Answer 99.").wait_for()
+    asked: list[str] = []
+    engine.hold()
+    ask(page, "Go on")
+    page.get_by_test_id("reply-text").last.get_by_text("The").wait_for()
+    page.evaluate(
+        """() => {
+          window.touched = new Set();
+          const last = [...document.querySelectorAll("[data-testid=message]")].at(-1);
+          const all = { subtree: true, childList: true, attributes: true, characterData: true };
+          new MutationObserver((seen) => seen.forEach(({ target }) => {
+            if (!last.contains(target)) window.touched.add(target.className || target.nodeName);
+          })).observe(document.querySelector("[data-testid=thread]"), all);
+        }"""
+    )
+    page.on("request", lambda one: asked.append(one.url))
+    engine.go_on()
+    page.get_by_test_id("thumbs-up").nth(30).wait_for()
+    page.locator("[data-testid=message]").last.get_by_test_id("thumbs-up").wait_for()
+    page.wait_for_timeout(300)
+    assert page.evaluate("[...window.touched]") == []
+    assert not [url for url in asked if re.search(r"/api/conversations/c_", url)], (
+        "the thread is not read again"
+    )
+
+
+def test_a_reply_that_waits_says_how_many_are_before_it(page: Any, engine: ScriptedEngine) -> None:
+    engine.hold()
+    for number in range(engine.capacity + 2):
+        page.get_by_test_id("new-chat").click()
+        page.get_by_test_id("empty").wait_for()
+        ask(page, f"Number {number}?")
+        page.get_by_test_id("question-text").get_by_text(f"Number {number}?").wait_for()
+    page.get_by_test_id("waiting").get_by_text("Busy: 2 replies are before yours").wait_for()
+    engine.go_on()
+    answered(page)

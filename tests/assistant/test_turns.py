@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant import registry, turns
+from assistant import partials, registry
 from assistant.live import LiveReply
 from assistant.reply_state import ReplyState, after, history_of, steps_of, trace_of
 from assistant.turns import Turns, TurnSettings
@@ -25,7 +25,8 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
     made: list[Turns] = []
 
     def start(engine: ScriptedEngine) -> Turns:
-        made.append(Turns(answering(tmp_path, engine), engine, writers=1))
+        engine.capacity = 1
+        made.append(Turns(answering(tmp_path, engine), engine))
         return made[-1]
 
     yield start
@@ -123,7 +124,7 @@ def test_a_model_that_breaks_gives_a_failed_reply_with_one_sentence_and_the_next
 def test_what_is_written_so_far_is_in_the_store_before_the_end(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(partials, "SAVE_EVERY_S", 0.01)
     room = opened(ScriptedEngine("one two", held=True))
     reply_id = ask(room)
     begun(room, reply_id)
@@ -189,8 +190,8 @@ def test_an_unknown_strategy_is_refused_before_anything_is_written(opened: Opene
 
 
 def test_several_people_are_answered_at_once(tmp_path: Path) -> None:
-    engine = ScriptedEngine("one two", held=True)
-    room = Turns(answering(tmp_path, engine), engine, writers=2)
+    engine = ScriptedEngine("one two", held=True, capacity=2)
+    room = Turns(answering(tmp_path, engine), engine)
     both = [ask(room), ask(room)]
     for reply_id in both:
         begun(room, reply_id)

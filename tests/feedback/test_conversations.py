@@ -3,7 +3,7 @@
 import pytest
 
 from feedback import conversations
-from feedback.conversations import NEW_TITLE, ReplyEnd
+from feedback.conversations import NEW_TITLE, Partial, ReplyEnd
 from feedback.errors import ConflictError, HoneError, NotFoundError
 from feedback.ids import LOCAL_USER
 from tests import build
@@ -131,8 +131,7 @@ def test_a_reply_ends_once(store):
     about = build.asked(store, "What is tea?", "A drink.")
     with pytest.raises(ConflictError):
         conversations.finish_reply(store, about.replies[0], ReplyEnd("complete", "Another."))
-    with pytest.raises(ConflictError):
-        conversations.save_partial(store, about.replies[0], "Another.")
+    assert conversations.save_partials(store, [Partial(about.replies[0], "Another.")]) == 0
     assert conversations.message(store, about.replies[0]).content == "A drink."
 
 
@@ -153,7 +152,7 @@ def test_a_reply_remembers_how_it_was_made(store):
 def test_what_a_killed_server_was_writing_is_kept_and_marked_stopped(store):
     about = build.asked(store, "What is tea?")
     reply_id = conversations.start_reply(store, about.prompt_id, build.START)
-    conversations.save_partial(store, reply_id, "A dr")
+    assert conversations.save_partials(store, [Partial(reply_id, "A dr")]) == 1
     assert conversations.recover(store) == 1
     reply = conversations.message(store, reply_id)
     assert (reply.status, reply.content) == ("stopped", "A dr")

@@ -35,7 +35,9 @@ def test_no_foreign_key_dangles_after_a_whole_circle_of_judgements(store):
 
 def test_a_foreign_key_that_points_nowhere_is_refused(store):
     with pytest.raises(sqlite3.IntegrityError):
-        store.execute("INSERT INTO conversations VALUES ('c', 'nobody', '', 'chat', 1, NULL, '', '', NULL)")
+        store.execute(
+            "INSERT INTO conversations VALUES ('c', 'nobody', '', 'chat', 1, NULL, '', '', NULL, '')"
+        )
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from feedback.stats import Counts
 from feedback.store import Store
 from prompts import library
 from prompts.plain import ZERO_SHOT
+from training.jobs import Report
 from training.page import html, plots
 from training.page.desk import Desk, Part, Person, button, say, shown
-from training.page.jobs import Report
 
 STARTERS = Path(__file__).parent.parent / "data" / "prompts.txt"
 CHUNK_PROMPTS = 4

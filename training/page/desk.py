@@ -17,8 +17,8 @@ from feedback.home import Home
 from feedback.ids import UserId
 from feedback.people import CurrentUser, Person, allowed
 from feedback.store import Store
+from training.jobs import Jobs
 from training.page.html import text
-from training.page.jobs import Jobs
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,17 @@
 """The operator page, Gate: the report on a candidate in words and pictures, evaluate again, promote."""
 
-import threading
 from html import escape
 
 import gradio as gr
 
 from assistant import registry
-from feedback.errors import ConflictError, HoneError
+from feedback.errors import HoneError
 from feedback.markdown import to_html
 from feedback.store import Store
-from training import gate, plot, promotion
+from training import evaluating, gate, plot, promotion
 from training.gate import Check, Example, GateReport
 from training.page import html, plots
 from training.page.desk import Desk, Part, Person, button, confirmation, say, shown
-from training.page.jobs import Report
 from training.page.now import VERDICT_TONES
 from training.page.train import chosen
 
@@ -46,7 +44,7 @@ def build(desk: Desk) -> Part:
         return shown(False), ""
 
     def measure(person: Person, candidate: str | None) -> None:
-        start_evaluating(desk, named(candidate))
+        evaluating.start(desk.store, desk.engine, desk.jobs, named(candidate))
 
     acts = [
         asked.yes.click(desk.handler(act), [picker, asked.reason], [asked.group, asked.reason]),
@@ -104,22 +102,6 @@ def named(candidate: str | None) -> str:
     if not candidate:
         raise HoneError("There is no candidate.", todo="Train one first.")
     return candidate
-
-
-def start_evaluating(desk: Desk, candidate: str) -> None:
-    """Measure a candidate against the present champion, in the background."""
-    name = registry.get(desk.store, candidate).name
-
-    def work(report: Report, stop: threading.Event) -> str:
-        def tell(what: str, done: int, total: int) -> None:
-            if stop.is_set():
-                raise ConflictError(f"The evaluation of {name} was stopped.", "Nothing was stored.")
-            report(what, done, total)
-
-        found = gate.evaluate(desk.store, desk.engine, candidate, progress=tell)
-        return f"{name} against the champion: {promotion.WORDS[found.verdict]}."
-
-    desk.jobs.start(f"Evaluating {name}", work)
 
 
 def promotion_note(report: GateReport | None) -> str:

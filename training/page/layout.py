@@ -12,9 +12,9 @@ from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.people import CurrentUser, Role
 from feedback.store import Store
+from training.jobs import Job, Jobs
 from training.page import data, gate, history, html, now, train
 from training.page.desk import Desk, Part, Person, shown
-from training.page.jobs import Job
 
 STYLE = Path(__file__).parent.parent / "static" / "operate.css"
 TICK_S = 2.0
@@ -24,13 +24,19 @@ QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
 
 
 def build(
-    store: Store, home: Home, engine: Engine, current_user: CurrentUser, choice: BaseChoice = SERVED
+    store: Store,
+    home: Home,
+    engine: Engine,
+    current_user: CurrentUser,
+    choice: BaseChoice = SERVED,
+    jobs: Jobs | None = None,
 ) -> gr.Blocks:
     """The page, to be mounted at /operate with `look.theme()` and `look.head()`.
 
-    `choice`: the base that this server runs on, for the runs that are started here.
+    `choice`: the base that this server runs on, for the runs that are started here. `jobs`: shared with the
+    API, where there is one.
     """
-    desk = Desk(store, home, engine, current_user, choice)
+    desk = Desk(store, home, engine, current_user, choice, jobs or Jobs())
     style = f"<style>{STYLE.read_text(encoding='utf-8')}</style>"
     with gr.Blocks(title="Operate - Hone", analytics_enabled=False, fill_width=True) as page:
         header = gr.HTML(style + look.nav("operate", NOBODY), padding=False)

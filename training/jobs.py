@@ -1,4 +1,4 @@
-"""Long work that the server does for the operator page: one piece at a time, in a thread, progress in memory.
+"""Long work that the server does for operators: one piece at a time, in a thread, progress in memory.
 
 What such work makes is in the store as soon as it is made; only the progress is lost with the server.
 """

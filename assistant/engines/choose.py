@@ -1,0 +1,76 @@
+"""Which engine answers for a base on this machine, and why. Imports nothing heavy before it is chosen."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal
+
+from assistant.base import Base, BaseChoice
+from assistant.engines.interface import Engine
+from feedback.errors import HoneError
+from feedback.home import Home
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Name = Literal["openvino", "transformers", "remote"]
+
+INSTALL = "pip install openvino==2026.4.1"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An engine by name, and a sentence that says why it is this one."""
+
+    name: Name
+    why: str
+
+
+def choose(base: Base, choice: BaseChoice) -> Chosen:
+    """The engine as asked for, else the fastest that can run `base` here. HoneError when it cannot be had."""
+    if choice.remotes and choice.engine in ("auto", "remote"):
+        return Chosen("remote", f"Answers come from {', '.join(choice.remotes)}, as --remote says.")
+    if choice.engine == "remote" or choice.remotes:
+        raise HoneError(
+            "The remote engine and --remote belong together.",
+            f"Asked for were the engine {choice.engine} and {len(choice.remotes)} servers.",
+            "Give --engine remote --remote URL, or neither.",
+        )
+    hindrance = openvino_hindrance(base)
+    if choice.engine == "openvino":
+        if hindrance:
+            raise HoneError(
+                f"OpenVINO cannot run {base.title} here.", f"{hindrance[0].upper()}{hindrance[1:]}.",
+                "Leave --engine out, or choose transformers.",
+            )  # fmt: skip
+        return Chosen("openvino", "OpenVINO computes, with weights in 8 bits, as asked.")
+    if choice.engine == "transformers":
+        return Chosen("transformers", "transformers computes, as asked.")
+    if hindrance:
+        return Chosen(
+            "transformers", f"transformers computes; OpenVINO, faster on CPUs, cannot: {hindrance}."
+        )
+    return Chosen("openvino", "OpenVINO computes, with weights in 8 bits: the fastest on a CPU.")
+
+
+def openvino_hindrance(base: Base) -> str | None:
+    """Why OpenVINO cannot run `base` here, as the end of a sentence; None when it can."""
+    if find_spec("openvino") is None:
+        return f"it is not installed ({INSTALL})"
+    from assistant.engines.openvino_engine import unsuited
+
+    return unsuited(base)
+
+
+def open_engine(home: Home, base: Base, chosen: Chosen, remotes: "Sequence[str]" = ()) -> Engine:
+    """The engine of `chosen`, loaded. Raises HoneError for a base that it cannot load."""
+    if chosen.name == "remote":
+        from assistant.engines.remote_engine import RemoteEngine
+
+        return RemoteEngine(base, home, remotes)
+    if chosen.name == "openvino":
+        from assistant.engines.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(base, home)
+    from assistant.engines.torch_engine import TorchEngine
+
+    return TorchEngine(base, home)

@@ -1,0 +1,106 @@
+"""Who owns which block of the key-value cache, and which hold text that may come again. Knows ids only.
+
+The cache is cut into blocks of `BLOCK` tokens. A block whose tokens, and all tokens before them, are those of
+a new prompt need not be computed again: blocks are found by what they hold (as in vLLM's automatic prefix
+caching, Kwon et al. 2023, https://arxiv.org/abs/2309.06180). Blocks that nobody uses stay findable until
+their room is needed, the longest unused first.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+BLOCK = 32
+
+Key = tuple[int, tuple[int, ...]]
+"""(number of the text before, tokens of this block). A text's number is the key's place in `_texts`."""
+
+ROOT = 0
+
+
+@dataclass
+class Held:
+    """The blocks of one sequence, in order. `known`: how many of its first tokens need no computing."""
+
+    blocks: list[int]
+    known: int
+    _registered: int = 0  # full blocks that can be found by others
+    _text: int = ROOT  # the number of the text in them
+
+
+class KvBlocks:
+    """A pool of `count` blocks. Not thread-safe."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._free = list(range(count - 1, -1, -1))
+        self._users = [0] * count
+        self._texts: dict[Key, tuple[int, int]] = {}  # key -> (text's number, block)
+        self._key_of: dict[int, Key] = {}  # block -> key
+        self._idle: OrderedDict[int, None] = OrderedDict()  # findable, unused; the longest unused first
+        self._next_text = ROOT + 1
+
+    def hold(self, tokens: Sequence[int], length: int) -> Held | None:
+        """Blocks for a sequence that begins with `tokens` and may grow to `length`; None while there is no
+        room. At least the last of `tokens` is left to compute.
+        """
+        found, text = self._find(tokens)
+        needed = -(-length // BLOCK) - len(found)
+        spare = len(self._free) + len(self._idle) - sum(block in self._idle for block in found)
+        if needed > spare:
+            return None
+        for block in found:
+            self._users[block] += 1
+            self._idle.pop(block, None)
+        fresh = [self._take() for _ in range(needed)]
+        return Held([*found, *fresh], len(found) * BLOCK, len(found), text)
+
+    def computed(self, held: Held, tokens: Sequence[int], known: int) -> None:
+        """The cache now holds the first `known` of the sequence's `tokens`: full blocks become findable."""
+        held.known = known
+        while (held._registered + 1) * BLOCK <= known:
+            at = held._registered
+            key = (held._text, tuple(tokens[at * BLOCK : (at + 1) * BLOCK]))
+            if key not in self._texts:
+                self._texts[key] = (self._next_text, held.blocks[at])
+                self._key_of[held.blocks[at]] = key
+                self._next_text += 1
+            held._text = self._texts[key][0]
+            held._registered += 1
+
+    def release(self, held: Held) -> None:
+        """The sequence is over; what it computed stays findable while there is room."""
+        # The end of a text is the first to go: without its beginning it cannot be found.
+        for block in reversed(held.blocks):
+            self._users[block] -= 1
+            if self._users[block] == 0:
+                if block in self._key_of:
+                    self._idle[block] = None
+                else:
+                    self._free.append(block)
+        held.blocks = []
+
+    @property
+    def used(self) -> int:
+        """Blocks that some sequence holds."""
+        return self.count - len(self._free) - len(self._idle)
+
+    def _find(self, tokens: Sequence[int]) -> tuple[list[int], int]:
+        blocks: list[int] = []
+        text = ROOT
+        for start in range(0, len(tokens) - BLOCK, BLOCK):
+            entry = self._texts.get((text, tuple(tokens[start : start + BLOCK])))
+            if entry is None:
+                break
+            text, block = entry
+            blocks.append(block)
+        return blocks, text
+
+    def _take(self) -> int:
+        if not self._free:
+            block, _ = self._idle.popitem(last=False)
+            del self._texts[self._key_of.pop(block)]
+            self._free.append(block)
+        block = self._free.pop()
+        self._users[block] += 1
+        return block

@@ -1,0 +1,248 @@
+"""The engine for CPUs: OpenVINO computes many replies side by side, with weights in 8 bits. Knows no store,
+turn or page.
+
+One thread computes; whoever asks waits at a queue. Each model version is a graph of its own, its adapter
+merged into the weights, so that champion and candidate answer side by side.
+"""
+
+import threading
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+
+from assistant import base as bases
+from assistant import registry
+from assistant.base import Base
+from assistant.engines import eight_bit, openvino_graph
+from assistant.engines.interface import (
+    Ability,
+    Answered,
+    AnswerLogprob,
+    Completion,
+    Progress,
+    Request,
+    check_able,
+    check_fits,
+)
+from assistant.engines.openvino_lane import Lane
+from assistant.engines.reply import Reply, vocabulary
+from assistant.engines.sequences import Computed, Scoring, Writing
+from assistant.registry import ModelVersion
+from feedback.errors import HoneError
+from feedback.home import Home
+from feedback.ids import ModelVersionId
+
+IDLE_LANES = 3
+"""Versions kept though nobody uses them: the champion, the one before it, and a candidate."""
+
+CLOSED = HoneError("The model is shut down.", "", "Start Hone again.")
+
+
+def unsuited(base: Base) -> str | None:
+    """Why this engine cannot answer for `base`, or None when it can."""
+    if base.device != "cpu":
+        return f"the model runs on {base.device}"
+    if base.quantization != "none":
+        return f"{base.quantization} quantisation was asked for"
+    found = openvino_graph.read_shape(base.folder)
+    return found if isinstance(found, str) else None
+
+
+class OpenVinoEngine:
+    """A Llama on the CPU, as itself and with any adapter. Safe to call from many threads."""
+
+    name = "openvino"
+    capacity = 32
+    abilities: frozenset[Ability] = frozenset(("token_logprobs",))
+
+    def __init__(self, base: Base, home: Home) -> None:
+        shape = openvino_graph.read_shape(base.folder)
+        if isinstance(shape, str):
+            raise HoneError(
+                f"OpenVINO cannot run {base.title}.",
+                f"In Hone {shape}.",
+                "Leave --engine out, or transformers.",
+            )
+        self._base, self._home, self._shape = base, home, shape
+        self.template = bases.chat_template(base)
+        self.window = shape.window
+        self._words = vocabulary(bases.load_tokenizer(base), self.template, bases.limits(base)[1])
+        self._core = ov.Core()
+        self._lanes: dict[ModelVersionId, Lane] = {}  # the least recently used first
+        self._loading = threading.Lock()
+        self._wake = threading.Condition()
+        self._incoming: list[tuple[ModelVersion, Computed]] = []
+        self._closed = False
+        self._thread = threading.Thread(target=self._compute, name="hone-model", daemon=True)
+        self._thread.start()
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens in `text`, none added."""
+        return len(self._words.ids(text))
+
+    def stream(self, request: Request) -> Generator[str, None, Completion]:
+        """See `Engine.stream`. What else is computed at the same time, and what the cache still knows, may
+        change the rounding, and so now and then a token, of a reply with the same seed.
+        """
+        writing = self._begin(request)
+        try:
+            while (piece := writing.pieces.get()) is not None:
+                if isinstance(piece, BaseException):
+                    raise piece
+                yield piece
+        finally:
+            writing.abandoned = True
+        return writing.completion()
+
+    def batch(self, requests: Sequence[Request], on_progress: Progress | None = None) -> list[Completion]:
+        """See `Engine.batch`."""
+        writings = [self._begin(request) for request in requests]
+        completions = []
+        for done, writing in enumerate(writings):
+            while (piece := writing.pieces.get()) is not None:
+                if isinstance(piece, BaseException):
+                    raise piece
+            completions.append(writing.completion())
+            if on_progress is not None:
+                on_progress(done + 1, len(writings))
+        return completions
+
+    def logprobs(
+        self,
+        answers: Sequence[Answered],
+        version: ModelVersion,
+        on_progress: Progress | None = None,
+    ) -> list[AnswerLogprob]:
+        """See `Engine.logprobs`. A prompt that stands before several answers is read once."""
+        ids, end = self._words.ids, [self._words.end_id]
+        asked = []
+        for one in answers:
+            prompt, answer = ids(one.prompt), [*ids(one.answer), *(end if one.ended else ())]
+            check_fits(self.window, prompt, len(prompt) + len(answer) - 1)
+            asked.append(Scoring(prompt, answer))
+        self.load(version)
+        self._submit([(version, scoring) for scoring in asked])
+        found = []
+        for done, scoring in enumerate(asked):
+            result = scoring.done.get()
+            if isinstance(result, BaseException):
+                raise result
+            found.append(result)
+            if on_progress is not None:
+                on_progress(done + 1, len(asked))
+        return found
+
+    def load(self, version: ModelVersion) -> None:
+        """See `Engine.load`. Other versions answer meanwhile."""
+        with self._loading:
+            with self._wake:
+                if version.id in self._lanes:
+                    self._lanes[version.id] = self._lanes.pop(version.id)
+                    return
+            lane = self._compile(version)
+            with self._wake:
+                self._lanes[version.id] = lane
+                idle = [key for key, one in self._lanes.items() if not one.busy and key != version.id]
+                waited_for = {found.id for found, _ in self._incoming}
+                for key in [key for key in idle if key not in waited_for][: -IDLE_LANES + 1 or None]:
+                    del self._lanes[key]
+
+    def warm_up(self, version: ModelVersion) -> None:
+        """See `Engine.warm_up`. The first step allocates what all later ones use."""
+        self.logprobs([Answered("a", "b", ended=False)], version)
+
+    def close(self) -> None:
+        """Running replies end as stopped; then the models are freed."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+        self._thread.join()
+        self._lanes.clear()
+
+    def _begin(self, request: Request) -> Writing:
+        reply = Reply(request, self._words, self.window, lambda: self._closed)
+        check_fits(self.window, reply.prompt_ids, len(reply.prompt_ids) + 1)
+        check_able(self, request.wanted)
+        self.load(request.version)
+        writing = Writing(reply)
+        self._submit([(request.version, writing)])
+        return writing
+
+    def _submit(self, asked: list[tuple[ModelVersion, Computed]]) -> None:
+        with self._wake:
+            if self._closed:
+                raise CLOSED
+            self._incoming += asked
+            self._wake.notify_all()
+
+    def _compute(self) -> None:
+        """The life of the one thread that computes."""
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._incoming or self._closed or self._busy())
+                incoming, self._incoming = self._incoming, []
+                lanes = dict(self._lanes)
+            for version, computed in incoming:
+                if lane := lanes.get(version.id):
+                    lane.add(computed)
+                else:  # so many versions were loaded since that this one had to go
+                    computed.finish(HoneError(f"{version.name} was unloaded.", "", "Ask again."))
+            if self._closed:
+                for lane in lanes.values():
+                    lane.abort(None)
+                return
+            for lane in lanes.values():
+                _step(lane)
+
+    def _busy(self) -> bool:
+        return any(lane.busy for lane in self._lanes.values())
+
+    def _compile(self, version: ModelVersion) -> Lane:
+        if version.base_id != self._base.id:
+            raise HoneError(
+                f"The model version {version.name} cannot answer here.",
+                f"It belongs to the base {version.base_id}, and {self._base.id} is loaded.",
+                "Start Hone with that base.",
+            )
+        adapter: Path | None = None
+        if version.adapter_dir is not None:
+            registry.check_files(self._home, version)
+            adapter = self._home.path / version.adapter_dir
+        kept = self._home.served / f"{version.adapter_sha256 or _file_name(self._base.id)}.safetensors"
+        try:
+            weights = eight_bit.prepare(self._base.folder, adapter, kept)
+            model = openvino_graph.build(self._shape, weights)
+            return Lane(self._core.compile_model(model, "CPU", _settings(self._base)), self.window)
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+            raise HoneError(
+                f"The adapter of {version.name} does not fit the base."
+                if adapter
+                else f"{self._base.title} cannot be loaded.",
+                (str(error).strip() or type(error).__name__).splitlines()[0],
+                "Train it again on this base." if adapter else "Start Hone with --engine transformers.",
+            ) from error
+
+
+def _settings(base: Base) -> dict[str, Any]:
+    """Keys and values keep 16 bits: in 8, OpenVINO's default, they were slower here and less exact."""
+    precision = "bf16" if base.dtype == "bfloat16" else "f32"
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "KV_CACHE_PRECISION": "f16",
+        "INFERENCE_PRECISION_HINT": precision,
+    }
+
+
+def _step(lane: Lane) -> None:
+    if not lane.busy:
+        return
+    try:
+        lane.step()
+    except Exception as error:  # noqa: BLE001 - those who wait must hear of it, and the thread must live
+        lane.abort(error)
+
+
+def _file_name(base_id: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-._" else "_" for letter in base_id)

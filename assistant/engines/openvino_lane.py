@@ -1,0 +1,178 @@
+"""One model version in memory: its compiled graph, its cache, and the texts that it computes side by side.
+
+Knows sequences and blocks; no thread, no request and no store. Each step computes one token of every reply
+and a piece of the prompts that are still unread (continuous batching, Yu et al. 2022, Orca, OSDI): short
+prompts first, so that they are not stuck behind long ones.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import openvino as ov
+
+from assistant.engines.kv_blocks import BLOCK, KvBlocks
+from assistant.engines.sampling import Floats
+from assistant.engines.sequences import Computed
+
+ROWS = 64
+"""Texts computed side by side; more wait."""
+STEP_TOKENS = 512
+"""Tokens of unread prompts in one step: a stop, and everybody's next token, need not wait for more."""
+GUESSING_ROWS = 4
+"""With more replies than this side by side, the cores have no time left to check guesses."""
+CACHE_BYTES = 2**30
+"""Of keys and values, taken as it fills. A prompt that does not fit waits for others to end."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one sequence computes in a step."""
+
+    sequence: Computed
+    start: int
+    end: int
+    guessed: list[int]
+    wanted: range
+
+
+class Lane:
+    """Not thread-safe: one thread calls `step` and `add`."""
+
+    def __init__(self, compiled: ov.CompiledModel, window: int) -> None:
+        self._request = compiled.create_infer_request()
+        caches = [one for one in compiled.inputs if "_cache." in one.get_any_name()]
+        count = _blocks(caches, window)
+        for cache in caches:
+            sizes = [count, *[side.get_length() for side in list(cache.get_partial_shape())[1:]]]
+            self._request.set_tensor(
+                cache.get_any_name(), ov.Tensor(cache.get_element_type(), ov.Shape(sizes))
+            )
+        self._blocks = KvBlocks(count)
+        self._waiting: deque[Computed] = deque()
+        self._active: list[Computed] = []
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._active or self._waiting)
+
+    def add(self, sequence: Computed) -> None:
+        self._waiting.append(sequence)
+
+    def step(self) -> None:
+        """One step for everybody. Sequences that are over are finished and leave."""
+        self._clear()
+        self._admit()
+        parts = self._parts()
+        if not parts:
+            return
+        logits = self._forward(parts)
+        row = 0
+        for part in parts:
+            count = len(part.wanted) + (len(part.guessed) if part.wanted else 0)
+            right = 0
+            if count:
+                right = part.sequence.take(logits[row : row + count], part.wanted, part.guessed)
+                row += count
+            held = part.sequence.held
+            if held is not None:
+                self._blocks.computed(held, part.sequence.tokens, part.end + right)
+        self._clear()
+
+    def abort(self, error: BaseException | None) -> None:
+        """Every sequence ends now, with `error` where there is one."""
+        for sequence in (*self._active, *self._waiting):
+            if sequence.held is not None:
+                self._blocks.release(sequence.held)
+            sequence.finish(error)
+        self._active, self._waiting = [], deque()
+
+    def _clear(self) -> None:
+        for sequence in [one for one in self._active if one.over()]:
+            self._active.remove(sequence)
+            if sequence.held is not None:
+                self._blocks.release(sequence.held)
+            sequence.finish()
+        for sequence in [one for one in self._waiting if one.over()]:
+            self._waiting.remove(sequence)
+            sequence.finish()
+
+    def _admit(self) -> None:
+        """First come, first served, as far as rows and cache reach."""
+        while self._waiting and len(self._active) < ROWS:
+            first = self._waiting[0]
+            held = self._blocks.hold(first.cacheable, first.longest)
+            if held is None:
+                return
+            first.begin(held)
+            self._active.append(self._waiting.popleft())
+
+    def _parts(self) -> list[_Part]:
+        guessing = len(self._active) <= GUESSING_ROWS
+        room = STEP_TOKENS
+        parts = []
+        for sequence in sorted(self._active, key=_unread):
+            held = sequence.held
+            if held is None or room <= 0:
+                continue
+            start = held.known
+            end = min(len(sequence.tokens), start + room)
+            wanted = sequence.wanted(start, end)
+            guessed = sequence.guess() if guessing and wanted and end == len(sequence.tokens) else []
+            guessed = guessed[: len(held.blocks) * BLOCK - end]
+            parts.append(_Part(sequence, start, end, guessed, wanted))
+            room -= end - start if end - start > 1 else 0  # who is writing is never kept waiting
+        return parts
+
+    def _forward(self, parts: list[_Part]) -> Floats:
+        """Logits of all wanted and guessed places, part by part, (places, vocabulary)."""
+        ids: list[int] = []
+        places: list[int] = []
+        wanted: list[int] = []
+        begins, block_begins, blocks, pasts = [0], [0], list[int](), list[int]()
+        longest = 0
+        for part in parts:
+            first = len(ids) - part.start
+            new = [*part.sequence.tokens[part.start : part.end], *part.guessed]
+            ids += new
+            end = part.start + len(new)
+            places += range(part.start, end)
+            wanted += [first + place for place in part.wanted]
+            if part.wanted:
+                wanted += range(first + part.end, first + end)
+            begins.append(len(ids))
+            pasts.append(part.start)
+            used = part.sequence.held.blocks[: -(-end // BLOCK)] if part.sequence.held else []
+            blocks += used
+            block_begins.append(len(blocks))
+            longest = max(longest, end)
+        given: dict[str, Any] = {
+            "input_ids": np.array(ids, np.int64),
+            "position_ids": np.array(places, np.int64),
+            "past_lens": np.array(pasts, np.int32),
+            "subsequence_begins": np.array(begins, np.int32),
+            "block_indices": np.array(blocks, np.int32),
+            "block_indices_begins": np.array(block_begins, np.int32),
+            "max_context_len": np.array(longest, np.int32),
+            "wanted": np.array(wanted, np.int64),
+        }
+        for name, array in given.items():
+            self._request.set_tensor(name, ov.Tensor(array))
+        self._request.infer()
+        logits = self._request.get_output_tensor(0).data
+        return logits.reshape(len(wanted), -1)
+
+
+def _unread(sequence: Computed) -> int:
+    return len(sequence.tokens) - (sequence.held.known if sequence.held else 0)
+
+
+def _blocks(caches: list[Any], window: int) -> int:
+    """How many blocks fit into CACHE_BYTES, but at least those of one whole window."""
+    bytes_a_block = sum(
+        int(np.prod([side.get_length() for side in list(cache.get_partial_shape())[1:]]))
+        * cache.get_element_type().size
+        for cache in caches
+    )
+    return max(CACHE_BYTES // bytes_a_block, -(-window // BLOCK) + 1)

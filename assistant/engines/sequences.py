@@ -1,0 +1,174 @@
+"""What an engine that computes many texts side by side keeps of each: a reply being written, or an answer
+being scored. Knows tokens and logits; no model and no cache.
+"""
+
+import queue
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from assistant.engines.interface import AnswerLogprob, Completion
+from assistant.engines.kv_blocks import Held
+from assistant.engines.reply import Reply
+from assistant.engines.sampling import Floats
+
+NGRAM = 3
+DRAFT_TOKENS = 7
+"""Eight tokens at once take about half as long again as one: guessing pays when half a token is right."""
+WORTH_GUESSING = 0.5
+TRY_AGAIN_TOKENS = 24
+
+
+class Computed(Protocol):
+    """One text in the batch. `tokens`: all that is to be computed; `held`: its place in the cache."""
+
+    tokens: list[int]
+    held: Held | None
+    cacheable: tuple[int, ...]
+    """The first tokens, which may be found in the cache."""
+    longest: int
+    """Tokens that it may grow to."""
+
+    def begin(self, held: Held) -> None:
+        """It has its place in the cache now; `held.known` tokens were found there."""
+        ...
+
+    def over(self) -> bool: ...
+
+    def guess(self) -> list[int]:
+        """Tokens that may follow `tokens`, to be checked in the same step; perhaps none."""
+        ...
+
+    def wanted(self, start: int, end: int) -> range:
+        """The places in `tokens` from `start` to `end` whose logits are wanted. `end` is not among them."""
+        ...
+
+    def take(self, logits: Floats, places: range, guessed: Sequence[int]) -> int:
+        """Take the logits of `places` and of `guessed`; returns how many guesses were right."""
+        ...
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """It is over, or cannot go on."""
+        ...
+
+
+class Writing:
+    """A reply being written; `pieces` carries its text to whoever reads it, None or an error at the end."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.tokens = list(reply.prompt_ids)
+        self.cacheable = tuple(self.tokens)
+        self.longest = len(self.tokens) + reply.tokens_left
+        self.held: Held | None = None
+        self.pieces: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
+        self.abandoned = False
+        self._guesses = _Guesses(self.tokens)
+
+    def begin(self, held: Held) -> None:
+        self.held, self.reply.cached_tokens = held, held.known
+
+    def over(self) -> bool:
+        return self.abandoned or self.reply.over()
+
+    def guess(self) -> list[int]:
+        return self._guesses.after(self.tokens)[: max(0, self.reply.tokens_left - 1)]
+
+    def wanted(self, start: int, end: int) -> range:
+        return range(end - 1, end) if end == len(self.tokens) else range(0)
+
+    def take(self, logits: Floats, places: range, guessed: Sequence[int]) -> int:
+        """Each token is drawn as without guesses: a guess that is not drawn ends the step, so that guessing
+        changes the time and nothing else (but for rounding).
+        """
+        right = 0
+        for row in logits:
+            token = self.reply.take(row)
+            if self.reply.piece:
+                self.pieces.put(self.reply.piece)
+            if self.reply.over():
+                break
+            self.tokens.append(token)
+            self._guesses.learn(self.tokens)
+            if right >= len(guessed) or guessed[right] != token:
+                break
+            right += 1
+        self._guesses.judge(right, len(guessed))
+        return right
+
+    def finish(self, error: BaseException | None = None) -> None:
+        if error is None and not self.abandoned and (rest := self.reply.rest()):
+            self.pieces.put(rest)
+        self.pieces.put(error)
+
+    def completion(self) -> Completion:
+        return self.reply.completion()
+
+
+class Scoring:
+    """An answer whose probability is computed; `done` carries the result, or an error."""
+
+    def __init__(self, prompt_ids: Sequence[int], answer_ids: Sequence[int]) -> None:
+        self.tokens = [*prompt_ids, *answer_ids]
+        self.cacheable = tuple(prompt_ids)
+        self.longest = len(self.tokens)
+        self.held: Held | None = None
+        self.done: queue.SimpleQueue[AnswerLogprob | BaseException] = queue.SimpleQueue()
+        self._first, self._left = len(prompt_ids), len(answer_ids)
+        self._nats = 0.0
+
+    def begin(self, held: Held) -> None:
+        self.held = held
+
+    def over(self) -> bool:
+        return self._left == 0
+
+    def guess(self) -> list[int]:
+        return []
+
+    def wanted(self, start: int, end: int) -> range:
+        return range(max(start, self._first - 1), min(end, len(self.tokens) - 1))
+
+    def take(self, logits: Floats, places: range, guessed: Sequence[int]) -> int:
+        targets = np.array(self.tokens[places.start + 1 : places.stop + 1])
+        highest = logits.max(-1)
+        logsums = highest + np.log(np.exp(logits - highest[:, None]).sum(-1))
+        self._nats += float((logits[np.arange(len(targets)), targets] - logsums).sum(dtype=np.float64))
+        self._left -= len(targets)
+        return 0
+
+    def finish(self, error: BaseException | None = None) -> None:
+        self.done.put(error or AnswerLogprob(self._nats, len(self.tokens) - self._first))
+
+
+class _Guesses:
+    """Prompt lookup: what followed the last three tokens when they stood together before (after Saxena 2023,
+    https://github.com/apoorvumang/prompt-lookup-decoding). Stops guessing where guesses are wrong.
+    """
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self._after: dict[tuple[int, ...], int] = {}  # three tokens -> the place after them, the latest
+        self._worth = 2.0  # right guesses a try, lately
+        self._rest = 0
+        for end in range(NGRAM, len(tokens)):
+            self._after[tuple(tokens[end - NGRAM : end])] = end
+
+    def learn(self, tokens: Sequence[int]) -> None:
+        """A token was added: what stood before it now has a successor."""
+        end = len(tokens) - 1
+        if end >= NGRAM:
+            self._after[tuple(tokens[end - NGRAM : end])] = end
+
+    def after(self, tokens: Sequence[int]) -> list[int]:
+        if self._rest > 0:
+            self._rest -= 1
+            return []
+        place = self._after.get(tuple(tokens[-NGRAM:]))
+        return [] if place is None else list(tokens[place : place + DRAFT_TOKENS])
+
+    def judge(self, right: int, guessed: int) -> None:
+        if guessed:
+            self._worth = 0.7 * self._worth + 0.3 * right
+            if self._worth < WORTH_GUESSING:
+                self._worth, self._rest = 1.0, TRY_AGAIN_TOKENS

@@ -1,0 +1,211 @@
+"""What may be sent to /v1: OpenAI's parameters, and a refusal by name for what cannot be honoured here.
+
+Knows no route, store or engine. A parameter is met, or harmless to leave unmet, or refused: never ignored.
+"""
+
+import json
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from assistant.engines.interface import Wanted
+from assistant.problems import ParameterError
+from assistant.turns import SEEDS
+from feedback.conversations import Sampling
+
+MOST_REPLIES = 8
+MOST_STOP_TEXTS = 4
+LEGACY_MAX_TOKENS = 16
+"""What OpenAI's own legacy completions write when nobody says how much."""
+
+HARMLESS = frozenset(
+    (
+        "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key",
+        "prompt_cache_retention", "parallel_tool_calls", "prediction",
+    )
+)  # fmt: skip
+"""Whether they are met changes nothing in the reply."""
+
+UNMET: dict[str, tuple[tuple[Any, ...], str]] = {
+    "tools": (([],), "The model here calls no tools."),
+    "tool_choice": (("none", "auto"), "The model here calls no tools."),
+    "functions": (([],), "The model here calls no functions."),
+    "function_call": (("none", "auto"), "The model here calls no functions."),
+    "audio": ((), "The model here writes text only."),
+    "modalities": ((["text"],), "The model here writes text only."),
+    "web_search_options": ((), "Nothing is looked up on the web."),
+    "frequency_penalty": ((0,), "Probabilities are not changed by what was said before."),
+    "presence_penalty": ((0,), "Probabilities are not changed by what was said before."),
+    "logit_bias": (({},), "Single tokens cannot be made more or less likely."),
+    "reasoning_effort": ((), "Choose a way to think by the model's name instead, such as hone:cot."),
+    "best_of": ((1,), "Every reply is given back: use n."),
+    "echo": ((False,), "The prompt is not repeated."),
+    "suffix": (("",), "Text is only written after a prompt."),
+}
+"""Parameters that cannot be met: the values at which they ask for nothing, and why not others."""
+
+StopText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class StreamOptions(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    include_usage: bool = False
+
+
+class Asking(BaseModel):
+    """What both kinds of request may say of how a reply is written. null is the same as left out."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str = "hone"
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: float | None = Field(default=None, ge=0.0, le=2.0)
+    top_p: float | None = Field(default=None, gt=0.0, le=1.0)
+    n: int | None = Field(default=None, ge=1, le=MOST_REPLIES)
+    seed: int | None = None
+    stop: StopText | Annotated[list[StopText], Field(max_length=MOST_STOP_TEXTS)] | None = None
+    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+
+    @property
+    def streams(self) -> bool:
+        return bool(self.stream)
+
+    @property
+    def counts_in_stream(self) -> bool:
+        """Whether the stream's last event shall say what was used."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def replies(self) -> int:
+        return self.n or 1
+
+    @property
+    def stop_texts(self) -> tuple[str, ...]:
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    def check_extra(self) -> None:
+        """ParameterError for what is asked for and cannot be met, and for what nobody knows."""
+        for name, value in (self.model_extra or {}).items():
+            if value is None or name in HARMLESS:
+                continue
+            if name not in UNMET:
+                raise ParameterError(
+                    name, f"There is no parameter {name}.", todo="Leave it out.", code="unknown_parameter"
+                )
+            harmless, why = UNMET[name]
+            if value not in harmless:
+                raise ParameterError(
+                    name, f"{name} cannot be met here.", why, "Leave it out.", "unsupported_parameter"
+                )
+
+    def samplings(self, max_tokens: int | None) -> list[Sampling]:
+        """How each of the replies is drawn. With a seed, the further ones count up from it."""
+        usual = Sampling()
+        return [
+            Sampling(
+                usual.temperature if self.temperature is None else self.temperature,
+                usual.top_p if self.top_p is None else self.top_p,
+                max_tokens or usual.max_tokens,
+                None if self.seed is None else (self.seed + place) % SEEDS,
+            )
+            for place in range(self.replies)
+        ]
+
+
+class Message(BaseModel):
+    """One message as programs write it. Nulls and empty lists of a reply that is sent back are let pass."""
+
+    model_config = ConfigDict(extra="allow")
+
+    role: str
+    content: str | list[dict[str, Any]] | None = None
+
+    def text(self, place: int) -> str:
+        """The content as one text. ParameterError for what is no text."""
+        where = f"messages.{place}"
+        for name, value in (self.model_extra or {}).items():
+            if value not in (None, [], "") and name != "hone":
+                raise ParameterError(f"{where}.{name}", f"A message's {name} cannot be met here.")
+        if self.content is None:
+            return ""
+        if isinstance(self.content, str):
+            return self.content
+        texts = []
+        for number, part in enumerate(self.content):
+            if part.get("type") != "text" or not isinstance(part.get("text"), str):
+                raise ParameterError(
+                    f"{where}.content.{number}.type",
+                    f"A part of the type {str(part.get('type'))[:40]} cannot be read.",
+                    "The model here reads text only.",
+                    "Send parts of the type text.",
+                )
+            texts.append(part["text"])
+        return "".join(texts)
+
+
+class ResponseFormat(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    type: str
+    json_schema: dict[str, Any] | None = None
+
+    def schema_text(self) -> str | None:
+        """The JSON schema that the reply must fit, as text; None for free text."""
+        if self.type == "text":
+            return None
+        if self.type == "json_object":
+            return '{"type": "object"}'
+        if self.type != "json_schema":
+            raise ParameterError(
+                "response_format.type",
+                f"There is no response format {self.type[:40]}.",
+                todo="Use text, json_object or json_schema.",
+            )
+        schema = (self.json_schema or {}).get("schema")
+        if not isinstance(schema, dict):
+            raise ParameterError(
+                "response_format.json_schema", "The schema is missing.", todo="Put it under `schema`."
+            )
+        return json.dumps(schema)
+
+
+class ChatBody(Asking):
+    """A request to /v1/chat/completions."""
+
+    messages: Annotated[list[Message], Field(min_length=1, max_length=10_000)]
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    response_format: ResponseFormat | None = None
+
+    def wanted(self) -> Wanted:
+        """What is asked of the replies beside their text."""
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ParameterError("top_logprobs", "top_logprobs needs logprobs.", todo="Set logprobs to true.")
+        return Wanted(
+            self.stop_texts,
+            self.response_format.schema_text() if self.response_format else None,
+            (self.top_logprobs or 0) if self.logprobs else None,
+        )
+
+    def limit(self) -> int | None:
+        return self.max_completion_tokens or self.max_tokens
+
+
+class CompletionBody(Asking):
+    """A request to /v1/completions, the older kind: text in, text after it out."""
+
+    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MOST_REPLIES)]
+    logprobs: int | None = Field(default=None, ge=0, le=5)
+
+    @property
+    def prompts(self) -> list[str]:
+        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+
+    def wanted(self) -> Wanted:
+        return Wanted(self.stop_texts, None, self.logprobs)
+
+    def limit(self) -> int:
+        return self.max_tokens or LEGACY_MAX_TOKENS

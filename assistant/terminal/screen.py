@@ -1,0 +1,83 @@
+"""What a reply looks like in a terminal while it grows. Knows streams of text, not Hone.
+
+A model's text is data: control characters are taken out, so that no reply can move the cursor, rename the
+window or answer the terminal's questions.
+"""
+
+import sys
+from collections.abc import Iterable
+from typing import TextIO
+
+from assistant.terminal.door import Growing
+
+KEPT = {"\n", "\t"}
+CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in KEPT}
+DIM, PLAIN, WIPE = "\x1b[2m", "\x1b[0m", "\r\x1b[K"
+
+
+def clean(text: str) -> str:
+    """`text` without control characters, but for newlines and tabs."""
+    return text.translate(CONTROLS)
+
+
+class Screen:
+    """Prints replies as they grow to `out`: with steps and reasoning, dimmed, on a terminal; else bare."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self.is_terminal = self._out.isatty()
+
+    def say(self, text: str = "") -> None:
+        self._put(clean(text) + "\n")
+
+    def follow(self, states: Iterable[Growing]) -> Growing:
+        """Print what comes until the reply is finished; returns its last state. May be broken off and begun
+        again with the same reply: `resume` prints only what is new.
+        """
+        self._thought, self._said, self._busy = "", "", False
+        return self.resume(states)
+
+    def resume(self, states: Iterable[Growing]) -> Growing:
+        state = Growing("writing")
+        for state in states:
+            self._show(state)
+        if self._said and not self._said.endswith("\n"):
+            self._put("\n")
+        return state
+
+    def _show(self, state: Growing) -> None:
+        if self.is_terminal:
+            self._show_line(state)
+            self._show_thoughts(state)
+        self._said = self._grow(self._said, clean(state.content))
+
+    def _show_line(self, state: Growing) -> None:
+        if state.waiting:
+            self._put(f"{WIPE}{DIM}Busy: {state.waiting} before you{PLAIN}")
+        elif self._busy:
+            self._put(WIPE)
+        self._busy = bool(state.waiting)
+
+    def _show_thoughts(self, state: Growing) -> None:
+        parts = [f"[{step.title}] {step.text.strip()}" for step in state.steps]
+        thought = clean("\n".join([*parts, state.reasoning] if state.reasoning else parts))
+        if self._said or not thought.startswith(self._thought) or thought == self._thought:
+            return
+        self._put(f"{DIM}{thought[len(self._thought) :]}{PLAIN}")
+        self._thought = thought
+
+    def _grow(self, shown: str, text: str) -> str:
+        """Print what `text` has beyond `shown`; all of it on a line of its own when it is another text."""
+        if text == shown or shown.startswith(text):
+            return shown
+        if not shown and self._thought:
+            self._put("\n\n")
+        elif not text.startswith(shown):
+            self._put("\n")
+            shown = ""
+        self._put(text[len(shown) :])
+        return text
+
+    def _put(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()

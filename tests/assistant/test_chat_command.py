@@ -1,0 +1,309 @@
+"""`hone chat` in a real terminal, against a real server; one-shot, piped, and on a home of its own."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assistant import registry, serving
+from assistant.accounts import Access
+from assistant.base import Base
+from assistant.server import Site, make_app
+from assistant.terminal.door import Growing
+from assistant.terminal.screen import Screen
+from assistant.turns import Turns
+from feedback import conversations, demonstrations, ratings, votes
+from feedback.home import Home
+from feedback.ids import LOCAL_USER
+from feedback.store import Store
+from tests.scripted import ScriptedEngine, answering
+from tests.scripted import serving as on_a_socket
+from tests.served import served
+
+HONE = "from app import cli; cli(prog_name='hone')"
+# A session's first terminal is asked for: it is where Ctrl-C comes from.
+OWN_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+WAIT_S = 30
+
+
+@pytest.fixture
+def engine() -> ScriptedEngine:
+    return ScriptedEngine("The sky scatters blue light.")
+
+
+@pytest.fixture
+def store(tmp_path: Path, engine: ScriptedEngine) -> Store:
+    return answering(tmp_path, engine)
+
+
+@pytest.fixture
+def address(store: Store, engine: ScriptedEngine) -> Iterator[str]:
+    with on_a_socket(make_app(Turns(store, engine), Access(store), Site(), [])) as served:
+        yield served
+
+
+class Terminal:
+    """A person at a terminal: types lines, reads what is on the screen."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        self._screen, inside = pty.openpty()
+        command = [sys.executable, "-c", f"{OWN_TERMINAL}; {HONE}", "chat", *arguments]
+        self.process = subprocess.Popen(
+            command, stdin=inside, stdout=inside, stderr=inside, start_new_session=True,
+            env=os.environ | {"TERM": "dumb"} | environment,
+        )  # fmt: skip
+        os.close(inside)
+        self.shown, self._read = "", 0
+
+    def type(self, line: str) -> None:
+        os.write(self._screen, f"{line}\n".encode())
+
+    def press(self, key: str) -> None:
+        os.write(self._screen, {"Ctrl-C": b"\x03", "Ctrl-D": b"\x04"}[key])
+
+    def sees(self, pattern: str) -> str:
+        """Wait until `pattern` comes up after what was seen before; returns what matched."""
+        until = time.monotonic() + WAIT_S
+        while not (found := re.compile(pattern).search(self.shown, self._read)):
+            ready, _, _ = select.select([self._screen], [], [], until - time.monotonic())
+            assert ready, f"no {pattern!r} in {self.shown[self._read :]!r}"
+            try:
+                self.shown += os.read(self._screen, 65536).decode()
+            except OSError as error:  # the other end is closed
+                raise AssertionError(f"ended before {pattern!r}: {self.shown!r}") from error
+        self._read = found.end()
+        return found.group()
+
+    def leave(self) -> int:
+        self.press("Ctrl-D")
+        return self.process.wait(WAIT_S)
+
+
+@contextmanager
+def terminal(*arguments: str) -> Iterator[Terminal]:
+    opened = Terminal(*arguments)
+    try:
+        yield opened
+    finally:
+        opened.process.kill()
+        opened.process.wait(WAIT_S)
+
+
+def once(*arguments: str, piped: str | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """One-shot, without a terminal."""
+    command = [sys.executable, "-c", HONE, "chat", *arguments]
+    return subprocess.run(
+        command, input=piped or "", capture_output=True, text=True, timeout=240, check=False,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"} | environment,
+    )  # fmt: skip
+
+
+def replies(store: Store) -> list[conversations.Message]:
+    rows = store.rows("SELECT id FROM messages WHERE role = 'assistant' ORDER BY rowid")
+    return [conversations.message(store, row["id"]) for row in rows]
+
+
+def test_a_person_chats_votes_and_writes_a_better_answer(address: str, store: Store) -> None:
+    with terminal("--server", address) as person:
+        person.sees("scripted answers")
+        person.type("Why is the sky blue?")
+        person.sees("The sky scatters blue light\\.\r\n> ")
+        person.type("/up clear and short")
+        person.sees("Kept")
+        person.type("/regenerate")
+        person.sees("The sky scatters")
+        person.sees("> ")
+        person.type("/down")
+        person.sees("Kept")
+        person.type("/better")
+        person.sees("line with only a dot")
+        person.type("Blue light\nscatters most.\n.")
+        person.sees("Kept: your better")
+        person.type("And \\\nat night?")
+        person.sees("The sky scatters")
+        person.sees("> ")
+        assert person.leave() == 0
+    first, again, after = replies(store)
+    thumbs = [ratings.of_reply(store, LOCAL_USER, reply.id) for reply in (first, again)]
+    assert [(thumb.value, thumb.reason) for thumb in thumbs if thumb] == [(1, "clear and short"), (-1, "")]
+    better = demonstrations.of_reply(store, LOCAL_USER, again.id)
+    assert better is not None
+    assert better.content == "Blue light\nscatters most."
+    assert conversations.path(store, after.id)[-2].content == "And \nat night?"
+    assert again.parent_id == first.parent_id
+    assert [one.title for one in conversations.listing(store, LOCAL_USER)] == ["Why is the sky blue?"]
+
+
+def test_a_blind_comparison_tells_the_writers_only_after_the_vote(address: str, store: Store) -> None:
+    with terminal("--server", address) as person:
+        person.type("Why?")
+        person.sees("The sky scatters")
+        person.type("/compare")
+        person.sees("--- 1 ---")
+        person.sees("--- 2 ---")
+        person.sees("Which is better")
+        assert "written by" not in person.shown
+        person.type("3")
+        person.sees("Which is better")
+        person.type("tie")
+        person.sees("1 was written by scripted, 2 by scripted")
+    (vote,) = store.rows("SELECT id FROM votes")
+    assert votes.get(store, vote["id"]).ranks == (1, 1)
+
+
+def test_ctrl_c_stops_the_model_and_stays_ctrl_d_leaves(
+    address: str, store: Store, engine: ScriptedEngine
+) -> None:
+    engine.hold()
+    with terminal("--server", address) as person:
+        person.type("Why?")
+        person.sees("The ")
+        person.press("Ctrl-C")
+        person.sees("\\[stopped\\]")
+        person.sees("> ")
+        assert engine.requests[0].stop.is_set()
+        person.press("Ctrl-C")
+        person.sees("Ctrl-D leaves")
+        engine.go_on()
+        person.type("Again?")
+        person.sees("The sky scatters blue light")
+        person.sees("> ")
+        assert person.leave() == 0
+    assert [(reply.status, reply.content.strip()) for reply in replies(store)] == [
+        ("stopped", "The"),
+        ("complete", "The sky scatters blue light."),
+    ]
+
+
+def test_history_and_strategies_are_chosen_by_command(address: str, store: Store) -> None:
+    with terminal("--server", address, "--strategy", "few-shot") as person:
+        person.type("Tell me of volcanoes")
+        person.sees("The sky scatters")
+        person.type("/strategy zero-shot")
+        person.sees("\\* zero-shot")
+        person.type("/new")
+        person.sees("A new conversation")
+        person.type("Tell me of tea")
+        person.sees("The sky scatters")
+        person.type("/history volc")
+        person.sees("1 .*Tell me of volcanoes")
+        person.type("/open 1")
+        person.sees("> Tell me of volcanoes")
+        person.type("/nonsense")
+        person.sees("Error: There is no command /nonsense")
+        person.type("/strategy telepathy")
+        person.sees("Error: There is no strategy telepathy")
+        person.type("//slash")
+        person.sees("The sky scatters")
+        person.sees("> ")
+    assert [reply.strategy for reply in replies(store)] == ["few-shot", "zero-shot", "zero-shot"]
+    assert [item.content for item in conversations.path(store, replies(store)[2].id)][::2] == [
+        "Tell me of volcanoes",
+        "/slash",
+    ]
+
+
+def test_the_last_conversation_goes_on(address: str, store: Store) -> None:
+    assert once("--server", address, "First?").stdout == "The sky scatters blue light.\n"
+    told = json.loads(once("--server", address, "--continue", "--json", "Second?").stdout)
+    assert (told["status"], told["content"]) == ("complete", "The sky scatters blue light.")
+    third = once("--server", address, "--conversation", told["conversation_id"], piped="Third?")
+    assert third.stdout == "The sky scatters blue light.\n"
+    path = conversations.path(store, replies(store)[-1].id)
+    assert [message.content for message in path][::2] == ["First?", "Second?", "Third?"]
+
+
+def test_piped_text_is_added_to_the_question(address: str, engine: ScriptedEngine) -> None:
+    answer = once("--server", address, "Say it shorter:", piped="A long text.\n")
+    assert (answer.returncode, answer.stdout) == (0, "The sky scatters blue light.\n")
+    assert "Say it shorter:\n\nA long text." in engine.requests[-1].prompt
+
+
+@pytest.mark.parametrize(
+    ("arguments", "piped", "said"),
+    [
+        (["--server", "http://127.0.0.1:9", "Why?"], "", "does not answer"),
+        (["--server", "ftp://x", "Why?"], "", "no server's address"),
+        (["--server", "ADDRESS", "BREAK"], "", "The model broke off"),
+        (["--server", "ADDRESS", "--strategy", "telepathy", "Why?"], "", "no strategy telepathy"),
+        (["--server", "ADDRESS", "--conversation", "c_none", "Why?"], "", "no such conversation"),
+        (["--server", "ADDRESS", "--continue", "Why?"], "", "no conversation to go on with"),
+        (["--server", "ADDRESS"], "  ", "The question is empty"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence_and_exit_code_2(
+    address: str, arguments: list[str], piped: str, said: str
+) -> None:
+    answer = once(*[address if one == "ADDRESS" else one for one in arguments], piped=piped)
+    assert answer.returncode == 2
+    assert said in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_server_with_accounts_asks_for_a_key(address: str, store: Store) -> None:
+    from assistant import accounts
+
+    accounts.add(store, "ann", ["chatter"], "four random words here")
+    answer = once("--server", address, "Why?", HONE_KEY="nonsense")
+    assert answer.returncode == 2
+    assert "HONE_KEY" in answer.stderr
+
+
+def test_the_server_that_runs_on_the_home_is_found(address: str, store: Store, tmp_path: Path) -> None:
+    with serving.claimed(Home(tmp_path), address):
+        assert once("--home", str(tmp_path), "Why?").stdout == "The sky scatters blue light.\n"
+    assert serving.running(Home(tmp_path)) is None
+    with serving.claimed(Home(tmp_path)):
+        refused = once("--home", str(tmp_path), "Why?")
+        assert (refused.returncode, "has this home open" in refused.stderr) == (2, True)
+
+
+def test_hone_serve_says_in_its_home_where_it_is(tiny_base: Base, tmp_path: Path) -> None:
+    with served(tiny_base, tmp_path) as server:
+        answer = once("--home", str(tmp_path), "--json", "Why?")
+        assert json.loads(answer.stdout)["status"] == "complete"
+        assert "Model:" not in answer.stderr, "the server answers; no second model is loaded"
+        found = serving.running(Home(tmp_path))
+        assert found is not None
+        assert found.address == server.address
+    assert serving.running(Home(tmp_path)) is None
+
+
+def test_a_home_whose_server_died_is_free(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    code = f"from assistant import serving; from feedback.home import find; import os, signal\n\
+with serving.claimed(find({str(tmp_path)!r}), 'http://x'): os.kill(os.getpid(), signal.SIGKILL)"
+    dead = subprocess.run([sys.executable, "-c", code], check=False)
+    assert dead.returncode == -signal.SIGKILL
+    assert home.server_file.exists()
+    assert serving.running(home) is None
+
+
+def test_a_replys_control_characters_do_not_reach_the_terminal(capsys: Any) -> None:
+    screen = Screen()
+    screen.follow([Growing("writing", "red \x1b[31m"), Growing("complete", "red \x1b[31mtext\x07\x9b2J\n")])
+    assert capsys.readouterr().out == "red [31mtext2J\n"
+
+
+@pytest.mark.model
+def test_without_a_server_the_home_answers_itself(real_base: Base, tmp_path: Path) -> None:
+    arguments = ["--home", str(tmp_path), "--model", str(real_base.folder), "--quantize", "none"]
+    arguments += ["--json", "Say hello."]
+    told = json.loads(once(*arguments).stdout)
+    assert told["status"] == "complete"
+    assert told["content"].strip()
+    kept = Store(tmp_path / "hone.db")
+    assert replies(kept)[0].content == told["content"]
+    assert replies(kept)[0].model_version_id == registry.champion(kept).id
+    assert serving.running(Home(tmp_path)) is None

@@ -1,0 +1,131 @@
+"""The API for operators, over a real socket: freeze, train, judge, promote, roll back; and the docs page."""
+
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from assistant.accounts import Access
+from assistant.base import Base, BaseChoice
+from assistant.engines.torch_engine import TorchEngine
+from assistant.server import Site, make_app
+from assistant.turns import Turns
+from feedback.home import Home
+from tests import training_ground
+from tests.scripted import serving
+from tests.training_ground import Ground
+from training import api as operator_api
+from training.api import Shop
+from training.jobs import Jobs
+
+QUICK = {
+    "epochs": 1, "batch": 2, "accumulation": 2, "learning_rate": 1e-3, "lora_rank": 4, "lora_alpha": 8,
+    "evaluate": False,
+}  # fmt: skip
+
+
+@pytest.fixture
+def ground(home: Home, tiny_base: Base) -> Ground:
+    return training_ground.ground(home, tiny_base)
+
+
+@pytest.fixture
+def api(ground: Ground) -> Iterator[httpx.Client]:
+    engine = TorchEngine(ground.base, ground.home)
+    shop = Shop(ground.home, BaseChoice(str(ground.base.folder), "none"), Jobs())
+    routers = [operator_api.router(shop)]
+    app = make_app(Turns(ground.store, engine), Access(ground.store), Site(), [], routers)
+    with serving(app) as address, httpx.Client(base_url=f"{address}/api", timeout=60) as client:
+        yield client
+    engine.close()
+
+
+def said(answer: httpx.Response, status: int = 200) -> Any:
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+def until(api: httpx.Client, path: str, ready: Any) -> Any:
+    """What GET path says once `ready` of it."""
+    deadline = time.monotonic() + training_ground.WAIT_S
+    while time.monotonic() < deadline:
+        if ready(now := said(api.get(path))):
+            return now
+        time.sleep(0.2)
+    raise AssertionError(f"{path}: {now}")
+
+
+def test_the_whole_circle_from_votes_to_a_rollback(api: httpx.Client, ground: Ground) -> None:
+    snapshot = said(api.post("/snapshots"), 201)
+    assert snapshot["id"] == ground.snapshot.id
+    assert len(said(api.get("/snapshots/latest"))["train"]) == snapshot["train_pairs"]
+    run = said(api.post("/runs", json={"snapshot": snapshot["id"], "settings": QUICK}), 201)["run"]
+    done = until(api, f"/runs/{run['id']}", lambda now: now["run"]["ended_at"])
+    assert done["run"]["state"] == "done", said(api.get(f"/runs/{run['id']}/log"))["log"]
+    assert {"loss"} <= {point["name"] for point in done["metrics"]}
+    candidate = done["run"]["candidate_id"]
+
+    assert api.get(f"/gate/{candidate}").status_code == 404
+    said(api.post(f"/gate/{candidate}"), 202)
+    job = until(api, "/job", lambda now: not now["job"]["running"])["job"]
+    assert not job["failed"], job
+    report = said(api.get(f"/gate/{candidate}"))["report"]
+    assert report["verdict"] in ("pass", "fail", "not_enough_evidence")
+    assert report["checks"]
+
+    if report["verdict"] != "pass":
+        assert api.post("/promotions", json={"candidate": candidate}).status_code == 409
+    why = "It is a test of the API."
+    moved = said(api.post("/promotions", json={"candidate": candidate, "override": why}), 201)
+    assert said(api.get("/models"))["champion"] == moved["champion"]
+    assert said(api.post("/promotions/rollback"), 201)["champion"] == ground.champion.name
+    assert api.post("/promotions/rollback").status_code == 409
+    assert [one["kind"] for one in said(api.get("/models"))["promotions"]] == ["rollback", "promote", "first"]
+
+
+def test_a_run_is_cancelled_and_resumed(api: httpx.Client) -> None:
+    run = said(api.post("/runs", json={"settings": QUICK | {"epochs": 50}}), 201)["run"]["id"]
+    said(api.post(f"/runs/{run}/cancel"))
+    until(api, f"/runs/{run}", lambda now: now["run"]["state"] == "cancelled")
+    said(api.post(f"/runs/{run}/resume"))
+    assert said(api.get("/runs"))["runs"][0]["state"] in ("queued", "running")
+    said(api.post(f"/runs/{run}/cancel"))
+    until(api, f"/runs/{run}", lambda now: now["run"]["ended_at"])
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"recipe": "/etc/passwd"}, 404),
+        ({"settings": {"model": "/tmp"}}, 400),
+        ({"settings": {"learning_rat": 1}}, 400),
+        ({"settings": {"epochs": -1}}, 400),
+        ({"snapshot": "s_nothing"}, 404),
+        ({"colour": "blue"}, 422),
+    ],
+)
+def test_a_run_that_cannot_be_is_refused_with_a_sentence(
+    api: httpx.Client, body: dict[str, Any], status: int
+) -> None:
+    assert said(api.post("/runs", json=body), status)["error"]["message"]
+    assert said(api.get("/runs"))["runs"] == []
+
+
+def test_what_is_not_there_is_a_404(api: httpx.Client) -> None:
+    for path in ("/snapshots/s_x", "/runs/r_x", "/runs/r_x/log", "/gate/nobody"):
+        assert said(api.get(path), 404)["error"]["what"]
+    assert said(api.get("/job")) == {"job": None}
+
+
+def test_the_docs_page_shows_every_route_and_loads_nothing(api: httpx.Client) -> None:
+    page = api.get("/docs").text
+    schema = said(api.get("/openapi.json"))
+    for path, methods in schema["paths"].items():
+        for method in methods:
+            assert f'<span class="method">{method.upper()}</span> {path}<' in page
+    assert not re.search(r"<script|<link|src=|@import|url\(", page)
+    assert "/api/runs" in schema["paths"]
+    assert all(one.get("description") for methods in schema["paths"].values() for one in methods.values())

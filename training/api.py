@@ -1,0 +1,218 @@
+"""Hone's API for operators: snapshots, runs, the gate, promotion. Thin: each handler calls its room.
+
+`app.py` hands the router to the server, which knows nothing of training. Every handler checks the role.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import Field, StringConstraints
+
+from assistant import registry
+from assistant.api.bodies import Body
+from assistant.api.context import Operator, Parts
+from assistant.base import BaseChoice
+from feedback import snapshots
+from feedback.canonical import plain_json
+from feedback.errors import HoneError, NotFoundError
+from feedback.home import Home
+from feedback.store import Store
+from prompts import library
+from prompts.plain import ZERO_SHOT
+from training import evaluating, gate, promotion, recipes, runs
+from training.jobs import Jobs
+from training.recipes import Recipe
+from training.runs import Run
+
+SERVED_BASE = ("model", "quantize")
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What operators work with beside the rooms. `jobs` is shared with the operator page: one at a time."""
+
+    home: Home
+    choice: BaseChoice
+    jobs: Jobs
+
+
+class NewRun(Body):
+    """`recipe`: a shipped one. `settings`: what shall differ from it."""
+
+    snapshot: Name = "latest"
+    recipe: Name = "dpo"
+    settings: dict[str, str | int | float | bool] = Field(default_factory=dict)
+
+
+class NewPromotion(Body):
+    """`override`: why, where the gate has not passed it."""
+
+    candidate: Name
+    override: Annotated[str, StringConstraints(max_length=2000)] | None = None
+
+
+def router(shop: Shop) -> APIRouter:
+    """Routes under /api, for operators."""
+    made = APIRouter(prefix="/api", tags=["Operator"])
+    for part in (_snapshots(), _runs(shop), _gate(shop), _models(shop)):
+        made.include_router(part)
+    return made
+
+
+def _snapshots() -> APIRouter:
+    made = APIRouter()
+
+    @made.post("/snapshots", status_code=201)
+    def create(parts: Parts, user: Operator) -> Any:
+        """Freeze the pairs that the votes give now."""
+        champion, zero_shot = registry.champion(parts.store), library.production(parts.store, ZERO_SHOT)
+        frozen = snapshots.freeze(parts.store, user.id, champion.chat_template_sha256, zero_shot.id)
+        return _plain(frozen)
+
+    @made.get("/snapshots")
+    def listing(parts: Parts, user: Operator) -> Any:
+        """All snapshots, newest first."""
+        return {"snapshots": _plain(snapshots.listing(parts.store))}
+
+    @made.get("/snapshots/{snapshot_id}")
+    def read(parts: Parts, user: Operator, snapshot_id: str) -> Any:
+        """One snapshot (its id, the start of it, or `latest`) with all its pairs."""
+        found = snapshots.get(parts.store, snapshot_id)
+        return {"snapshot": _plain(found), **_plain(snapshots.pairs(parts.store, found.id))}
+
+    return made
+
+
+def _runs(shop: Shop) -> APIRouter:
+    made = APIRouter()
+
+    @made.post("/runs", status_code=201)
+    def start(parts: Parts, user: Operator, body: NewRun) -> Any:
+        """Train the champion further on a snapshot, in a process of its own; queued while another trains."""
+        recipe = _recipe(shop, body)
+        run = runs.create(parts.store, user.id, recipe, snapshots.get(parts.store, body.snapshot).id)
+        return _run(parts.store, runs.start(shop.home, run.id))
+
+    @made.get("/runs")
+    def listing(parts: Parts, user: Operator) -> Any:
+        """All runs, newest first."""
+        runs.sweep(parts.store)
+        return {"runs": _plain(runs.listing(parts.store))}
+
+    @made.get("/runs/{run_id}")
+    def read(parts: Parts, user: Operator, run_id: str) -> Any:
+        """One run (its id, the start of it, or `latest`) with its curves and the gate's report."""
+        runs.sweep(parts.store)
+        return _run(parts.store, runs.get(parts.store, run_id))
+
+    @made.get("/runs/{run_id}/log")
+    def log(parts: Parts, user: Operator, run_id: str) -> Any:
+        """The end of a run's log."""
+        run = runs.get(parts.store, run_id)
+        return {"run_id": run.id, "log": runs.log_text(shop.home, run.id)}
+
+    @made.post("/runs/{run_id}/cancel")
+    def cancel(parts: Parts, user: Operator, run_id: str) -> Any:
+        """End a run within seconds; its checkpoints stay."""
+        return _run(parts.store, runs.cancel(parts.store, user.id, runs.get(parts.store, run_id).id))
+
+    @made.post("/runs/{run_id}/resume")
+    def resume(parts: Parts, user: Operator, run_id: str) -> Any:
+        """Go on with a run that ended early, from its last complete checkpoint."""
+        run = runs.get(parts.store, run_id)
+        return _run(parts.store, runs.resume(shop.home, parts.store, user.id, run.id))
+
+    return made
+
+
+def _gate(shop: Shop) -> APIRouter:
+    made = APIRouter()
+
+    @made.post("/gate/{candidate}", status_code=202)
+    def evaluate(parts: Parts, user: Operator, candidate: str) -> Any:
+        """Measure a candidate (name or id) against the champion, in the background: see /api/job."""
+        evaluating.start(parts.store, parts.turns.engine, shop.jobs, candidate)
+        return {"job": _plain(shop.jobs.latest)}
+
+    @made.get("/gate/{candidate}")
+    def report(parts: Parts, user: Operator, candidate: str) -> Any:
+        """The newest report on a candidate: the verdict, each check, and what it rests on."""
+        version = registry.get(parts.store, candidate)
+        found = gate.report(parts.store, version.id)
+        if found is None:
+            raise NotFoundError(
+                f"The gate has not judged {version.name}.", todo=f"POST /api/gate/{version.name} begins it."
+            )
+        return {"candidate": version.name, "report": _plain(found)}
+
+    @made.get("/job")
+    def job(parts: Parts, user: Operator) -> Any:
+        """What the server is doing for operators now, or did last."""
+        return {"job": _plain(shop.jobs.latest)}
+
+    @made.delete("/job")
+    def stop(parts: Parts, user: Operator) -> Any:
+        """Ask that work to end at its next step."""
+        shop.jobs.stop()
+        return {"job": _plain(shop.jobs.latest)}
+
+    return made
+
+
+def _models(shop: Shop) -> APIRouter:
+    made = APIRouter()
+
+    @made.get("/models")
+    def listing(parts: Parts, user: Operator) -> Any:
+        """Every model version, the champion, and every move of the champion, the latest first."""
+        return {
+            "champion": registry.champion(parts.store).name,
+            "versions": _plain(registry.listing(parts.store)),
+            "promotions": _plain(registry.history(parts.store)),
+        }
+
+    @made.post("/promotions", status_code=201)
+    def promote(parts: Parts, user: Operator, body: NewPromotion) -> Any:
+        """Make a candidate (name or id) the champion: a pass of the gate, or a typed reason."""
+        moved = promotion.promote(parts.store, shop.home, user.id, body.candidate, body.override)
+        return {"champion": moved.after.name, "before": moved.before.name, "override": moved.override}
+
+    @made.post("/promotions/rollback", status_code=201)
+    def roll_back(parts: Parts, user: Operator) -> Any:
+        """Give the word back to the champion before this one."""
+        moved = promotion.roll_back(parts.store, shop.home, user.id)
+        return {"champion": moved.after.name, "before": moved.before.name}
+
+    return made
+
+
+def _recipe(shop: Shop, body: NewRun) -> Recipe:
+    """A shipped recipe with the settings asked for, on the base that this server runs."""
+    if body.recipe not in recipes.presets():
+        raise NotFoundError(
+            f"There is no recipe {body.recipe}.", todo=f"Choose from: {', '.join(recipes.presets())}."
+        )
+    if fixed := [key for key in SERVED_BASE if key in body.settings]:
+        raise HoneError(
+            f"The setting {fixed[0]} cannot be chosen here.",
+            "A run started here trains on the base that this server runs.",
+            "Leave it out.",
+        )
+    served = {"model": shop.choice.model, "quantize": shop.choice.quantize}
+    return recipes.from_mapping(body.settings | served, recipes.presets()[body.recipe])
+
+
+def _run(store: Store, run: Run) -> dict[str, Any]:
+    return {
+        "run": _plain(run),
+        "metrics": _plain(runs.metrics(store, run.id)),
+        "gate": _plain(gate.report(store, run.candidate_id)) if run.candidate_id else None,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, at any depth, as data for JSON: the same as the commands' `--json`."""
+    return json.loads(json.dumps(value, default=plain_json))
