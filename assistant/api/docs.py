@@ -1,5 +1,6 @@
 """The API described: OpenAPI for programs, and a page for people that needs no script and no other server."""
 
+import re
 from html import escape
 from typing import Any
 
@@ -70,7 +71,7 @@ def _article(method: str, path: str, operation: dict[str, Any], bodies: dict[str
         f"<td>{'required' if needed else ''}</td></tr>"
         for name, about, needed in takes
     )
-    told = escape(operation.get("description", ""))
+    told = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(operation.get("description", "")))
     return (
         f'<article><span class="tag">{escape(", ".join(operation.get("tags", ())))}</span>'
         f'<h3><code><span class="method">{method.upper()}</span> {escape(path)}</code></h3>'
