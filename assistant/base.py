@@ -49,6 +49,11 @@ class BaseChoice:
     engine: EngineName = "auto"
     remotes: tuple[str, ...] = ()
 
+    @property
+    def weights(self) -> dict[str, str]:
+        """Which numbers the base has, under a recipe's names: a run stands on them."""
+        return {"model": self.model, "quantize": self.quantize}
+
 
 @dataclass(frozen=True)
 class Base:

@@ -204,7 +204,7 @@ def _recipe(shop: Shop, body: NewRun) -> Recipe:
             "A run started here trains on the base that this server runs.",
             "Leave it out.",
         )
-    served = {"model": shop.choice.model, "quantize": shop.choice.quantize}
+    served = shop.choice.weights
     return recipes.from_mapping(body.settings | served, recipes.presets()[body.recipe])
 
 

@@ -1,7 +1,6 @@
 """The operator page, Train: start a run from a preset, watch it, cancel it, resume it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -122,7 +121,7 @@ def _form(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
         if not snapshot_id:
             raise HoneError("There is no snapshot to train on.", todo="Freeze one under Data.")
         names = ("epochs", "learning_rate", "max_steps", "seed")
-        settings = dict(zip(names, knobs, strict=True)) | asdict(desk.choice)
+        settings = dict(zip(names, knobs, strict=True)) | desk.choice.weights
         recipe = recipes.from_mapping(settings, recipes.load(name))
         run = runs.create(desk.store, person.id, recipe, snapshots.get(desk.store, snapshot_id).id)
         run = runs.start(desk.home, run.id)
