@@ -75,6 +75,19 @@ def test_guessing_changes_no_reply(engine_case: EngineCase, monkeypatch: pytest.
     assert with_guesses < len(steps) - with_guesses, "no guess was ever right"
 
 
+def test_a_prompt_longer_than_a_step_is_read_in_pieces(
+    engine_case: EngineCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = tiny_models.base_version(engine_case.base)
+    request = Request(long_prompt(engine_case, ""), GREEDY, plain)
+    asked = [Answered(request.prompt, "sat on the mat")]
+    at_once = whole(engine_case.engine, request)[1].text, engine_case.engine.logprobs(asked, plain)
+    monkeypatch.setattr(openvino_lane, "STEP_TOKENS", 40)
+    in_pieces = Request(" " + request.prompt, GREEDY, plain)  # not found in the cache
+    assert whole(engine_case.engine, in_pieces)[1].cached_tokens == 0
+    assert (whole(engine_case.engine, request)[1].text, engine_case.engine.logprobs(asked, plain)) == at_once
+
+
 def test_more_replies_than_the_cache_holds_wait_and_are_all_written(
     tiny_base: Base, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
