@@ -12,7 +12,7 @@ SHOTS = (
     ("What makes a rainbow?", "Sunlight enters a drop of rain, bends, is thrown back from the far side and "
      "bends again on its way out. Each colour bends by another angle, so each is seen at another height."),
     ("How do bees find their hive?", "They learn the land around it on their first flights. Later they steer "
-     "by the sun, whose path they know, and by landmarks, and close to home they follow the smell of the hive."),
+     "by the sun, whose path they know, and by landmarks, and close to home they follow its smell."),
     ("Why is the sea salty?", "Rain washes salts out of the rocks, and rivers carry them to the sea. The "
      "water goes up again as vapour while the salts stay, and so over long ages they have become many."),
     ("What is a tide?", "The moon pulls at the side of the earth that is near to it more than at the other. "
@@ -62,5 +62,5 @@ def turn(number: int, place: int) -> str:
     question, answer = SHOTS[(number + place) % len(SHOTS)]
     return (
         f"Message {place}. I asked a friend: {question} The friend said: {answer} I am not sure that this "
-        "is the whole truth. What would you add to it, and what would you say to a child who asks the same thing?"
+        "is the whole truth. What would you add to it, and what would you say to a child who asks the same?"
     )

@@ -1,4 +1,4 @@
-"""The sections of bench/serving.py in which one person chats: a turn, decoding, the prefix cache, overhead."""
+"""The sections of bench/serving.py in which one person chats: turn, decoding, prefix cache, overhead."""
 
 import asyncio
 import time
