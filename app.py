@@ -10,6 +10,7 @@ import click
 from assistant.base import BaseChoice, EngineName, Quantize
 from assistant.chat_command import chat
 from assistant.commands import models
+from assistant.doctor import doctor
 from assistant.key_commands import keys_group
 from assistant.user_commands import users
 from feedback.command_line import HoneGroup, home_option, open_store
@@ -119,6 +120,7 @@ cli.add_command(training_commands.runs_group)
 cli.add_command(training_commands.evaluate)
 cli.add_command(models)
 cli.add_command(demo)
+cli.add_command(doctor)
 
 
 def main() -> None:

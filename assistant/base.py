@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from assistant import embedded, weights
+from assistant import embedded, plain_tokenizer, weights
 from assistant.quiet import quiet
 from feedback.errors import HoneError
 from feedback.home import Home
@@ -121,6 +123,8 @@ def load_tokenizer(base: Base) -> PreTrainedTokenizerBase:
 @lru_cache(maxsize=8)
 def chat_template(base: Base) -> ChatTemplate:
     """How this base wants a conversation written, for the one renderer."""
+    if (plain := plain_tokenizer.read(base.folder)) is not None:
+        return plain.template
     tokenizer = load_tokenizer(base)
     control = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
     control.update(tokenizer.all_special_tokens)
@@ -265,6 +269,24 @@ def _device() -> tuple[str, str, str]:
     """(device, dtype, reason). A CPU without bfloat16 arithmetic emulates it several times slower than
     float32.
     """
+    if not _torch_is_for_cpus() and (found := _gpu()) is not None:
+        return found
+    if _computes_bfloat16():
+        return "cpu", "bfloat16", "in bfloat16 on the CPU, which computes in it"
+    return "cpu", "float32", "in float32 on the CPU, which lacks bfloat16 arithmetic"
+
+
+def _torch_is_for_cpus() -> bool:
+    """Whether the installed torch was built without GPUs, by its own record: importing it takes a second."""
+    spec = find_spec("torch")
+    record = Path(spec.origin).parent / "version.py" if spec and spec.origin else None
+    if record is None or not record.is_file():
+        return False
+    told = runpy.run_path(str(record))
+    return told.get("cuda") is None and told.get("hip") is None
+
+
+def _gpu() -> tuple[str, str, str] | None:
     import torch
 
     if torch.cuda.is_available():
@@ -272,10 +294,18 @@ def _device() -> tuple[str, str, str]:
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "cuda", "bfloat16", f"in bfloat16 on {name}"
         return "cuda", "float16", f"in float16 on {name}, which lacks bfloat16"
+    return None
+
+
+def _computes_bfloat16() -> bool:
+    told = Path("/proc/cpuinfo")
+    if told.is_file():  # Linux: the kernel knows, and torch need not be imported
+        words = set(told.read_text("utf-8", errors="replace").split())
+        return not words.isdisjoint(("avx512_bf16", "amx_bf16", "bf16", "svebf16"))
+    import torch
+
     able = torch.cpu.get_capabilities()
-    if any(able.get(flag, False) for flag in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")):
-        return "cpu", "bfloat16", "in bfloat16 on the CPU, which computes in it"
-    return "cpu", "float32", "in float32 on the CPU, which lacks bfloat16 arithmetic"
+    return any(able.get(flag, False) for flag in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
 def _check_memory(base: Base, parameters: int) -> None:

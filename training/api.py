@@ -177,13 +177,16 @@ def _models(shop: Shop) -> APIRouter:
     @made.post("/promotions", status_code=201)
     def promote(parts: Parts, user: Operator, body: NewPromotion) -> Any:
         """Make a candidate (name or id) the champion: a pass of the gate, or a typed reason."""
-        moved = promotion.promote(parts.store, shop.home, user.id, body.candidate, body.override)
+        with promotion.made_ready(parts.turns.engine, parts.store, body.candidate):
+            moved = promotion.promote(parts.store, shop.home, user.id, body.candidate, body.override)
         return {"champion": moved.after.name, "before": moved.before.name, "override": moved.override}
 
     @made.post("/promotions/rollback", status_code=201)
     def roll_back(parts: Parts, user: Operator) -> Any:
         """Give the word back to the champion before this one."""
-        moved = promotion.roll_back(parts.store, shop.home, user.id)
+        before = promotion.previous(parts.store) or registry.champion(parts.store)
+        with promotion.made_ready(parts.turns.engine, parts.store, before.id):
+            moved = promotion.roll_back(parts.store, shop.home, user.id)
         return {"champion": moved.after.name, "before": moved.before.name}
 
     return made

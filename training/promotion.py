@@ -117,6 +117,12 @@ def roll_back(store: Store, home: Home, user_id: UserId) -> Moved:
     return Moved(before, after, None, None)
 
 
+def previous(store: Store) -> ModelVersion | None:
+    """Whom a rollback would put back; None when nobody."""
+    standing = line(_oldest_first(store))
+    return registry.get(store, standing[-2]) if len(standing) > 1 else None
+
+
 def _oldest_first(store: Store) -> list[Promotion]:
     """The registry's history, in the order in which the moves were written."""
     return registry.history(store)[::-1]

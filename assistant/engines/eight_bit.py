@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from feedback.errors import HoneError
 
 GROUP = 32
 LARGEST = 127
+KEPT_FILES = 6
 
 Array = NDArray[Any]
 
@@ -138,7 +140,17 @@ def prepare(base_folder: Path, adapter_folder: Path | None, kept: Path) -> "Eigh
         if unknown:
             raise ValueError(f"The base has no {unknown[0]}.")
         _write(kept, base, lora)
+    kept.touch()
+    _forget(kept.parent)
     return EightBitFile(kept)
+
+
+def _forget(folder: Path) -> None:
+    """Delete what was not used for longest; each file is the size of a model, and can be computed again."""
+    files = sorted(folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
+    for file in files[:-KEPT_FILES]:
+        with suppress(OSError):  # Windows keeps what some process still reads
+            file.unlink()
 
 
 class EightBitFile:

@@ -13,7 +13,7 @@ from typing import Any
 import openvino as ov
 
 from assistant import base as bases
-from assistant import registry
+from assistant import plain_tokenizer, registry
 from assistant.base import Base
 from assistant.engines import eight_bit, openvino_graph
 from assistant.engines.interface import (
@@ -27,7 +27,7 @@ from assistant.engines.interface import (
     check_fits,
 )
 from assistant.engines.openvino_lane import Lane
-from assistant.engines.reply import Reply, vocabulary
+from assistant.engines.reply import Reply, Vocabulary, plain_vocabulary, vocabulary
 from assistant.engines.sequences import Computed, Scoring, Writing
 from assistant.registry import ModelVersion
 from feedback.errors import HoneError
@@ -68,7 +68,7 @@ class OpenVinoEngine:
         self._base, self._home, self._shape = base, home, shape
         self.template = bases.chat_template(base)
         self.window = shape.window
-        self._words = vocabulary(bases.load_tokenizer(base), self.template, bases.limits(base)[1])
+        self._words = _vocabulary(base)
         self._core = ov.Core()
         self._lanes: dict[ModelVersionId, Lane] = {}  # the least recently used first
         self._loading = threading.Lock()
@@ -233,6 +233,13 @@ def _settings(base: Base) -> dict[str, Any]:
         "KV_CACHE_PRECISION": "f16",
         "INFERENCE_PRECISION_HINT": precision,
     }
+
+
+def _vocabulary(base: Base) -> Vocabulary:
+    ends = bases.limits(base)[1]
+    if (plain := plain_tokenizer.read(base.folder)) is not None:
+        return plain_vocabulary(plain, ends)
+    return vocabulary(bases.load_tokenizer(base), bases.chat_template(base), ends)
 
 
 def _step(lane: Lane) -> None:

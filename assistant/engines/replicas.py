@@ -291,7 +291,8 @@ class Replicas:
         self._unload_idle(replica)
 
     def _needs(self, version: ModelVersion) -> bool:
-        return version is self._kept or self._users.get(version.id, 0) > 0
+        is_kept = self._kept is not None and self._kept.id == version.id
+        return is_kept or self._users.get(version.id, 0) > 0
 
     def _unload_idle(self, replica: Replica) -> None:
         with self._loading[replica.line.url]:

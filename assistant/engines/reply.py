@@ -10,6 +10,7 @@ from assistant.engines.detokenizer import Detokenizer
 from assistant.engines.interface import Completion, Finish, Request, TokenLogprob
 from assistant.engines.sampling import Floats, Sampler, log_softmax
 from assistant.engines.stop_texts import StopTexts
+from assistant.plain_tokenizer import PlainTokenizer
 from prompts.chat import ChatMessage, ChatTemplate
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Vocabulary:
 def vocabulary(
     tokenizer: "PreTrainedTokenizerBase", template: ChatTemplate, listed_end_ids: list[int]
 ) -> Vocabulary:
-    """`listed_end_ids`: what the model's own generation settings name."""
+    """`listed_end_ids`: what the model's own settings name."""
 
     def ids(text: str) -> list[int]:
         return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
@@ -43,8 +44,29 @@ def vocabulary(
     def text(ids: Sequence[int]) -> str:
         return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
-    eos_id = int(tokenizer.eos_token_id)
     control_ids = frozenset(_ids_of(tokenizer, template.control_tokens))
+    return _complete(ids, text, control_ids, int(tokenizer.eos_token_id), listed_end_ids, template)
+
+
+def plain_vocabulary(plain: PlainTokenizer, listed_end_ids: list[int]) -> Vocabulary:
+    """The same of a tokenizer that was read without transformers."""
+
+    def text(ids: Sequence[int]) -> str:
+        return str(plain.tokenizer.decode(list(ids), skip_special_tokens=False))
+
+    known = [plain.tokenizer.token_to_id(token) for token in plain.template.control_tokens]
+    control_ids = frozenset(token for token in known if token is not None)
+    return _complete(plain.ids, text, control_ids, plain.eos_id, listed_end_ids, plain.template)
+
+
+def _complete(
+    ids: Callable[[str], list[int]],
+    text: Callable[[Sequence[int]], str],
+    control_ids: frozenset[int],
+    eos_id: int,
+    listed_end_ids: list[int],
+    template: ChatTemplate,
+) -> Vocabulary:
     mark = "ANSWER"
     turns = [ChatMessage("user", "question"), ChatMessage("assistant", mark)]
     after = template.text(turns, add_generation_prompt=False).rpartition(mark)[2]

@@ -1,13 +1,29 @@
 """The OpenVINO engine: all that an engine must do, and what is its own."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from assistant import base as bases
+from assistant import registry
 from assistant.base import Base
+from assistant.engines import eight_bit, openvino_lane
+from assistant.engines.choose import choose
+from assistant.engines.interface import Answered, Request
+from assistant.engines.kv_blocks import BLOCK
 from assistant.engines.openvino_engine import OpenVinoEngine
+from assistant.engines.openvino_lane import Lane
+from assistant.engines.torch_engine import TorchEngine
+from feedback.conversations import Sampling
+from feedback.errors import HoneError
 from feedback.home import Home
-from tests.assistant.engine_contract import EngineCase, EngineContract
+from feedback.store import Store
+from tests import tiny_models
+from tests.assistant.engine_contract import EngineCase, EngineContract, prompt, whole
+
+GREEDY = Sampling(0.0, 1.0, 12, 0)
 
 
 @pytest.fixture
@@ -19,3 +35,127 @@ def engine_case(tiny_base: Base, home: Home) -> Iterator[EngineCase]:
 
 class TestOpenVinoEngine(EngineContract):
     pass
+
+
+def long_prompt(case: EngineCase, ending: str) -> str:
+    return prompt(case.engine, "the dog looked at the cat " * 20 + ending)
+
+
+def test_a_prompt_that_begins_like_an_earlier_one_is_read_from_there(
+    engine_case: EngineCase, home: Home
+) -> None:
+    plain = tiny_models.base_version(engine_case.base)
+    first, second = (
+        whole(engine_case.engine, Request(long_prompt(engine_case, ending), GREEDY, plain))[1]
+        for ending in ("and sat", "and ran")
+    )
+    assert first.cached_tokens == 0
+    assert second.cached_tokens >= 3 * BLOCK
+    fresh = OpenVinoEngine(engine_case.base, home)
+    try:
+        alone = whole(fresh, Request(long_prompt(engine_case, "and ran"), GREEDY, plain))[1]
+    finally:
+        fresh.close()
+    assert (second.text, alone.cached_tokens) == (alone.text, 0)
+
+
+def test_guessing_changes_no_reply(engine_case: EngineCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = tiny_models.base_version(engine_case.base)
+    requests = [
+        Request(long_prompt(engine_case, ""), Sampling(temperature, 1.0, 120, 3), plain)
+        for temperature in (0.0, 0.3)
+    ]
+    steps: list[int] = []
+    step = Lane.step
+    monkeypatch.setattr(Lane, "step", lambda lane: (steps.append(1), step(lane))[1])
+    guessed = [whole(engine_case.engine, request)[1].text for request in requests]
+    with_guesses = len(steps)
+    monkeypatch.setattr(openvino_lane, "GUESSING_ROWS", 0)
+    assert [whole(engine_case.engine, request)[1].text for request in requests] == guessed
+    assert with_guesses < len(steps) - with_guesses, "no guess was ever right"
+
+
+def test_more_replies_than_the_cache_holds_wait_and_are_all_written(
+    tiny_base: Base, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_lane, "CACHE_BYTES", 0)  # room for one window
+    engine = OpenVinoEngine(tiny_base, home)
+    try:
+        plain = tiny_models.base_version(tiny_base)
+        requests = [
+            Request(prompt(engine, f"Who are you, {number}?"), Sampling(1.0, 1.0, 150, number), plain)
+            for number in range(12)
+        ]
+        replies = engine.batch(requests)
+    finally:
+        engine.close()
+    assert all(reply.finish in ("stop", "length") for reply in replies)
+    assert len({reply.text for reply in replies}) == 12
+
+
+def test_versions_beyond_the_idle_ones_are_unloaded_and_answer_again_when_asked(
+    engine_case: EngineCase, store: Store, home: Home, tmp_path: Path
+) -> None:
+    versions = [
+        registry.add(
+            store, home, engine_case.base,
+            tiny_models.save_adapter(engine_case.base, tmp_path / str(seed), seed), None, "dpo",
+        )
+        for seed in range(eight_bit.KEPT_FILES + 2)
+    ]  # fmt: skip
+    requests = [Request(prompt(engine_case.engine, "Who are you?"), GREEDY, version) for version in versions]
+    first = [whole(engine_case.engine, request)[1].text for request in requests]
+    assert len(set(first)) == len(versions)
+    assert len(list(home.served.iterdir())) == eight_bit.KEPT_FILES
+    assert [whole(engine_case.engine, request)[1].text for request in requests] == first
+
+
+def test_an_adapter_of_another_kind_is_refused_in_words(
+    engine_case: EngineCase, store: Store, home: Home, tmp_path: Path
+) -> None:
+    folder = tiny_models.save_adapter(engine_case.base, tmp_path / "dora")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "use_dora": True}))
+    version = registry.add(store, home, engine_case.base, folder, None, "dora")
+    with pytest.raises(HoneError, match=r"does not fit the base\. Only plain LoRA .* use_dora"):
+        engine_case.engine.load(version)
+
+
+def test_a_model_of_another_build_is_left_to_transformers(home: Home, tmp_path: Path) -> None:
+    tiny_models.save_gpt2(tmp_path / "gpt2")
+    base = bases.resolve(home, bases.BaseChoice(str(tmp_path / "gpt2"), "none"))
+    chosen = choose(base, bases.BaseChoice())
+    assert chosen.name == "transformers"
+    assert "it is a gpt2, not a Llama" in chosen.why
+    with pytest.raises(HoneError, match="OpenVINO cannot run gpt2 here"):
+        choose(base, bases.BaseChoice(engine="openvino"))
+
+
+@pytest.mark.model
+def test_what_is_served_prefers_what_was_trained_to_be_preferred(
+    real_base: Base, prepared_home: Home, tmp_path: Path
+) -> None:
+    """The whole promise, on 200 real pairs and a really trained adapter, is bench/fidelity.py."""
+    home = Home(tmp_path)
+    store = Store(home.store_file)
+    folder = tiny_models.save_adapter(real_base, tmp_path / "adapter", strength=0.2)
+    version = registry.add(store, home, real_base, folder, None, "strong")
+    served, trainer = OpenVinoEngine(real_base, home), TorchEngine(real_base, home)
+    try:
+        asked = [
+            Answered(prompt(served, question), answer)
+            for question in ("What is the capital of France?", "How do I boil an egg?", "Tell me a joke.")
+            for answer in ("I do not know.", "Paris, of course, as anybody can tell you.", "Put it in water.")
+        ]
+        plain = tiny_models.base_version(real_base)
+        ours, theirs, before = (
+            [one.total_nats for one in engine.logprobs(asked, which)]
+            for engine, which in ((served, version), (trainer, version), (trainer, plain))
+        )
+    finally:
+        served.close()
+        trainer.close()
+    moved = max(abs(a - b) for a, b in zip(theirs, before, strict=True))
+    off = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+    assert moved > 5, "the adapter changes nothing"
+    assert off < moved / 5

@@ -147,7 +147,7 @@ def test_the_pages_keep_what_a_broken_reply_had_written(
 ) -> None:
     library.register_shipped(store)
     registry.ensure_base(store, tiny_base, engine.template)
-    turns = Turns(store, engine, writers=1)
+    turns = Turns(store, engine)
     conversation_id = conversations.create(store, LOCAL_USER)
     server.behave("drop", times=1)
     settings = TurnSettings(sampling=Sampling(1.0, 1.0, 200, 3))

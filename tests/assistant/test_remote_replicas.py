@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from assistant import registry
 from assistant.base import Base
 from assistant.engines.interface import Request
 from assistant.engines.remote_engine import RemoteEngine
@@ -211,7 +212,7 @@ def test_a_server_that_was_killed_comes_back_on_the_champion(
 ) -> None:
     [champion] = versions(store, home, tiny_base, tmp_path, 1)
     engine.load(champion)
-    before = ask(engine, champion)
+    before = ask(engine, registry.get(store, champion.id))  # as a turn does: read anew from the store
     server.kill()
     again = CompletionsServer(server.model, port=server.port)
     assert eventually(lambda: again.seen.loaded == [champion.id])

@@ -22,7 +22,7 @@ def build(desk: Desk) -> Part:
     candidates = gr.HTML(padding=False)
 
     def roll_back(person: Person) -> object:
-        before = previous(desk.store) or registry.champion(desk.store)
+        before = promotion.previous(desk.store) or registry.champion(desk.store)
         with promotion.made_ready(desk.engine, desk.store, before.id):
             moved = promotion.roll_back(desk.store, desk.home, person.id)
         say(f"{moved.after.name} answers again, from the next reply on.")
@@ -31,7 +31,7 @@ def build(desk: Desk) -> Part:
     done = asked.yes.click(desk.handler(roll_back), None, asked.group)
 
     def draw(person: Person) -> tuple[object, ...]:
-        before = previous(desk.store)
+        before = promotion.previous(desk.store)
         return (
             champion_html(desk.store),
             button(before is not None),
@@ -41,12 +41,6 @@ def build(desk: Desk) -> Part:
         )
 
     return Part([], [champion, opener, why_not, asked.question, candidates], draw, [done])
-
-
-def previous(store: Store) -> ModelVersion | None:
-    """Whom a rollback would put back; None when nobody."""
-    line = promotion.line(list(reversed(registry.history(store))))
-    return registry.get(store, line[-2]) if len(line) > 1 else None
 
 
 def waiting(store: Store) -> list[ModelVersion]:

@@ -1,0 +1,120 @@
+"""Blocks of the cache: never given twice, found again by what they hold, taken back when room is needed."""
+
+from hypothesis import given
+from hypothesis import strategies as some
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from assistant.engines.kv_blocks import BLOCK, Held, KvBlocks
+
+TEXT = some.lists(some.integers(0, 1), min_size=1, max_size=4).map(
+    lambda kinds: [kind for kind in kinds for _ in range(BLOCK)]
+)
+"""Texts made of few kinds of whole blocks: they often begin alike."""
+
+
+def test_a_prompt_seen_before_is_found_but_for_its_last_block() -> None:
+    blocks = KvBlocks(8)
+    tokens = list(range(3 * BLOCK))
+    first = blocks.hold(tokens, 3 * BLOCK)
+    assert first is not None
+    assert first.known == 0
+    blocks.computed(first, tokens, 3 * BLOCK)
+    blocks.release(first)
+    again = blocks.hold(tokens, 4 * BLOCK)
+    assert again is not None
+    assert again.known == 2 * BLOCK  # a token at least is left to compute
+
+
+def test_two_who_begin_alike_share_blocks_while_both_run() -> None:
+    blocks = KvBlocks(8)
+    start = list(range(BLOCK))
+    first = blocks.hold([*start, 1], 2 * BLOCK)
+    assert first is not None
+    blocks.computed(first, [*start, 1], BLOCK + 1)
+    second = blocks.hold([*start, 2], 2 * BLOCK)
+    assert second is not None
+    assert second.known == BLOCK
+    assert second.blocks[0] == first.blocks[0]
+    assert second.blocks[1] != first.blocks[1]
+    assert blocks.used == 3
+
+
+def test_nothing_is_held_when_there_is_no_room_for_all_of_it() -> None:
+    blocks = KvBlocks(2)
+    assert blocks.hold([1], 3 * BLOCK) is None
+    assert blocks.used == 0
+
+
+def test_the_longest_unused_text_makes_room_first() -> None:
+    blocks = KvBlocks(4)
+    for kind in (1, 2):
+        held = blocks.hold([kind] * (BLOCK + 1), 2 * BLOCK)
+        assert held is not None
+        blocks.computed(held, [kind] * (BLOCK + 1), BLOCK + 1)
+        blocks.release(held)
+    crowd = blocks.hold([3], 3 * BLOCK)  # takes the two free blocks, and one that was findable
+    assert crowd is not None
+    blocks.release(crowd)
+    known = {}
+    for kind in (1, 2):
+        held = blocks.hold([kind] * (BLOCK + 1), 2 * BLOCK)
+        assert held is not None
+        known[kind] = held.known
+        blocks.release(held)
+    assert known == {1: 0, 2: BLOCK}
+
+
+@given(text=TEXT, other=TEXT)
+def test_what_is_found_is_a_common_beginning(text: list[int], other: list[int]) -> None:
+    blocks = KvBlocks(16)
+    held = blocks.hold(text, len(text))
+    assert held is not None
+    blocks.computed(held, text, len(text))
+    found = blocks.hold(other, len(other))
+    assert found is not None
+    assert other[: found.known] == text[: found.known]
+    most = next((at for at, pair in enumerate(zip(text, other, strict=False)) if pair[0] != pair[1]), None)
+    alike = most if most is not None else min(len(text), len(other))
+    assert found.known == min(alike, len(other) - 1) // BLOCK * BLOCK
+
+
+class Pool(RuleBasedStateMachine):
+    """Sequences come, compute and go in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = KvBlocks(12)
+        self.running: list[tuple[Held, list[int]]] = []
+
+    @rule(text=TEXT, more=some.integers(0, 2))
+    def begin(self, text: list[int], more: int) -> None:
+        held = self.blocks.hold(text, len(text) + more * BLOCK)
+        if held is not None:
+            self.running.append((held, text))
+
+    @precondition(lambda self: self.running)
+    @rule(data=some.data())
+    def compute(self, data: some.DataObject) -> None:
+        held, text = data.draw(some.sampled_from(self.running))
+        if held.known < len(text):
+            self.blocks.computed(held, text, data.draw(some.integers(held.known + 1, len(text))))
+
+    @precondition(lambda self: self.running)
+    @rule(data=some.data())
+    def end(self, data: some.DataObject) -> None:
+        at = data.draw(some.integers(0, len(self.running) - 1))
+        self.blocks.release(self.running.pop(at)[0])
+
+    @invariant()
+    def blocks_that_differ_in_text_are_never_shared(self) -> None:
+        owners: dict[int, tuple[int, ...]] = {}
+        for held, text in self.running:
+            for place, block in enumerate(held.blocks):
+                begins = tuple(text[: (place + 1) * BLOCK])
+                whole = len(begins) == (place + 1) * BLOCK
+                assert block not in owners or (whole and owners[block] == begins)
+                owners[block] = begins
+        assert self.blocks.used == len(owners)
+
+
+TestPool = Pool.TestCase
