@@ -7,6 +7,9 @@ through their own doors, over HTTP; transformers is called in a process of its o
 
 llama-cpp-python is left out: it is the same engine, takes minutes to compile, and llama-server is llama.cpp's
 own and faster door. An answer that ends before its 128 tokens counts as if it had gone on at its pace.
+
+Run it on a machine that does nothing else: programs of the same priority slow the peers unequally (two of them
+made llama.cpp seven times slower). What others took of the CPU stands under each table.
 """
 
 import argparse
@@ -14,23 +17,28 @@ import os
 import platform
 import sys
 import tempfile
+import time
 from datetime import date
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-import serving_crowd  # noqa: E402 - the checkout is found only now
+import psutil  # noqa: E402 - the checkout is found only now
+import serving_crowd  # noqa: E402
 import serving_single  # noqa: E402
 from serving_peers import LLAMA_SERVER, prepared  # noqa: E402
-from serving_table import Plan, show  # noqa: E402
+from serving_table import Plan, failure, show  # noqa: E402
 
 SECTIONS = {
     "turn": ("A chat turn: eight examples, 128 tokens of answer", serving_single.turn),
     "decode": ("One chat, tokens a second after the first", serving_single.decode),
     "conversation": ("The tenth turn of a conversation", serving_single.conversation),
-    "crowd": ("32 chats at once, 200 in line", serving_crowd.crowd),
-    "overhead": ("What Hone adds: overhead, start, memory", serving_single.overhead),
+    "crowd": ("32 chats at once", serving_crowd.crowd),
+    "short": ("A short chat while 31 prompts of 1,000 tokens are read", serving_crowd.short),
+    "line": ("200 requests at once", serving_crowd.line),
+    "overhead": ("What Hone adds to its engine", serving_single.overhead),
+    "start": ("Start and memory", serving_single.start),
     "promotion": ("A promotion while 8 chats stream", serving_crowd.promotion),
 }
 PEERS = ("hone", "llamacpp", "transformers")
@@ -42,6 +50,15 @@ def processor() -> str:
     lines = told.read_text().splitlines() if told.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+def others_s() -> float:
+    """CPU seconds that everybody else on this machine has taken; right while no child of ours runs."""
+    spent = psutil.cpu_times()
+    idle = spent.idle + getattr(spent, "iowait", 0.0)
+    ours = os.times()
+    busy = sum(spent[:8]) - idle  # the first eight: guests are counted in them already
+    return busy - (ours.user + ours.system + ours.children_user + ours.children_system)
 
 
 def main() -> None:
@@ -62,10 +79,17 @@ def main() -> None:
     print(f"{processor()}, {os.cpu_count()} cores, {date.today()}, medians of {args.repeats}")  # noqa: T201
     with tempfile.TemporaryDirectory() as folder:
         home, version = prepared(Path(folder))
+        failed = False
         plan = Plan(home, version, args.repeats, peers)
         for name in [args.only] if args.only else SECTIONS:
             title, section = SECTIONS[name]
-            show(title, section(plan))
+            before, began = others_s(), time.perf_counter()
+            try:
+                figures = section(plan)
+            except RuntimeError as error:  # the other sections can still be measured
+                figures, failed = [failure(str(error))], True
+            show(title, figures, others_s() - before, time.perf_counter() - began)
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def waits(name: str, rounds: list[list[Streamed]]) -> list[Figure]:
 
 
 def crowd(plan: Plan) -> list[Figure]:
-    """32 chats at once; a short one among long ones; 200 requests."""
+    """32 chats at once."""
 
     def measured(server: Server) -> list[list[Streamed]]:
         warm(server)
@@ -58,17 +58,13 @@ def crowd(plan: Plan) -> list[Figure]:
 
     with peers.hone(plan.home) as server:
         mine = measured(server)
-        among = median(short_among_long(server, number) for number in range(plan.repeats))
     speed, figures = median(map(total, mine)), waits("Hone", mine)
-    figures.append(told(f"Hone: a short chat among {CHATS - 1} long ones, first token", among * 1000, "ms"))
     if plan.has("llamacpp"):
         with peers.llama(peers.gguf_4bit(plan.home), CHATS, 2048) as server:
             theirs = measured(server)
-            among = median(short_among_long(server, number) for number in range(plan.repeats))
         pair = (speed, median(map(total, theirs)), "tokens/s")
         figures.insert(0, at_least(f"{CHATS} chats: Hone / llama-server", pair, 2.4))
         figures += waits("llama-server", theirs)
-        figures.append(told("llama-server: the same short chat, first token", among * 1000, "ms"))
     if plan.has("transformers"):
         texts = rendered(plan, [prompts.story(number) for number in range(CHATS)])
         with peers.child("transformers", plan.home) as child:
@@ -76,7 +72,22 @@ def crowd(plan: Plan) -> list[Figure]:
             times = [child.ask(prompts=texts, tokens=ANSWER)["seconds"] for _ in range(min(2, plan.repeats))]
         pair = (speed, CHATS * ANSWER / median(times), "tokens/s")
         figures.insert(0, at_least(f"{CHATS} chats: Hone / transformers in one batch", pair, 2.2))
-    return figures + line(plan)
+    return figures
+
+
+def short(plan: Plan) -> list[Figure]:
+    """A short chat that comes while long prompts are read is not stuck behind them."""
+
+    def measured(server: Server) -> float:
+        warm(server)
+        return 1000 * median(short_among_long(server, number) for number in range(plan.repeats))
+
+    with peers.hone(plan.home) as server:
+        figures = [told("Hone: first token of the short chat", measured(server), "ms")]
+    if plan.has("llamacpp"):
+        with peers.llama(peers.gguf_4bit(plan.home), CHATS, 2048) as server:
+            figures.append(told("llama-server: the same", measured(server), "ms"))
+    return figures
 
 
 def short_among_long(server: Server, number: int) -> float:
@@ -87,7 +98,8 @@ def short_among_long(server: Server, number: int) -> float:
         long_ones = [asyncio.create_task(chat(server, said, 16)) for said in asked]
         await asyncio.sleep(0.5)
         answer = await chat(server, messages(prompts.short(2000 + number)), 16)
-        await asyncio.gather(*long_ones)
+        if wrong := [one.error for one in (answer, *await asyncio.gather(*long_ones)) if one.error]:
+            raise RuntimeError(f"{len(wrong)} of {CHATS}: {wrong[0]}")
         return answer.first_s
 
     return asyncio.run(run())

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,7 +100,7 @@ def llama(model: Path, slots: int = 1, context: int = 4096) -> Iterator[Server]:
 @contextmanager
 def _running(name: str, command: list[str], port: int, ready: str, extra: dict[str, Any]) -> Iterator[Server]:
     # In a file and not in a pipe, which fills up.
-    log = Path(os.environ.get("TMPDIR", "/tmp")) / f"bench-serving-{port}.log"
+    log = Path(tempfile.gettempdir()) / f"bench-serving-{port}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, env=_environment())
         try:
@@ -109,7 +110,7 @@ def _running(name: str, command: list[str], port: int, ready: str, extra: dict[s
         finally:
             process.terminate()
             process.wait(60)
-    log.unlink()
+            log.unlink()
 
 
 def _wait(process: "subprocess.Popen[bytes]", address: str, log: Path) -> None:

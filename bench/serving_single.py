@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from statistics import median
 from typing import Any
@@ -23,9 +24,10 @@ def one(server: Server, said: list[dict[str, str]], tokens: int = ANSWER) -> Str
     return answer
 
 
-def warm(server: Server) -> None:
+def warm(server: Server, prompt: Callable[[int], str] = prompts.story) -> None:
+    """Two answers that nobody counts, to prompts of the kind that is measured."""
     for number in (901, 902):
-        one(server, messages(prompts.eight_shots(number)), 32)
+        one(server, messages(prompt(number)), 32)
 
 
 def rendered(plan: Plan, texts: list[str]) -> list[str]:
@@ -43,7 +45,7 @@ def turn(plan: Plan) -> list[Figure]:
     said = [prompts.eight_shots(number) for number in range(plan.repeats)]
 
     def measured(server: Server) -> list[Streamed]:
-        warm(server)
+        warm(server, prompts.eight_shots)
         return [one(server, messages(text)) for text in said]
 
     def seconds(answers: list[Streamed]) -> float:
@@ -126,17 +128,21 @@ def conversation(plan: Plan) -> list[Figure]:
 
 
 def overhead(plan: Plan) -> list[Figure]:
-    """What Hone adds to its engine, how soon it answers after its start, and what it holds."""
+    """What Hone adds to its engine."""
     mine, bare = [], []
     with peers.hone(plan.home) as server, peers.child("bare", plan.home) as child:
-        warm(server)
+        warm(server, prompts.eight_shots)
         child.ask(prompts=rendered(plan, [prompts.eight_shots(903)]), tokens=32)
         for number in range(2 * plan.repeats):
             answer = one(server, messages(prompts.eight_shots(number)))
             record = asyncio.run(ask(server.port, "GET", f"/api/replies/{answer.reply_id}"))
             mine.append(answer.seconds)
             bare.append(child.ask(prompts=[record["prompt_text"]], tokens=ANSWER)["seconds"])
-    figures = [at_most("a turn: through the door / bare engine", (median(mine), median(bare), "s"), 1.05)]
+    return [at_most("a turn: through the door / bare engine", (median(mine), median(bare), "s"), 1.05)]
+
+
+def start(plan: Plan) -> list[Figure]:
+    """How soon Hone answers after its start, and what it holds then."""
     starts, held = [], []
     for number in range(plan.repeats):
         began = time.perf_counter()
@@ -144,8 +150,10 @@ def overhead(plan: Plan) -> list[Figure]:
             starts.append(first_answer(server, number) - began)
             time.sleep(1)
             held.append(server.rss_mb())
-    figures.append(told("start of `hone serve` to the first token, warm disc", median(starts), "s", 8))
-    figures.append(told("memory after that: Hone", median(held), "MB"))
+    figures = [
+        told("start of `hone serve` to the first token, warm disc", median(starts), "s", 8),
+        told("memory after that: Hone", median(held), "MB"),
+    ]
     if plan.has("llamacpp"):
         with peers.llama(peers.gguf_4bit(plan.home)) as server:
             one(server, messages(prompts.short(1)), 8)

@@ -1,9 +1,12 @@
 """Figures beside their bars, and what a section of bench/serving.py is given. Pure, but for printing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from feedback.home import Home
+
+DISTURBED_CORES = 0.15
+"""Taken by other programs: above this the figures say as much of them as of the peers."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +58,25 @@ def none_of(what: str, count: int) -> Figure:
     return Figure(what, str(count), "", "0", count == 0)
 
 
-def _ratio(what: str, pair: Pair, bar: str, holds: object) -> Figure:
+def failure(why: str) -> Figure:
+    """A section that could not be measured: whatever its bar is, it is not met."""
+    return Figure("not measured", " ".join(why.split())[-200:].replace("|", "/"), "", "", False)
+
+
+def _ratio(what: str, pair: Pair, bar: str, holds: Callable[[float], bool]) -> Figure:
     mine, theirs, unit = pair
     if theirs is None:
         return Figure(what, f"{mine:.4g} {unit}", "", bar, None)
     ratio = mine / theirs
-    met = bool(holds(ratio)) if callable(holds) else None
-    return Figure(what, f"{mine:.4g} / {theirs:.4g} {unit}", f"{ratio:.2f}", bar, met)
+    return Figure(what, f"{mine:.4g} / {theirs:.4g} {unit}", f"{ratio:.2f}", bar, holds(ratio))
 
 
-def show(title: str, figures: Sequence[Figure]) -> None:
-    """A table in Markdown, as docs/benchmarks.md has it."""
+def show(title: str, figures: Sequence[Figure], others_s: float, took_s: float) -> None:
+    """A table in Markdown, as docs/benchmarks.md has it, and how quiet the machine was."""
     print(f"\n### {title}\n| | measured | ratio | bar | met |\n|---|---|---|---|---|")  # noqa: T201
     for one in figures:
         met = "" if one.met is None else "yes" if one.met else "**no**"
-        print(f"| {one.what} | {one.value} | {one.ratio} | {one.bar} | {met} |", flush=True)  # noqa: T201
+        print(f"| {one.what} | {one.value} | {one.ratio} | {one.bar} | {met} |")  # noqa: T201
+    cores = others_s / took_s
+    judged = "; **disturbed: these figures do not count**" if cores > DISTURBED_CORES else ""
+    print(f"\nOther programs took {cores:.2f} cores meanwhile{judged}.", flush=True)  # noqa: T201
