@@ -6,7 +6,7 @@ CLIENTS := .clients
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test loop clients check format clean remote-transformers remote-llamacpp remote-vllm
+.PHONY: run test loop clients check format clean bench-serving remote-transformers remote-llamacpp remote-vllm
 
 run: $(VENV)/.runtime
 	$(BIN)/hone serve
@@ -28,6 +28,10 @@ remote-transformers: $(VENV)/.dev .peers/transformers/.made
 
 remote-llamacpp: $(VENV)/.dev .peers/llamacpp/.made
 	$(BIN)/pytest -q -m llamacpp tests/peers
+
+# How fast Hone answers, beside llama.cpp's own server and transformers.
+bench-serving: $(VENV)/.dev .peers/llamacpp/.made
+	$(BIN)/python bench/serving.py
 
 remote-vllm: $(VENV)/.dev .peers/vllm/.made
 	$(BIN)/pytest -q -m vllm tests/peers
