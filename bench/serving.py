@@ -8,7 +8,7 @@ through their own doors, over HTTP; transformers is called in a process of its o
 llama-cpp-python is left out: it is the same engine, takes minutes to compile, and llama-server is llama.cpp's
 own and faster door. An answer that ends before its 128 tokens counts as if it had gone on at its pace.
 
-Run it on a machine that does nothing else: programs of the same priority slow the peers unequally (two of them
+Run it on a machine that does nothing else: programs of the same priority slow peers unequally (two of them
 made llama.cpp seven times slower). What others took of the CPU stands under each table.
 """
 
