@@ -15,6 +15,7 @@ made llama.cpp seven times slower). What others took of the CPU stands under eac
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -69,6 +70,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--peers", default=",".join(PEERS))
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the peers are ended too
     peers = frozenset(args.peers.split(","))
     if strange := peers - set(PEERS):
         sys.exit(f"There is no peer {sorted(strange)[0]}: choose from {', '.join(PEERS)}.")
