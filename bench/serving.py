@@ -8,13 +8,14 @@ through their own doors, over HTTP; transformers is called in a process of its o
 llama-cpp-python is left out: it is the same engine, takes minutes to compile, and llama-server is llama.cpp's
 own and faster door. An answer that ends before its 128 tokens counts as if it had gone on at its pace.
 
-Run it on a machine that does nothing else: programs of the same priority slow the peers unequally (two of
+Run it on a machine that does nothing else: programs of the same priority slow peers unequally (two of
 them made llama.cpp seven times slower). What others took of the CPU stands under each table.
 """
 
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -69,6 +70,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--peers", default=",".join(PEERS))
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the peers are ended too
     peers = frozenset(args.peers.split(","))
     if strange := peers - set(PEERS):
         sys.exit(f"There is no peer {sorted(strange)[0]}: choose from {', '.join(PEERS)}.")

@@ -163,8 +163,8 @@ def child(kind: str, home: Home) -> Iterator[Child]:
     try:
         yield Child(process)
     finally:
-        _pipes(process)[0].close()
-        process.wait(60)
+        process.terminate()  # it may be in the middle of an answer that nobody waits for now
+        process.communicate()
 
 
 def gguf_4bit(home: Home) -> Path:
