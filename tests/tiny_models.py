@@ -4,6 +4,7 @@ sentences.
 
 import json
 from pathlib import Path
+from typing import Any
 
 from assistant.base import Base
 from assistant.registry import ModelVersion
@@ -58,6 +59,53 @@ def save_llama(folder: Path, seed: int = 0, window: int = 512) -> None:
         LlamaForCausalLM(config).save_pretrained(folder)
 
 
+def save_sliding(folder: Path) -> None:
+    """A Mistral that sees the last eight tokens only."""
+    from transformers import MistralConfig
+
+    _save_random(
+        folder,
+        MistralConfig(
+            vocab_size=save_tokenizer(folder), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256, sliding_window=8,
+            bos_token_id=0, eos_token_id=1, pad_token_id=1, initializer_range=0.3,
+        ),
+    )  # fmt: skip
+
+
+def save_recurrent(folder: Path) -> None:
+    """A Mamba: it keeps states instead of keys and values."""
+    from transformers import MambaConfig
+
+    vocabulary = save_tokenizer(folder)
+    _save_random(
+        folder,
+        MambaConfig(
+            vocab_size=vocabulary, hidden_size=32, num_hidden_layers=2, state_size=8,
+            bos_token_id=0, eos_token_id=1, pad_token_id=1, initializer_range=0.3,
+        ),
+    )  # fmt: skip
+
+
+def save_mpt(folder: Path) -> None:
+    """An MPT: distances instead of positions."""
+    from transformers import MptConfig
+
+    _save_random(
+        folder,
+        MptConfig(vocab_size=save_tokenizer(folder), d_model=32, n_layers=2, n_heads=4, max_seq_len=128),
+    )
+
+
+def _save_random(folder: Path, config: Any) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
+
+
 def save_gpt2(folder: Path) -> None:
     """GPT-2 in small: learnt positions, and no chat template."""
     import torch
@@ -79,8 +127,8 @@ def tiny_base(folder: Path) -> Base:
     return Base("tiny-llama", "tiny-llama", folder, "float32", "none", "cpu", "Used in tests.")
 
 
-def save_adapter(base: Base, folder: Path, seed: int = 0, strength: float = 0.5) -> Path:
-    """A LoRA adapter that changes what the base says, as PEFT writes it."""
+def save_adapter(base: Base, folder: Path, seed: int = 0, strength: float = 0.5, **more: Any) -> Path:
+    """A LoRA adapter that changes what the base says, as PEFT writes it. `more`: settings of PEFT's."""
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -88,7 +136,8 @@ def save_adapter(base: Base, folder: Path, seed: int = 0, strength: float = 0.5)
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        settings = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+        chosen = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM", **more}
+        settings = LoraConfig(**chosen)
         model = get_peft_model(load_model(base), settings)
         for name, weights in model.named_parameters():
             if "lora_B" in name:

@@ -6,12 +6,16 @@ chat's, given its own random numbers for each row, and finished rows can leave t
 """
 
 import inspect
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
-from transformers import DynamicCache
+
+from assistant.engines import kv_rows
+
+Forward = Callable[..., Any]
+"""A model, called as `torch.nn.Module` is."""
 
 PREFILL_TOKENS = 256
 """A long prompt is read in pieces of this size, so that a stop need not wait for all of it."""
@@ -20,54 +24,85 @@ PREFILL_TOKENS = 256
 class Decoding:
     """The state of a batch: a cache of keys and values, and who is where in it.
 
-    `prompts`: token ids, none empty; several are padded on the left. Not thread-safe; call under
+    `prompts`: token ids, none empty; several are padded on the left, and then `joinable` must hold and they
+    are read in one piece. `forward` computes, as the rows' model versions. Not thread-safe; call under
     inference_mode.
     """
 
     def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]]) -> None:
         self._model = model
         self._device = next(model.parameters()).device
-        longest = max(len(prompt) for prompt in prompts)
-        self._unread = torch.tensor([[0] * (longest - len(p)) + list(p) for p in prompts])
-        self._mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
         self._lengths = [len(prompt) for prompt in prompts]
+        self._columns = max(self._lengths)
+        self._prompts = torch.tensor([[0] * (self._columns - len(p)) + list(p) for p in prompts])
         self._read = 0
-        self._cache = DynamicCache(config=cast(Any, model.config))
+        self._cache = kv_rows.new_cache(model.config)
+
+    @property
+    def unread(self) -> int:
+        """Tokens of the longest prompt that are still to be read."""
+        return self._columns - self._read
 
     @property
     def reading(self) -> bool:
         """Whether a piece of the prompt is still unread after the steps so far."""
-        return self._read < self._unread.shape[1]
+        return self.unread > 0
 
-    def read(self) -> torch.Tensor | None:
+    @property
+    def joinable(self) -> bool:
+        """Whether rows can join and leave."""
+        return kv_rows.joinable(self._cache)
+
+    def wasteful(self, rows: Sequence[int]) -> bool:
+        """Whether dropping every row but these is worth copying their part of the cache: about a step."""
+        longest = max(self._lengths[row] for row in rows)
+        return len(rows) * longest <= len(self._lengths) * self._columns * 3 // 4
+
+    def read(self, forward: Forward) -> torch.Tensor | None:
         """Read the next piece of the prompts; the last one gives logits, (rows, vocabulary) float32 on the
         CPU.
         """
         # Only one prompt is cut: the padding of a batch could fill a whole piece of some row.
-        size = PREFILL_TOKENS if len(self._lengths) == 1 else self._unread.shape[1]
-        piece = self._unread[:, self._read : self._read + size]
-        end = self._read + piece.shape[1]
-        places = (self._mask.cumsum(1) - 1).clamp(min=0)[:, self._read : end]
-        self._read = end
-        logits = self._forward(piece, self._mask[:, :end], places)
+        size = PREFILL_TOKENS if len(self._lengths) == 1 else self._columns
+        piece = self._prompts[:, self._read : self._read + size]
+        begin, self._read = self._read, self._read + piece.shape[1]
+        columns = torch.arange(begin, self._read)
+        places = (columns - self._padding()).clamp(min=0)
+        logits = self._forward(forward, piece, places)
         return None if self.reading else logits
 
-    def step(self, token_ids: Sequence[int]) -> torch.Tensor:
-        """Append one token to each row; logits for the next, (rows, vocabulary) float32 on the CPU."""
-        self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], 1)
-        places = torch.tensor([[length] for length in self._lengths])
+    def step(self, token_ids: Sequence[int | None], forward: Forward) -> torch.Tensor:
+        """Append one token to each row, None to one that nobody wants any more; logits for the next, (rows,
+        vocabulary) float32 on the CPU.
+        """
+        # An unwanted row stays at place 0: it may have come to the end of the model's window.
+        places = [0 if t is None else n for t, n in zip(token_ids, self._lengths, strict=True)]
         self._lengths = [length + 1 for length in self._lengths]
-        return self._forward(torch.tensor([[token] for token in token_ids]), self._mask, places)
+        self._columns = self._read = self._columns + 1
+        ids = torch.tensor([[token or 0] for token in token_ids])
+        return self._forward(forward, ids, torch.tensor([[place] for place in places]))
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop every row but these, in this order."""
-        self._cache.batch_select_indices(torch.tensor(rows, device=self._device))
-        self._mask = self._mask[list(rows)]
-        self._lengths = [self._lengths[row] for row in rows]
+        self._gather([(self, rows)])
 
-    def _forward(self, ids: torch.Tensor, mask: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    def join(self, rows: Sequence[int], other: "Decoding", other_rows: Sequence[int]) -> None:
+        """Drop every row but these, and take over those of `other`; both have read their prompts."""
+        self._gather([(self, rows), (other, other_rows)])
+
+    def _gather(self, taken: "Sequence[tuple[Decoding, Sequence[int]]]") -> None:
+        self._lengths = [one._lengths[row] for one, rows in taken for row in rows]
+        self._columns = self._read = max(self._lengths)
+        kv_rows.gather(self._cache, [(one._cache, rows) for one, rows in taken], self._columns)
+
+    def _padding(self) -> torch.Tensor:
+        """Columns before each row begins, (rows, 1)."""
+        return self._columns - torch.tensor(self._lengths)[:, None]
+
+    def _forward(self, forward: Forward, ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        mask = (torch.arange(self._read) >= self._padding()).long()
         padded = not bool(mask.all())
-        output = self._model(
+        output = forward(
             input_ids=ids.to(self._device),
             attention_mask=mask.to(self._device) if padded else None,
             past_key_values=self._cache,
@@ -86,7 +121,9 @@ def optional(model: nn.Module, **arguments: object) -> dict[str, object]:
     return {name: value for name, value in arguments.items() if name in known}
 
 
-def answer_logprobs(model: nn.Module, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
+def answer_logprobs(
+    model: nn.Module, rows: Sequence[tuple[Sequence[int], Sequence[int]]], forward: Forward
+) -> list[float]:
     """sum log p(answer | prompt) in nats for each (prompt ids, answer ids), in float32.
 
     Sequences are padded on the left, so that all answers end in one column and logits are computed for the
@@ -98,7 +135,7 @@ def answer_logprobs(model: nn.Module, rows: Sequence[tuple[Sequence[int], Sequen
     ids = torch.tensor([[0] * (longest - len(row)) + row for row in whole], device=device)
     mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in whole], device=device)
     places = (mask.cumsum(1) - 1).clamp(min=0)
-    logits = model(
+    logits = forward(
         input_ids=ids,
         attention_mask=mask,
         use_cache=False,

@@ -28,7 +28,7 @@ from assistant.engines.interface import (
 )
 from assistant.engines.openvino_lane import Lane
 from assistant.engines.reply import Reply, Vocabulary, plain_vocabulary, vocabulary
-from assistant.engines.sequences import Computed, Scoring, Writing
+from assistant.engines.sequences import Computed, Scoring, Writing, read_all
 from assistant.registry import ModelVersion
 from feedback.errors import HoneError
 from feedback.home import Home
@@ -86,28 +86,11 @@ class OpenVinoEngine:
         """See `Engine.stream`. What else is computed at the same time, and what the cache still knows, may
         change the rounding, and so now and then a token, of a reply with the same seed.
         """
-        writing = self._begin(request)
-        try:
-            while (piece := writing.pieces.get()) is not None:
-                if isinstance(piece, BaseException):
-                    raise piece
-                yield piece
-        finally:
-            writing.abandoned = True
-        return writing.completion()
+        return (yield from self._begin(request).read())
 
     def batch(self, requests: Sequence[Request], on_progress: Progress | None = None) -> list[Completion]:
         """See `Engine.batch`."""
-        writings = [self._begin(request) for request in requests]
-        completions = []
-        for done, writing in enumerate(writings):
-            while (piece := writing.pieces.get()) is not None:
-                if isinstance(piece, BaseException):
-                    raise piece
-            completions.append(writing.completion())
-            if on_progress is not None:
-                on_progress(done + 1, len(writings))
-        return completions
+        return read_all([self._begin(request) for request in requests], on_progress)
 
     def logprobs(
         self,

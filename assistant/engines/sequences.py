@@ -3,12 +3,12 @@ being scored. Knows tokens and logits; no model and no cache.
 """
 
 import queue
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Protocol
 
 import numpy as np
 
-from assistant.engines.interface import AnswerLogprob, Completion
+from assistant.engines.interface import AnswerLogprob, Completion, Progress
 from assistant.engines.kv_blocks import Held
 from assistant.engines.reply import Reply
 from assistant.engines.sampling import Floats
@@ -102,8 +102,42 @@ class Writing:
             self.pieces.put(rest)
         self.pieces.put(error)
 
-    def completion(self) -> Completion:
+    def read(self) -> Generator[str, None, Completion]:
+        """Its text as it is written; the generator's return value is the whole. Whoever closes the generator
+        ends the reply. Raises what ended it.
+        """
+        try:
+            while (piece := self.pieces.get()) is not None:
+                if isinstance(piece, BaseException):
+                    raise piece
+                yield piece
+        finally:
+            self.abandoned = True
         return self.reply.completion()
+
+
+def read_all(writings: Sequence[Writing], on_progress: Progress | None) -> list[Completion]:
+    """Each whole, in the order given. When one fails the others are abandoned."""
+    completions = []
+    try:
+        for writing in writings:
+            completions.append(_whole(writing))
+            if on_progress is not None:
+                on_progress(len(completions), len(writings))
+    finally:
+        for writing in writings:
+            writing.abandoned = True
+    return completions
+
+
+def _whole(writing: Writing) -> Completion:
+    reading = writing.read()
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            completion: Completion = end.value
+            return completion
 
 
 class Scoring:

@@ -1,18 +1,24 @@
 """A model in memory, its adapters, and the one thread that may touch them. Knows no text and no sampling.
 
-Work is done in the order asked, one piece at a time; each piece names the version it is for, and the adapter
-is switched between pieces, never inside one.
+Work is done in the order asked, one piece at a time. Each forward pass names the versions it is for: one for
+all rows, or one a row, where PEFT's mixed batches can carry that.
 """
 
+import json
+import logging
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from assistant import registry
+from assistant.engines import mixing
+from assistant.engines.decode import Forward
 from assistant.quiet import quiet
 from assistant.registry import ModelVersion
 from feedback.errors import HoneError
@@ -23,6 +29,10 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
+log = logging.getLogger(__name__)
+
+BASE = "__base__"
+"""PEFT's name for a row without an adapter."""
 IDLE_ADAPTERS = 4
 """Adapters kept though nobody uses them: the champion, the one before it, a candidate, and one to spare."""
 
@@ -38,7 +48,8 @@ class ServedModel:
         self._model: Any = model
         self._base_id, self._home = base_id, home
         self._peft: PeftModel | None = None
-        self._active: ModelVersionId | None = None
+        self._active: str | None = None
+        self._mixing: set[str] = {BASE}
         self._loaded: dict[ModelVersionId, ModelVersion] = {}  # the least recently used first
         self._users: dict[ModelVersionId, int] = {}
         self._closed = threading.Event()
@@ -46,7 +57,7 @@ class ServedModel:
 
     @property
     def model(self) -> Any:
-        """The causal language model; PEFT puts adapters into its layers. Used inside `run` only."""
+        """The causal language model; PEFT puts adapters into its layers. Used on the model's thread only."""
         return self._model
 
     @property
@@ -68,18 +79,31 @@ class ServedModel:
         try:
             yield
         finally:
-            if not self.closed:
-                self._submit(lambda: self._count(version, -1))
+            with suppress(HoneError):  # closed meanwhile
+                self.start(lambda: self._count(version, -1))
 
-    def run(self, version: ModelVersion, work: Callable[[], T]) -> T:
-        """Do `work` on the model's thread, as `version`, and wait for its result."""
+    def run(self, version: ModelVersion, work: Callable[[Forward], T]) -> T:
+        """Do `work` on the model's thread, with the model as `version`, and wait for its result."""
 
         def as_version() -> T:
             with torch.inference_mode():
-                self._choose(version)
-                return work()
+                return work(self.forward([version]))
 
         return self._submit(as_version)
+
+    def start(self, work: Callable[[], object]) -> None:
+        """Have `work` done on the model's thread, after all that was asked before. HoneError when closed."""
+        self._ask(work)
+
+    def forward(self, versions: Sequence[ModelVersion]) -> Forward:
+        """The model for a batch whose rows are for these versions (one: all rows are), which must be held.
+        Only on the model's thread, and only until the next call.
+        """
+        return self._as([_name(version) for version in versions])
+
+    def mixes(self, version: ModelVersion) -> bool:
+        """Whether its rows may stand beside those of other versions that do."""
+        return _name(version) in self._mixing
 
     def close(self) -> None:
         """Finish the piece of work at hand and free the memory."""
@@ -88,8 +112,11 @@ class ServedModel:
         self._model = self._peft = None
 
     def _submit(self, work: Callable[[], T]) -> T:
+        return self._ask(work).result()
+
+    def _ask(self, work: Callable[[], T]) -> Future[T]:
         try:
-            return self._thread.submit(work).result()
+            return self._thread.submit(work)
         except RuntimeError as error:
             if not self.closed:
                 raise
@@ -133,22 +160,61 @@ class ServedModel:
             else:
                 self._peft.load_adapter(folder, adapter_name=name)
             self._peft.eval()
+        if self._sees_mixing(folder, name):
+            self._mixing.add(name)
+
+    def _sees_mixing(self, folder: str, name: str) -> bool:
+        """Whether base and adapter side by side compute what each does alone. Its kind must allow it, and it
+        is tried: PEFT refuses some architectures in mixed batches, and on others leaves the adapter out.
+        """
+        if mixing.hindrance(json.loads(Path(folder, "adapter_config.json").read_text("utf-8"))):
+            return False
+        ids = torch.arange(1, 9, device=next(self._model.parameters()).device).repeat(2, 1)
+        read = partial(self._logits, ids)
+        try:
+            base, alone, mixed = read([BASE]), read([name]), read([BASE, name])
+        except Exception as error:  # noqa: BLE001 - whatever it is, each alone still computes
+            log.info("Adapters are not mixed in one batch: %s", error)
+            return False
+        # Rounding is less than half of what the adapter changes, or nothing is lost by not mixing.
+        bound = (alone - base).norm() / 2
+        return bool((mixed[0] - base[0]).norm() <= bound and (mixed[1] - alone[1]).norm() <= bound)
+
+    def _logits(self, ids: torch.Tensor, names: Sequence[str]) -> torch.Tensor:
+        with torch.inference_mode():
+            found: torch.Tensor = self._as(names)(input_ids=ids, use_cache=False).logits.float()
+        return found
 
     def _drop_idle(self) -> None:
         idle = [v for v in self._loaded.values() if v.adapter_dir and not self._users.get(v.id)]
         for version in idle[:-IDLE_ADAPTERS]:
             del self._loaded[version.id]
+            self._mixing.discard(version.id)
             self._active = None
             if self._peft is not None:
                 self._peft.delete_adapter(version.id)
 
-    def _choose(self, version: ModelVersion) -> None:
-        if self._active == version.id or self._peft is None:
+    def _as(self, names: Sequence[str]) -> Forward:
+        if len(set(names)) == 1:
+            self._choose(names[0])
+            model: Forward = self._model
+            return model
+        if self._active not in names or self._active == BASE:  # PEFT ignores names while adapters are off
+            self._choose(next(name for name in names if name != BASE))
+        mixed: Any = self._peft
+        return partial(mixed, adapter_names=list(names))
+
+    def _choose(self, name: str) -> None:
+        if self._active == name or self._peft is None:
             return
         adapters: Any = self._peft.base_model
-        if version.adapter_dir is None:
+        if name == BASE:
             adapters.disable_adapter_layers()
         else:
             adapters.enable_adapter_layers()
-            self._peft.set_adapter(version.id)
-        self._active = version.id
+            self._peft.set_adapter(name)
+        self._active = name
+
+
+def _name(version: ModelVersion) -> str:
+    return BASE if version.adapter_dir is None else version.id

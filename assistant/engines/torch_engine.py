@@ -1,13 +1,14 @@
 """The engine that works everywhere: transformers on torch, adapters by PEFT. Knows no store, turn or page.
 
-Replies written at the same time take turns token by token on the model's one thread, so a long batch of
-drawing or evaluation slows a chat down but does not block it, and a stop is seen at the next token.
+Replies asked at the same time share forward passes (`torch_lane.py`), base, champion and candidate too where
+their adapters can be mixed (`mixing.py`); others take turns on the model's one thread, a token each. So a
+long batch of drawing or evaluation slows a chat down but does not block it, and a stop is seen at the next
+token.
 """
 
 from collections.abc import Generator, Sequence
+from contextlib import ExitStack
 from functools import partial
-
-import torch
 
 from assistant import base as bases
 from assistant.base import Base
@@ -23,13 +24,20 @@ from assistant.engines.interface import (
     check_fits,
 )
 from assistant.engines.reply import Reply, vocabulary
+from assistant.engines.sequences import Writing, read_all
 from assistant.engines.served_model import ServedModel
+from assistant.engines.torch_lane import Lane
 from assistant.registry import ModelVersion
 from feedback.home import Home
 
-BATCH_ROWS = 32
-LOGPROB_TOKENS = 4096
-"""Tokens in one forward pass of `logprobs`, padding included."""
+CAPACITY = {"cpu": 16, "cuda": 32}
+"""Replies side by side. A step for 16 takes 2.3 times as long as for one on 2 cores; a GPU, not measured
+here, has more arithmetic to spare.
+"""
+LOGPROB_TOKENS = {"cpu": 512, "cuda": 4096}
+"""Tokens in one forward pass of `logprobs`, padding included; replies go on between passes. On a CPU larger
+passes are no faster.
+"""
 LOGPROB_ANSWER_TOKENS = 1024
 """Of these, answer tokens: each needs a whole vocabulary of logits at once."""
 
@@ -38,8 +46,6 @@ class TorchEngine:
     """A base on its device, answering as itself or through any adapter. Safe to call from many threads."""
 
     name = "transformers"
-    capacity = 4
-    """Streams take turns on one thread, token by token: more of them only make each slower."""
     abilities: frozenset[Ability] = frozenset(("token_logprobs",))
 
     def __init__(self, base: Base, home: Home) -> None:
@@ -47,44 +53,38 @@ class TorchEngine:
         model = bases.load_model(base)
         self.template = bases.chat_template(base)
         self.window, ends = bases.limits(base)
+        self.capacity = CAPACITY[base.device]
         self._words = vocabulary(tokenizer, self.template, ends)
+        self._device = base.device
         self._served = ServedModel(model, base.id, home)
+        self._lane = Lane(self._served)
 
     def count_tokens(self, text: str) -> int:
         """Tokens in `text`, none added."""
         return len(self._words.ids(text))
 
     def stream(self, request: Request) -> Generator[str, None, Completion]:
-        """See `Engine.stream`. A seed fixes the text on one machine and torch version; `batch` pads its
-        prompts, so its rounding, and now and then a token, may differ from a stream's with the same seed.
+        """See `Engine.stream`. Whatever else is computed in the same passes may change the rounding, and so
+        now and then a token, of a reply with the same seed; alone, a seed fixes the text on one machine and
+        torch version.
         """
-        version, reply = request.version, self._reply(request)
-        with self._served.held(version):
-            decoding = Decoding(self._served.model, [reply.prompt_ids])
-            logits: torch.Tensor | None = None
-            while decoding.reading and not reply.over():
-                logits = self._served.run(version, decoding.read)
-            while logits is not None and not reply.over():
-                token = reply.take(logits[0].numpy())
-                if reply.piece:
-                    yield reply.piece
-                if not reply.over():
-                    logits = self._served.run(version, partial(decoding.step, [token]))
-            if rest := reply.rest():
-                yield rest
-        return reply.completion()
+        writing = self._writing(request)
+        with self._served.held(request.version):
+            self._served.start(partial(self._lane.add, writing))
+            return (yield from writing.read())
 
     def batch(self, requests: Sequence[Request], on_progress: Progress | None = None) -> list[Completion]:
-        """See `Engine.batch`. Each reply draws from its own seed, whatever shares its batch."""
-        replies = [self._reply(request) for request in requests]
-        done = 0
-        for chunk in _chunks(replies):
-            with self._served.held(chunk[0].request.version):
-                for finished in self._write(chunk):
-                    done += finished
-                    if on_progress is not None:
-                        on_progress(done, len(replies))
-        return [reply.completion() for reply in replies]
+        """See `Engine.batch`. Each reply draws from its own seed, whatever shares its passes."""
+        writings = [self._writing(request) for request in requests]
+        # Similar lengths side by side, so that little is padded.
+        order = sorted(range(len(writings)), key=lambda number: len(writings[number].tokens))
+        with ExitStack() as held:
+            for version in {request.version.id: request.version for request in requests}.values():
+                held.enter_context(self._served.held(version))
+            asked = [writings[number] for number in order]
+            self._served.start(partial(self._lane.add_batch, asked))
+            found = dict(zip(order, read_all(asked, on_progress), strict=True))
+        return [found[number] for number in range(len(requests))]
 
     def logprobs(
         self,
@@ -99,7 +99,7 @@ class TorchEngine:
             check_fits(self.window, prompt, len(prompt) + len(answer) - 1)
         totals: dict[int, float] = {}
         with self._served.held(version):
-            for chunk in _logprob_chunks(rows):
+            for chunk in _logprob_chunks(rows, LOGPROB_TOKENS[self._device]):
                 wanted = [rows[index] for index in chunk]
                 found = self._served.run(version, partial(answer_logprobs, self._served.model, wanted))
                 totals.update(zip(chunk, found, strict=True))
@@ -119,54 +119,14 @@ class TorchEngine:
         """Running replies end as stopped; then the model is freed."""
         self._served.close()
 
-    def _reply(self, request: Request) -> Reply:
+    def _writing(self, request: Request) -> Writing:
         reply = Reply(request, self._words, self.window, lambda: self._served.closed)
         check_fits(self.window, reply.prompt_ids, len(reply.prompt_ids) + 1)
         check_able(self, request.wanted)
-        return reply
-
-    def _write(self, chunk: Sequence[Reply]) -> Generator[int, None, None]:
-        """Write the replies of a chunk side by side; yields how many have just come to their end."""
-        served, version = self._served, chunk[0].request.version
-        decoding = Decoding(served.model, [reply.prompt_ids for reply in chunk])
-        rows = list(chunk)
-        open_rows = len(rows)
-        logits: torch.Tensor | None = None
-        while decoding.reading and any(not reply.over() for reply in rows):
-            logits = served.run(version, decoding.read)
-        while logits is not None:
-            # A row whose reply is over is fed its end token and ignored.
-            tokens = [
-                self._words.end_id if reply.over() else reply.take(scores)
-                for reply, scores in zip(rows, logits.numpy(), strict=True)
-            ]
-            alive = [row for row, reply in enumerate(rows) if not reply.over()]
-            if len(alive) < open_rows:
-                yield open_rows - len(alive)
-                open_rows = len(alive)
-            if not alive:
-                return
-            # Copying the cache costs about a step, so rows leave when a quarter of the batch is idle.
-            if len(alive) <= len(rows) * 3 // 4:
-                rows, tokens = [rows[row] for row in alive], [tokens[row] for row in alive]
-                served.run(version, partial(decoding.keep, alive))
-            logits = served.run(version, partial(decoding.step, tokens))
-        yield open_rows
+        return Writing(reply)
 
 
-def _chunks(replies: Sequence[Reply]) -> list[list[Reply]]:
-    """Replies of one version and similar prompt length together, so that little is padded."""
-    chunks: list[list[Reply]] = []
-    for reply in sorted(replies, key=lambda reply: (reply.request.version.id, len(reply.prompt_ids))):
-        same = chunks and chunks[-1][0].request.version.id == reply.request.version.id
-        if same and len(chunks[-1]) < BATCH_ROWS:
-            chunks[-1].append(reply)
-        else:
-            chunks.append([reply])
-    return chunks
-
-
-def _logprob_chunks(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[list[int]]:
+def _logprob_chunks(rows: Sequence[tuple[Sequence[int], Sequence[int]]], most_tokens: int) -> list[list[int]]:
     """Indices of rows, by length, so that a chunk stays within the two bounds on its padded size."""
     chunks: list[list[int]] = []
     longest = answer_longest = 0
@@ -174,7 +134,7 @@ def _logprob_chunks(rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list
         length, answer = len(rows[index][0]) + len(rows[index][1]), len(rows[index][1])
         longest, answer_longest = max(longest, length), max(answer_longest, answer)
         count = len(chunks[-1]) + 1 if chunks else 1
-        if chunks and count * longest <= LOGPROB_TOKENS and count * answer_longest <= LOGPROB_ANSWER_TOKENS:
+        if chunks and count * longest <= most_tokens and count * answer_longest <= LOGPROB_ANSWER_TOKENS:
             chunks[-1].append(index)
         else:
             chunks.append([index])

@@ -4,6 +4,7 @@ class that inherits `EngineContract`; that is all.
 
 import threading
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -195,6 +196,41 @@ class EngineContract:
         assert [same(one) for one in together] == [same(whole(engine, request)[1]) for request in requests]
         assert seen[-1] == (8, 8)
         assert seen == sorted(seen)
+
+    def test_two_versions_and_the_base_side_by_side_each_say_what_they_would_alone(
+        self, engine_case: EngineCase, plain: ModelVersion, trained: ModelVersion, store: Store, home: Home,
+        tmp_path: Path,
+    ) -> None:  # fmt: skip
+        engine, base = engine_case.engine, engine_case.base
+        folder = tiny_models.save_adapter(base, tmp_path / "other", seed=1)
+        other = registry.add(store, home, base, folder, None, "dpo")
+        requests = [
+            Request(prompt(engine, question), Sampling(0.0, 1.0, 24, 0), version)
+            for question in ("Who are you?", "the cat looked at you")
+            for version in (plain, trained, other)
+        ]
+        alone = [whole(engine, request)[1] for request in requests]
+        assert len({completion.text for completion in alone[:3]}) == 3
+        assert [same(one) for one in engine.batch(requests)] == [same(one) for one in alone]
+        with ThreadPoolExecutor(6) as people:
+            streamed = list(people.map(lambda request: whole(engine, request)[1], requests))
+        assert [same(one) for one in streamed] == [same(one) for one in alone]
+
+    def test_replies_that_join_and_leave_change_no_other(self, engine: Engine, plain: ModelVersion) -> None:
+        greedy = [
+            Request(prompt(engine, question), Sampling(0.0, 1.0, tokens, 0), plain)
+            for question, tokens in (("Who are you?", 200), ("the dog " * 20, 12), ("A", 40))
+        ]
+        alone = [whole(engine, request)[1] for request in greedy]
+        first = engine.stream(greedy[0])
+        pieces = [next(first) for _ in range(3)]
+        left = engine.stream(Request(prompt(engine, "The cat"), LONG, plain))
+        next(left)
+        later = [whole(engine, request)[1] for request in greedy[1:]]
+        left.close()
+        rest, completion = drained(first)
+        assert "".join(pieces + rest) == completion.text
+        assert [same(one) for one in (completion, *later)] == [same(one) for one in alone]
 
     def test_a_batch_of_which_some_are_stopped_finishes_the_others(
         self, engine: Engine, plain: ModelVersion
