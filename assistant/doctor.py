@@ -1,5 +1,6 @@
 """`hone doctor`: what this machine has, which engine would answer, and why not another. Knows no turn."""
 
+import json
 import os
 import platform
 from dataclasses import asdict, dataclass
@@ -11,7 +12,9 @@ import click
 from assistant import base as bases
 from assistant import registry
 from assistant.base import BaseChoice, EngineName, Quantize
+from assistant.engines import mixing
 from assistant.engines.choose import choose, openvino_hindrance
+from assistant.registry import ModelVersion
 from feedback.command_line import home_option, json_option, open_store, say
 from feedback.errors import HoneError, NotFoundError
 from feedback.home import Home
@@ -79,7 +82,22 @@ def _champion(home: Home) -> list[Finding]:
         registry.check_files(home, champion)
     except HoneError as error:
         return [Finding("champion", str(error), False)]
-    return [Finding("champion", f"{champion.name} on {champion.base_id}; its files are whole", True)]
+    return [
+        Finding("champion", f"{champion.name} on {champion.base_id}; its files are whole", True),
+        *_passes(home, champion),
+    ]
+
+
+def _passes(home: Home, champion: ModelVersion) -> list[Finding]:
+    """Whether the transformers engine can compute the champion's replies together with other versions'."""
+    if champion.adapter_dir is None:
+        return []
+    file = home.path / champion.adapter_dir / "adapter_config.json"
+    hindrance = mixing.hindrance(json.loads(file.read_text("utf-8")))
+    told = (
+        f"of its own: {hindrance}" if hindrance else "shared with other versions, where its build allows it"
+    )
+    return [Finding("its passes", f"{told} (transformers engine)")]
 
 
 @click.command()
