@@ -87,14 +87,19 @@ def save_recurrent(folder: Path) -> None:
     )  # fmt: skip
 
 
-def save_mpt(folder: Path) -> None:
-    """An MPT: distances instead of positions."""
-    from transformers import MptConfig
+def save_opt(folder: Path) -> None:
+    """An OPT: its layers see rows and tokens as one, so adapters cannot be mixed in it."""
+    from transformers import OPTConfig
 
+    vocabulary = save_tokenizer(folder)
     _save_random(
         folder,
-        MptConfig(vocab_size=save_tokenizer(folder), d_model=32, n_layers=2, n_heads=4, max_seq_len=128),
-    )
+        OPTConfig(
+            vocab_size=vocabulary, hidden_size=32, ffn_dim=64, num_hidden_layers=2, num_attention_heads=4,
+            max_position_embeddings=256, word_embed_proj_dim=32, bos_token_id=0, eos_token_id=1,
+            pad_token_id=1, init_std=0.3,
+        ),
+    )  # fmt: skip
 
 
 def _save_random(folder: Path, config: Any) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+from torch import nn
 
 from assistant import registry
 from assistant.engines import mixing
@@ -50,6 +51,7 @@ class ServedModel:
         self._peft: PeftModel | None = None
         self._active: str | None = None
         self._mixing: set[str] = {BASE}
+        self._lora_layers: list[nn.Module] = []
         self._loaded: dict[ModelVersionId, ModelVersion] = {}  # the least recently used first
         self._users: dict[ModelVersionId, int] = {}
         self._closed = threading.Event()
@@ -151,6 +153,7 @@ class ServedModel:
     def _attach_adapter(self, folder: str, name: str) -> None:
         with quiet():
             from peft import PeftConfig, PeftModel
+            from peft.tuners.lora import LoraLayer
 
             if PeftConfig.from_pretrained(folder).is_prompt_learning:
                 raise ValueError("Adapters that learn a prompt are not served by this engine.")
@@ -160,12 +163,13 @@ class ServedModel:
             else:
                 self._peft.load_adapter(folder, adapter_name=name)
             self._peft.eval()
+            self._lora_layers = [one for one in self._peft.modules() if isinstance(one, LoraLayer)]
         if self._sees_mixing(folder, name):
             self._mixing.add(name)
 
     def _sees_mixing(self, folder: str, name: str) -> bool:
         """Whether base and adapter side by side compute what each does alone. Its kind must allow it, and it
-        is tried: PEFT refuses some architectures in mixed batches, and on others leaves the adapter out.
+        is tried: not every architecture keeps the rows of a batch apart inside its layers.
         """
         if mixing.hindrance(json.loads(Path(folder, "adapter_config.json").read_text("utf-8"))):
             return False
@@ -201,8 +205,23 @@ class ServedModel:
             return model
         if self._active not in names or self._active == BASE:  # PEFT ignores names while adapters are off
             self._choose(next(name for name in names if name != BASE))
-        mixed: Any = self._peft
-        return partial(mixed, adapter_names=list(names))
+        return partial(self._mixed, list(names))
+
+    def _mixed(self, names: list[str], **inputs: Any) -> Any:
+        """One forward pass whose rows are for these adapters. Each LoRA layer is told them as PEFT's own
+        `adapter_names` argument would do; that one leaves its hooks behind when a pass fails, tells them to
+        layers of adapters of another kind as well, and does nothing on an MPT.
+        """
+
+        def tell(_: nn.Module, args: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            return args, {**given, "adapter_names": names}
+
+        told = [layer.register_forward_pre_hook(tell, with_kwargs=True) for layer in self._lora_layers]
+        try:
+            return self._model(**inputs)
+        finally:
+            for one in told:
+                one.remove()
 
     def _choose(self, name: str) -> None:
         if self._active == name or self._peft is None:
