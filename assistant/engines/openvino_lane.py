@@ -5,6 +5,7 @@ and a piece of the prompts that are still unread (continuous batching, Yu et al.
 prompts first, so that they are not stuck behind long ones.
 """
 
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
+from assistant.engines.guesses import StepCost
 from assistant.engines.kv_blocks import BLOCK, KvBlocks
 from assistant.engines.sampling import Floats
 from assistant.engines.sequences import Computed
@@ -52,6 +54,7 @@ class Lane:
         self._blocks = KvBlocks(count)
         self._waiting: deque[Computed] = deque()
         self._active: list[Computed] = []
+        self._cost = StepCost()
 
     @property
     def busy(self) -> bool:
@@ -67,7 +70,11 @@ class Lane:
         parts = self._parts()
         if not parts:
             return
+        began = time.perf_counter()
         logits = self._forward(parts)
+        if all(part.end - part.start == 1 for part in parts):
+            guesses = sum(len(part.guessed) for part in parts)
+            self._cost.seen(len(parts), guesses, time.perf_counter() - began)
         row = 0
         for part in parts:
             count = len(part.wanted) + (len(part.guessed) if part.wanted else 0)
@@ -119,8 +126,9 @@ class Lane:
             start = held.known
             end = min(len(sequence.tokens), start + room)
             wanted = sequence.wanted(start, end)
-            guessed = sequence.guess() if guessing and wanted and end == len(sequence.tokens) else []
-            guessed = guessed[: len(held.blocks) * BLOCK - end]
+            guessed = list[int]()
+            if guessing and wanted and end == len(sequence.tokens):
+                guessed = sequence.guess(self._cost.share)[: len(held.blocks) * BLOCK - end]
             parts.append(_Part(sequence, start, end, guessed, wanted))
             room -= end - start if end - start > 1 else 0  # who is writing is never kept waiting
         return parts

@@ -8,16 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
+from assistant.engines.guesses import Guesses
 from assistant.engines.interface import AnswerLogprob, Completion
 from assistant.engines.kv_blocks import Held
 from assistant.engines.reply import Reply
 from assistant.engines.sampling import Floats
-
-NGRAM = 3
-DRAFT_TOKENS = 7
-"""Eight tokens at once take about half as long again as one: guessing pays when half a token is right."""
-WORTH_GUESSING = 0.5
-TRY_AGAIN_TOKENS = 24
 
 
 class Computed(Protocol):
@@ -36,8 +31,8 @@ class Computed(Protocol):
 
     def over(self) -> bool: ...
 
-    def guess(self) -> list[int]:
-        """Tokens that may follow `tokens`, to be checked in the same step; perhaps none."""
+    def guess(self, share: float) -> list[int]:
+        """Tokens that may follow `tokens`, to be checked in the same step at `share` of its cost each."""
         ...
 
     def wanted(self, start: int, end: int) -> range:
@@ -64,7 +59,7 @@ class Writing:
         self.held: Held | None = None
         self.pieces: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
         self.abandoned = False
-        self._guesses = _Guesses(self.tokens)
+        self._guesses = Guesses(self.tokens)
 
     def begin(self, held: Held) -> None:
         self.held, self.reply.cached_tokens = held, held.known
@@ -72,8 +67,8 @@ class Writing:
     def over(self) -> bool:
         return self.abandoned or self.reply.over()
 
-    def guess(self) -> list[int]:
-        return self._guesses.after(self.tokens)[: max(0, self.reply.tokens_left - 1)]
+    def guess(self, share: float) -> list[int]:
+        return self._guesses.after(self.tokens, share)[: max(0, self.reply.tokens_left - 1)]
 
     def wanted(self, start: int, end: int) -> range:
         return range(end - 1, end) if end == len(self.tokens) else range(0)
@@ -124,7 +119,7 @@ class Scoring:
     def over(self) -> bool:
         return self._left == 0
 
-    def guess(self) -> list[int]:
+    def guess(self, share: float) -> list[int]:
         return []
 
     def wanted(self, start: int, end: int) -> range:
@@ -140,35 +135,3 @@ class Scoring:
 
     def finish(self, error: BaseException | None = None) -> None:
         self.done.put(error or AnswerLogprob(self._nats, len(self.tokens) - self._first))
-
-
-class _Guesses:
-    """Prompt lookup: what followed the last three tokens when they stood together before (after Saxena 2023,
-    https://github.com/apoorvumang/prompt-lookup-decoding). Stops guessing where guesses are wrong.
-    """
-
-    def __init__(self, tokens: Sequence[int]) -> None:
-        self._after: dict[tuple[int, ...], int] = {}  # three tokens -> the place after them, the latest
-        self._worth = 2.0  # right guesses a try, lately
-        self._rest = 0
-        for end in range(NGRAM, len(tokens)):
-            self._after[tuple(tokens[end - NGRAM : end])] = end
-
-    def learn(self, tokens: Sequence[int]) -> None:
-        """A token was added: what stood before it now has a successor."""
-        end = len(tokens) - 1
-        if end >= NGRAM:
-            self._after[tuple(tokens[end - NGRAM : end])] = end
-
-    def after(self, tokens: Sequence[int]) -> list[int]:
-        if self._rest > 0:
-            self._rest -= 1
-            return []
-        place = self._after.get(tuple(tokens[-NGRAM:]))
-        return [] if place is None else list(tokens[place : place + DRAFT_TOKENS])
-
-    def judge(self, right: int, guessed: int) -> None:
-        if guessed:
-            self._worth = 0.7 * self._worth + 0.3 * right
-            if self._worth < WORTH_GUESSING:
-                self._worth, self._rest = 1.0, TRY_AGAIN_TOKENS
