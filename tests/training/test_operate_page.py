@@ -22,6 +22,7 @@ import gradio as gr
 from assistant import registry
 from assistant.base import Base, BaseChoice
 from assistant.engines.interface import Completion, Request
+from assistant.turns import Turns, TurnSettings
 from feedback import look, snapshots
 from feedback.home import Home
 from feedback.ids import LOCAL_USER, GateReportId, UserId
@@ -55,8 +56,12 @@ class Somebody:
 class Site:
     address: str
     home: Home
-    store: Store
+    turns: Turns
     somebody: Somebody
+
+    @property
+    def store(self) -> Store:
+        return self.turns.store
 
     def handlers(self) -> list[dict[str, Any]]:
         """Every event of the page, as Gradio tells it to anybody who may open the page."""
@@ -98,12 +103,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def opened(home: Home, store: Store, engine: ScriptedEngine, choice: BaseChoice) -> Iterator[Site]:
     """The page on a real socket, as a server that runs on `choice` offers it."""
     somebody, app = Somebody(), FastAPI()
-    blocks = operate.build(store, home, engine, lambda request: somebody, choice)
+    turns = Turns(store, engine)
+    blocks = operate.build(turns, home, lambda request: somebody, choice)
     gr.mount_gradio_app(
         app, blocks, "/operate", theme=look.theme(), head=look.head(), footer_links=[], run_history=False
     )
     with serving(app) as address:
-        yield Site(address, home, store, somebody)
+        yield Site(address, home, turns, somebody)
+    turns.close()
 
 
 def test_without_the_role_no_handler_tells_or_changes_anything(site: Site) -> None:
@@ -151,6 +158,17 @@ def test_a_run_started_on_the_page_trains_the_servers_base_to_its_end(
     assert run.id in told.text
     wanted = {"model": choice.model, "quantize": choice.quantize, "max_steps": 2}
     assert asdict(run.recipe) == asdict(replace(recipes.load("dpo"), **wanted))
+
+
+def test_the_page_tells_how_many_replies_are_written_and_wait(tmp_path: Path) -> None:
+    engine = DrawingEngine(held=True, capacity=1)
+    with opened(Home(tmp_path), answering(tmp_path, engine), engine, BaseChoice()) as site:
+        for question in ("Why?", "How?", "When?"):
+            site.turns.send(LOCAL_USER, None, None, question, TurnSettings())
+        drawn = [site.call(one, site.values()).text for one in site.handlers() if not one["queue"]]
+    found = [text for text in drawn if "replies being written" in text]
+    assert found
+    assert all("1 of at most 1 replies being written, 2 of at most 512 waiting" in text for text in found)
 
 
 @pytest.mark.browser
