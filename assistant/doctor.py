@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from assistant import base as bases
-from assistant import registry
+from assistant import registry, served_files
 from assistant.base import BaseChoice, EngineName, Quantize
 from assistant.engines.choose import choose, openvino_hindrance
 from feedback.command_line import home_option, json_option, open_store, say
@@ -30,7 +30,7 @@ class Finding:
 
 def examine(home: Home, choice: BaseChoice) -> list[Finding]:
     """Everything that decides how answers are computed here, in the order in which it matters."""
-    return [*_machine(), *_model(home, choice), *_champion(home)]
+    return [*_machine(), *_model(home, choice), *_champion(home), _served(home)]
 
 
 def _machine() -> list[Finding]:
@@ -80,6 +80,13 @@ def _champion(home: Home) -> list[Finding]:
     except HoneError as error:
         return [Finding("champion", str(error), False)]
     return [Finding("champion", f"{champion.name} on {champion.base_id}; its files are whole", True)]
+
+
+def _served(home: Home) -> Finding:
+    count, size = len(served_files.kept(home)), served_files.size_bytes(home)
+    return Finding(
+        "served", f"{count} files, {size / 1e9:.2f} GB in {home.served}; `hone models clean` deletes them"
+    )
 
 
 @click.command()

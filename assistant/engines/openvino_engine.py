@@ -116,10 +116,9 @@ class OpenVinoEngine:
         on_progress: Progress | None = None,
     ) -> list[AnswerLogprob]:
         """See `Engine.logprobs`. A prompt that stands before several answers is read once."""
-        ids, end = self._words.ids, [self._words.end_id]
         asked = []
         for one in answers:
-            prompt, answer = ids(one.prompt), [*ids(one.answer), *(end if one.ended else ())]
+            prompt, answer = self._words.scored(one)
             check_fits(self.window, prompt, len(prompt) + len(answer) - 1)
             asked.append(Scoring(prompt, answer))
         self.load(version)

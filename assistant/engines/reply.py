@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from assistant.engines.detokenizer import Detokenizer
-from assistant.engines.interface import Completion, Finish, Request, TokenLogprob
+from assistant.engines.interface import Answered, Completion, Finish, Request, TokenLogprob
 from assistant.engines.sampling import Floats, Sampler, log_softmax
 from assistant.engines.stop_texts import StopTexts
 from assistant.plain_tokenizer import PlainTokenizer
@@ -31,6 +31,11 @@ class Vocabulary:
     control_ids: frozenset[int]
     end_id: int
     end_ids: frozenset[int]
+
+    def scored(self, one: Answered) -> tuple[list[int], list[int]]:
+        """The ids of a prompt, and of the answer whose probability is asked for, its end token with them."""
+        end = [self.end_id] if one.ended else []
+        return self.ids(one.prompt), [*self.ids(one.answer), *end]
 
 
 def vocabulary(

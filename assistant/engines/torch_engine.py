@@ -93,8 +93,7 @@ class TorchEngine:
         on_progress: Progress | None = None,
     ) -> list[AnswerLogprob]:
         """See `Engine.logprobs`. An answer is tokenised apart from its prompt, as when it was written."""
-        ids, end = self._words.ids, [self._words.end_id]
-        rows = [(ids(one.prompt), [*ids(one.answer), *(end if one.ended else ())]) for one in answers]
+        rows = [self._words.scored(one) for one in answers]
         for prompt, answer in rows:
             check_fits(self.window, prompt, len(prompt) + len(answer) - 1)
         totals: dict[int, float] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assistant import base as bases
-from assistant import registry
+from assistant import registry, served_files
 from assistant.base import Base
 from assistant.engines import eight_bit, openvino_lane
 from assistant.engines.choose import choose
@@ -121,6 +121,24 @@ def test_versions_beyond_the_idle_ones_are_unloaded_and_answer_again_when_asked(
     assert len(set(first)) == len(versions)
     assert len(list(home.served.iterdir())) == eight_bit.KEPT_FILES
     assert [whole(engine_case.engine, request)[1].text for request in requests] == first
+
+
+def test_a_running_engine_outlives_the_clearing_of_its_files(
+    engine_case: EngineCase, store: Store, home: Home, tmp_path: Path
+) -> None:
+    adapter = tiny_models.save_adapter(engine_case.base, tmp_path / "a")
+    version = registry.add(store, home, engine_case.base, adapter, None, "dpo")
+    asked = Request(prompt(engine_case.engine, "Who are you?"), GREEDY, version)
+    first = whole(engine_case.engine, asked)[1].text
+    assert served_files.clear(home).files >= 1
+    assert not list(home.served.iterdir())
+    assert whole(engine_case.engine, asked)[1].text == first
+    fresh = OpenVinoEngine(engine_case.base, home)
+    try:
+        assert whole(fresh, asked)[1].text == first
+    finally:
+        fresh.close()
+    assert len(served_files.kept(home)) == 1
 
 
 def test_an_adapter_of_another_kind_is_refused_in_words(
