@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from assistant import registry
-from assistant.engines.interface import Engine, Wanted, check_able
+from assistant.engines.interface import Engine, Wanted
 from assistant.fair_line import Traffic
 from assistant.live import LiveReply
 from assistant.reply_state import ReplyState, stored_state
@@ -90,7 +90,7 @@ class Turns:
         named. UnableError for a wish that the engine cannot meet, BusyError when too many wait.
         """
         for one in settings:
-            check_able(self.engine, one.wanted)
+            self.engine.check(one.wanted)
             if one.version is not None:
                 self.engine.load(registry.get(self.store, one.version))
         prompts = [library.production(self.store, one.strategy) for one in settings]

@@ -21,6 +21,7 @@ from assistant.engines.interface import (
     Progress,
     Request,
     UnableError,
+    Wanted,
     check_able,
     check_fits,
 )
@@ -75,6 +76,10 @@ class RemoteEngine:
     def abilities(self) -> frozenset[Ability]:
         """What every server can do."""
         return frozenset.intersection(*(one.abilities for one in self._replicas.seen()))
+
+    def check(self, wanted: Wanted) -> None:
+        """See `Engine.check`. A schema is the servers' to judge."""
+        check_able(self, wanted)
 
     def count_tokens(self, text: str) -> int:
         """Tokens in `text`, none added."""

@@ -8,11 +8,12 @@ from typing import Protocol
 
 import numpy as np
 
-from assistant.engines.guesses import Guesses
+from assistant.engines.guesses import MOST_GUESSES, Guesses
 from assistant.engines.interface import AnswerLogprob, Completion
 from assistant.engines.kv_blocks import Held
 from assistant.engines.reply import Reply
 from assistant.engines.sampling import Floats
+from feedback.errors import HoneError
 
 
 class Computed(Protocol):
@@ -59,27 +60,34 @@ class Writing:
         self.held: Held | None = None
         self.pieces: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
         self.abandoned = False
+        self._error: HoneError | None = None
         self._guesses = Guesses(self.tokens)
 
     def begin(self, held: Held) -> None:
         self.held, self.reply.cached_tokens = held, held.known
 
     def over(self) -> bool:
-        return self.abandoned or self.reply.over()
+        return self.abandoned or self._error is not None or self.reply.over()
 
     def guess(self, share: float) -> list[int]:
-        return self._guesses.after(self.tokens, share)[: max(0, self.reply.tokens_left - 1)]
+        guessed = list(self.reply.forced[:MOST_GUESSES]) or self._guesses.after(self.tokens, share)
+        return guessed[: max(0, self.reply.tokens_left - 1)]
 
     def wanted(self, start: int, end: int) -> range:
         return range(end - 1, end) if end == len(self.tokens) else range(0)
 
     def take(self, logits: Floats, places: range, guessed: Sequence[int]) -> int:
         """Each token is drawn as without guesses: a guess that is not drawn ends the step, so that guessing
-        changes the time and nothing else (but for rounding).
+        changes the time and nothing else (but for rounding). What ends this reply alone with an error does
+        not disturb the others of the batch.
         """
-        right = 0
+        right, certain = 0, bool(self.reply.forced)
         for row in logits:
-            token = self.reply.take(row)
+            try:
+                token = self.reply.take(row)
+            except HoneError as error:
+                self._error = error
+                break
             if self.reply.piece:
                 self.pieces.put(self.reply.piece)
             if self.reply.over():
@@ -89,10 +97,11 @@ class Writing:
             if right >= len(guessed) or guessed[right] != token:
                 break
             right += 1
-        self._guesses.judge(right, len(guessed))
+        self._guesses.judge(right, 0 if certain else len(guessed))
         return right
 
     def finish(self, error: BaseException | None = None) -> None:
+        error = error or self._error
         if error is None and not self.abandoned and (rest := self.reply.rest()):
             self.pieces.put(rest)
         self.pieces.put(error)

@@ -11,6 +11,7 @@ import torch
 
 from assistant import base as bases
 from assistant.base import Base
+from assistant.engines.constraint import Constraint, Grammars
 from assistant.engines.decode import Decoding, answer_logprobs
 from assistant.engines.interface import (
     Ability,
@@ -19,6 +20,7 @@ from assistant.engines.interface import (
     Completion,
     Progress,
     Request,
+    Wanted,
     check_able,
     check_fits,
 )
@@ -40,7 +42,7 @@ class TorchEngine:
     name = "transformers"
     capacity = 4
     """Streams take turns on one thread, token by token: more of them only make each slower."""
-    abilities: frozenset[Ability] = frozenset(("token_logprobs",))
+    abilities: frozenset[Ability] = frozenset(("token_logprobs", "json_schema"))
 
     def __init__(self, base: Base, home: Home) -> None:
         tokenizer = bases.load_tokenizer(base)
@@ -48,7 +50,12 @@ class TorchEngine:
         self.template = bases.chat_template(base)
         self.window, ends = bases.limits(base)
         self._words = vocabulary(tokenizer, self.template, ends)
+        self._grammars = Grammars(self._words)
         self._served = ServedModel(model, base.id, home)
+
+    def check(self, wanted: Wanted) -> None:
+        """See `Engine.check`."""
+        self._constraint(wanted)
 
     def count_tokens(self, text: str) -> int:
         """Tokens in `text`, none added."""
@@ -119,10 +126,14 @@ class TorchEngine:
         self._served.close()
 
     def _reply(self, request: Request) -> Reply:
-        reply = Reply(request, self._words, self.window, lambda: self._served.closed)
+        constraint = self._constraint(request.wanted)
+        reply = Reply(request, self._words, self.window, lambda: self._served.closed, constraint)
         check_fits(self.window, reply.prompt_ids, len(reply.prompt_ids) + 1)
-        check_able(self, request.wanted)
         return reply
+
+    def _constraint(self, wanted: Wanted) -> Constraint | None:
+        check_able(self, wanted)
+        return None if wanted.json_schema is None else self._grammars.constraint(wanted.json_schema)
 
     def _write(self, chunk: Sequence[Reply]) -> Generator[int, None, None]:
         """Write the replies of a chunk side by side; yields how many have just come to their end."""

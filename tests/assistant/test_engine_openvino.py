@@ -11,7 +11,7 @@ from assistant import registry, served_files
 from assistant.base import Base
 from assistant.engines import eight_bit, openvino_lane
 from assistant.engines.choose import choose
-from assistant.engines.interface import Answered, Request
+from assistant.engines.interface import Answered, Request, Wanted
 from assistant.engines.kv_blocks import BLOCK
 from assistant.engines.openvino_engine import OpenVinoEngine
 from assistant.engines.openvino_lane import Lane
@@ -20,8 +20,8 @@ from feedback.conversations import Sampling
 from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.store import Store
-from tests import tiny_models
-from tests.assistant.engine_contract import EngineCase, EngineContract, prompt, whole
+from tests import schemas, tiny_models
+from tests.assistant.engine_contract import EngineCase, EngineContract, prompt, same, whole
 
 GREEDY = Sampling(0.0, 1.0, 12, 0)
 
@@ -73,6 +73,25 @@ def test_guessing_changes_no_reply(engine_case: EngineCase, monkeypatch: pytest.
     monkeypatch.setattr(openvino_lane, "GUESSING_ROWS", 0)
     assert [whole(engine_case.engine, request)[1].text for request in requests] == guessed
     assert with_guesses < len(steps) - with_guesses, "no guess was ever right"
+
+
+def test_guessing_changes_no_reply_that_is_held_to_a_schema_and_forced_tokens_cost_no_step(
+    engine_case: EngineCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = tiny_models.base_version(engine_case.base)
+    wanted = Wanted(json_schema=json.dumps(schemas.PERSON))
+    requests = [
+        Request(long_prompt(engine_case, ""), Sampling(temperature, 1.0, 200, 3), plain, wanted=wanted)
+        for temperature in (0.0, 0.9)
+    ]
+    steps: list[int] = []
+    step = Lane.step
+    monkeypatch.setattr(Lane, "step", lambda lane: (steps.append(1), step(lane))[1])
+    guessed = [whole(engine_case.engine, request)[1] for request in requests]
+    with_guesses = len(steps)
+    monkeypatch.setattr(openvino_lane, "GUESSING_ROWS", 0)
+    assert [same(whole(engine_case.engine, request)[1]) for request in requests] == list(map(same, guessed))
+    assert with_guesses < 0.7 * (len(steps) - with_guesses)
 
 
 def test_a_prompt_longer_than_a_step_is_read_in_pieces(
