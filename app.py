@@ -90,6 +90,7 @@ def _serve(home: Home, site: "Site", choice: BaseChoice) -> None:
 
     opened = open_home(home, choice)
     access = Access(opened.store)
+    turns = Turns(opened.store, opened.engine)
     who, jobs = access.current_user, Jobs()
     pages = (
         RolePage("/", "chatter", assistant.page.build(opened.store, who), assistant.page.head()),
@@ -97,12 +98,12 @@ def _serve(home: Home, site: "Site", choice: BaseChoice) -> None:
         RolePage(
             "/operate",
             "operator",
-            training.page.build(opened.store, home, opened.engine, who, choice, jobs),
+            training.page.build(turns, home, who, choice, jobs),
         ),
     )
     site = replace(site, device=opened.base.why)
     operate = training.api.router(Shop(home, choice, jobs))
-    server = make_app(Turns(opened.store, opened.engine), access, site, pages, [operate])
+    server = make_app(turns, access, site, pages, [operate])
     shown = f"[{site.host}]" if ":" in site.host else site.host
     click.echo(f"Hone is at http://{shown}:{site.port}  (Ctrl-C ends it)", err=True)
     own = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(shown, shown)

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-import runpy
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from assistant import embedded, plain_tokenizer, weights
+from assistant import device, embedded, plain_tokenizer, weights
 from assistant.quiet import quiet
 from feedback.errors import HoneError
 from feedback.home import Home
@@ -242,8 +240,8 @@ def _check_kind(folder: Path) -> None:
 
 def _decide(choice: BaseChoice, folder: Path, title: str, found: weights.Weights, origin: str) -> Base:
     """Device, precision and quantisation, each with its reason."""
-    device, dtype, reason = _device()
-    base = Base(found.id, title, folder, dtype, "none", device, "")
+    place, dtype, reason = device.choose()
+    base = Base(found.id, title, folder, dtype, "none", place, "")
     if found.quantized is not None:
         if choice.quantize not in ("auto", "none"):
             raise HoneError(
@@ -253,14 +251,14 @@ def _decide(choice: BaseChoice, folder: Path, title: str, found: weights.Weights
             )
         return replace(base, why=f"Using {origin} {found.quantized} as stored, {reason}.")
     if choice.quantize == "auto":
-        quantization = "nf4" if device == "cuda" else "none"
-        because = "the default on a GPU" if device == "cuda" else ""
+        quantization = "nf4" if place == "cuda" else "none"
+        because = "the default on a GPU" if place == "cuda" else ""
     else:
         quantization, because = choice.quantize, "as asked"
     if quantization == "none":
         return replace(base, why=f"Using {origin} without further quantisation, {reason}.")
     how = f"quantised {'again ' if choice.model == 'embedded' else ''}to {quantization} by bitsandbytes"
-    slow = ", which is slow on a CPU" if device == "cpu" else ""
+    slow = ", which is slow on a CPU" if place == "cpu" else ""
     return replace(
         base,
         id=f"{found.id}+{quantization}",
@@ -270,60 +268,10 @@ def _decide(choice: BaseChoice, folder: Path, title: str, found: weights.Weights
     )
 
 
-def _device() -> tuple[str, str, str]:
-    """(device, dtype, reason). A CPU without bfloat16 arithmetic emulates it several times slower than
-    float32.
-    """
-    if not _torch_is_for_cpus() and (found := _gpu()) is not None:
-        return found
-    if _computes_bfloat16():
-        return "cpu", "bfloat16", "in bfloat16 on the CPU, which computes in it"
-    return "cpu", "float32", "in float32 on the CPU, which lacks bfloat16 arithmetic"
-
-
-def _torch_is_for_cpus() -> bool:
-    """Whether the installed torch was built without GPUs, by its own record: importing it takes a second."""
-    spec = find_spec("torch")
-    record = Path(spec.origin).parent / "version.py" if spec and spec.origin else None
-    if record is None or not record.is_file():
-        return False
-    told = runpy.run_path(str(record))
-    return told.get("cuda") is None and told.get("hip") is None
-
-
-def _gpu() -> tuple[str, str, str] | None:
-    import torch
-
-    if torch.cuda.is_available():
-        name = torch.cuda.get_device_name()
-        if torch.cuda.is_bf16_supported(including_emulation=False):
-            return "cuda", "bfloat16", f"in bfloat16 on {name}"
-        return "cuda", "float16", f"in float16 on {name}, which lacks bfloat16"
-    return None
-
-
-def _computes_bfloat16() -> bool:
-    told = Path("/proc/cpuinfo")
-    if told.is_file():  # Linux: the kernel knows, and torch need not be imported
-        words = set(told.read_text("utf-8", errors="replace").split())
-        return not words.isdisjoint(("avx512_bf16", "amx_bf16", "bf16", "svebf16"))
-    import torch
-
-    able = torch.cpu.get_capabilities()
-    return any(able.get(flag, False) for flag in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
-
-
 def _check_memory(base: Base, parameters: int) -> None:
     kind = base.quantization if base.quantization != "none" else base.dtype
     needed = parameters * BYTES_A_PARAMETER[kind] + WORKING_BYTES
-    if base.device == "cuda":
-        import torch
-
-        available = torch.cuda.mem_get_info()[0]
-    else:
-        import psutil
-
-        available = psutil.virtual_memory().available
+    available = device.free_bytes(base.device)
     if needed > available:
         raise HoneError(
             f"There is too little memory for {base.title}.",

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from assistant import base as bases
-from assistant import registry
+from assistant import registry, served_files
 from assistant.base import BaseChoice, EngineName, Quantize
 from assistant.engines import mixing
 from assistant.engines.choose import choose, openvino_hindrance
@@ -33,7 +33,7 @@ class Finding:
 
 def examine(home: Home, choice: BaseChoice) -> list[Finding]:
     """Everything that decides how answers are computed here, in the order in which it matters."""
-    return [*_machine(), *_model(home, choice), *_champion(home)]
+    return [*_machine(), *_model(home, choice), *_champion(home), _served(home)]
 
 
 def _machine() -> list[Finding]:
@@ -98,6 +98,13 @@ def _passes(home: Home, champion: ModelVersion) -> list[Finding]:
         f"of its own: {hindrance}" if hindrance else "shared with other versions, where its build allows it"
     )
     return [Finding("its passes", f"{told} (transformers engine)")]
+
+
+def _served(home: Home) -> Finding:
+    count, size = len(served_files.kept(home)), served_files.size_bytes(home)
+    return Finding(
+        "served", f"{count} files, {size / 1e9:.2f} GB in {home.served}; `hone models clean` deletes them"
+    )
 
 
 @click.command()

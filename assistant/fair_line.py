@@ -10,12 +10,23 @@ long replies does not take the places of somebody who asks for short ones.
 
 import heapq
 from collections import Counter, deque
+from dataclasses import dataclass
 from itertools import count
 
 from feedback.errors import BusyError
 from feedback.ids import MessageId, UserId
 
 RETRY_AFTER_S = 5
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """How busy a line is, in replies: at most `capacity` are written at once, at most `most_waiting` wait."""
+
+    writing: int
+    capacity: int
+    waiting: int
+    most_waiting: int
 
 
 class FairLine:
@@ -32,14 +43,13 @@ class FairLine:
         """How many wait."""
         return sum(map(len, self._waiting.values()))
 
-    @property
-    def running(self) -> int:
-        return len(self._running)
+    def traffic(self) -> Traffic:
+        return Traffic(len(self._running), self.capacity, len(self), self.most_waiting)
 
-    def check_room(self) -> None:
-        """BusyError when one more may not join."""
+    def check_room(self, joining: int = 1) -> None:
+        """BusyError when so many more may not join."""
         free = self.capacity - len(self._running)
-        if len(self) - free >= self.most_waiting:
+        if len(self) + joining - free > self.most_waiting:
             raise BusyError(
                 "The model is busy.",
                 f"{len(self)} replies wait for it already, and the line is full.",

@@ -138,7 +138,10 @@ def overhead(plan: Plan) -> list[Figure]:
             record = asyncio.run(ask(server.port, "GET", f"/api/replies/{answer.reply_id}"))
             mine.append(answer.seconds)
             bare.append(child.ask(prompts=[record["prompt_text"]], tokens=ANSWER)["seconds"])
-    return [at_most("a turn: through the door / bare engine", (median(mine), median(bare), "s"), 1.05)]
+    # Turn by turn: the machine's own pace changes more between two turns than Hone adds to one.
+    added = median(through - alone for through, alone in zip(mine, bare, strict=True))
+    pair = (median(bare) + added, median(bare), "s")
+    return [at_most("a turn: through the door / bare engine", pair, 1.05)]
 
 
 def start(plan: Plan) -> list[Figure]:

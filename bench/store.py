@@ -18,13 +18,14 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from feedback import conversations, votes  # noqa: E402
-from feedback.conversations import ReplyEnd  # noqa: E402
+from feedback.conversations import Partial, ReplyEnd  # noqa: E402
 from feedback.ids import LOCAL_USER, UserId  # noqa: E402
 from feedback.store import Store  # noqa: E402
 from tests import build  # noqa: E402
 
 FULL = 2000
 """Conversations in the store before anything is measured."""
+GROWING = 32
 
 
 def filled(folder: Path) -> tuple[Store, list[build.Asked]]:
@@ -67,12 +68,23 @@ def works(store: Store, asked: list[build.Asked]) -> dict[str, Callable[[int], N
         votes.record(store, votes.NewVote(person, about.prompt_id, about.replies, (1, 2), "api"))
 
     def turn(n: int) -> None:
-        """A question and its reply: what one chat turn writes at least."""
+        """A question and its reply: what one chat turn writes, the saves of what is half written aside."""
         conversation_id = asked[n % FULL].conversation_id
-        message_id = conversations.add_user_message(store, conversation_id, None, "And what else?")
-        reply_id = conversations.start_reply(store, message_id, build.START)
-        conversations.save_partial(store, reply_id, "It is " * 50, "", ())
+        with store.transaction():
+            message_id = conversations.add_user_message(store, conversation_id, None, "And what else?")
+            reply_id = conversations.start_reply(store, message_id, build.START)
         conversations.finish_reply(store, reply_id, ReplyEnd("complete", "It is " * 100))
+
+    with store.transaction():
+        growing = [
+            conversations.start_reply(store, one.prompt_id, build.START, hidden=True)
+            for one in asked[:GROWING]
+        ]
+
+    def save(n: int) -> None:
+        """What the server does once a second for all replies in progress."""
+        text = f"It is {n} " * 50
+        conversations.save_partials(store, [Partial(one, text, "", ()) for one in growing])
 
     def listing(n: int) -> None:
         conversations.listing(store, LOCAL_USER)
@@ -82,7 +94,8 @@ def works(store: Store, asked: list[build.Asked]) -> dict[str, Callable[[int], N
 
     return {
         "votes": vote,
-        "chat turns (message, start, save, end: 4 writes)": turn,
+        "chat turns (message and start, end: 2 writes)": turn,
+        f"saves of {GROWING} replies in progress (1 write)": save,
         "readings of a conversation": path,
         f"readings of a list of {FULL} conversations": listing,
     }

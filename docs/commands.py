@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from generated import keep
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "commands.md"
@@ -31,14 +32,11 @@ def every(command: click.Command, name: str, parent: click.Context | None = None
             yield from every(found, below, context)
 
 
-def main() -> int:
+def page() -> str:
+    """All of them, under one heading."""
     head = "# Commands\nWritten by `python docs/commands.py` from their own help; a test keeps it true.\n"
-    true = "\n".join([head, *every(cli, "hone")])
-    if "--check" in sys.argv:
-        return int(PAGE.read_text(encoding="utf-8") != true)
-    PAGE.write_text(true, encoding="utf-8")
-    return 0
+    return "\n".join([head, *every(cli, "hone")])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(keep(PAGE, page()))

@@ -3,7 +3,6 @@
 `python docs/routes.py` rewrites it; with `--check` it only says by its exit code whether it is true.
 """
 
-import re
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ BEGIN, END = "<!-- routes: written by docs/routes.py -->", "<!-- end of routes -
 sys.path.insert(0, str(ROOT))
 
 from fastapi import FastAPI  # noqa: E402 - a script outside the package finds the rooms only now
+from generated import between, first_sentence, keep  # noqa: E402
 
 from assistant import api, openai_api  # noqa: E402
 from assistant.base import BaseChoice  # noqa: E402
@@ -30,22 +30,11 @@ def table() -> str:
     lines = ["| route | for | what it does |", "|---|---|---|"]
     for path, methods in app.openapi()["paths"].items():
         for method, operation in methods.items():
-            told = " ".join(operation["description"].split())
-            first = re.split(r"(?<=\.)\s(?=[A-Z`])", told, maxsplit=1)[0]
+            first = first_sentence(operation["description"])
             who = operation["tags"][0].lower().replace("openai", "chatter")
             lines.append(f"| `{method.upper()} {path}` | {who} | {first} |")
     return "\n".join(lines)
 
 
-def main() -> int:
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(BEGIN)
-    true = f"{before}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}"
-    if "--check" in sys.argv:
-        return int(page != true)
-    PAGE.write_text(true, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(keep(PAGE, between(PAGE, BEGIN, END, table())))

@@ -4,9 +4,10 @@
 """
 
 import ast
-import re
 import sys
 from pathlib import Path
+
+from generated import between, first_sentence, keep
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
@@ -14,34 +15,23 @@ ROOMS = ("feedback", "prompts", "assistant", "training")
 BEGIN, END = "<!-- tree: written by docs/tree.py -->", "<!-- end of tree -->"
 
 
-def first_sentence(file: Path) -> str:
-    """What the file says it is for, up to the first full stop that ends a sentence."""
-    told = " ".join((ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split())
-    return re.split(r"(?<=\.)\s(?=[A-Z`])", told, maxsplit=1)[0]
+def job(file: Path) -> str:
+    """What the file says it is for."""
+    return first_sentence(ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "")
 
 
 def tree() -> str:
     """A table a room: file, job."""
     lines: list[str] = []
     for room in ROOMS:
-        lines += [f"### {room}/", first_sentence(ROOT / room / "__init__.py"), ""]
+        lines += [f"### {room}/", job(ROOT / room / "__init__.py"), ""]
         lines += ["| file | job |", "|---|---|"]
         for file in sorted((ROOT / room).rglob("*.py")):
             if file != ROOT / room / "__init__.py":
-                lines.append(f"| `{file.relative_to(ROOT / room).as_posix()}` | {first_sentence(file)} |")
+                lines.append(f"| `{file.relative_to(ROOT / room).as_posix()}` | {job(file)} |")
         lines.append("")
-    return "\n".join([*lines, f"`app.py`: {first_sentence(ROOT / 'app.py')}"])
-
-
-def main() -> int:
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(BEGIN)
-    true = f"{before}{BEGIN}\n{tree()}\n{END}{rest.split(END)[1]}"
-    if "--check" in sys.argv:
-        return int(page != true)
-    PAGE.write_text(true, encoding="utf-8")
-    return 0
+    return "\n".join([*lines, f"`app.py`: {job(ROOT / 'app.py')}"])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(keep(PAGE, between(PAGE, BEGIN, END, tree())))

@@ -12,7 +12,7 @@ import uvicorn
 
 from assistant import registry
 from assistant.base import Base
-from assistant.engines.interface import Completion, Finish, Request, TokenLogprob
+from assistant.engines.interface import Completion, Finish, Request, TokenLogprob, Wanted, check_able
 from assistant.engines.stop_texts import StopTexts
 from assistant.registry import ModelVersion
 from feedback.ids import ModelVersionId
@@ -46,6 +46,9 @@ class ScriptedEngine:
 
     def go_on(self) -> None:
         self._going.set()
+
+    def check(self, wanted: Wanted) -> None:
+        check_able(self, wanted)
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())

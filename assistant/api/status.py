@@ -1,5 +1,6 @@
 """Who answers, who asks, and how replies can be asked for."""
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
@@ -15,13 +16,14 @@ router = APIRouter()
 
 @router.get("/status", tags=["Anyone"])
 def status(parts: Parts, user: Anyone) -> dict[str, Any]:
-    """The champion, the engine, the device in words, and the person with their roles."""
+    """The champion, the engine, how many replies are written and wait, and the person with their roles."""
     champion = registry.champion(parts.store)
     return {
         "champion": {"id": champion.id, "name": champion.name},
         "engine": parts.turns.engine.name,
         "window": parts.turns.engine.window,
         "device": parts.device,
+        "replies": asdict(parts.turns.traffic()),
         "user": shapes.person(user),
         "accounts": accounts.exist(parts.store),
     }

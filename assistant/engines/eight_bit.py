@@ -25,10 +25,8 @@ KEPT_FILES = 6
 
 Array = NDArray[Any]
 
-KINDS: dict[str, tuple[str, int]] = {
-    "BF16": ("<u2", 2), "F16": ("<f2", 2), "F32": ("<f4", 4), "F64": ("<f8", 8), "I8": ("i1", 1),
-}  # fmt: skip
-"""safetensors' names of number types: numpy's name (it has none for bfloat16), and the bytes of one."""
+KINDS = {"BF16": "<u2", "F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "i1"}
+"""safetensors' names of number types, and numpy's (it has none for bfloat16)."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +52,19 @@ def quantised(matrix: Array) -> EightBit:
 
 
 class TensorFiles:
-    """The tensors of a folder's safetensors files by name, as float32, read when asked for."""
+    """The tensors of a folder's safetensors files by name, as float32, read when asked for. The files are
+    mapped into memory once: they may be deleted afterwards.
+    """
 
     def __init__(self, files: list[Path]) -> None:
-        self._where: dict[str, tuple[Path, int, dict[str, Any]]] = {}
+        self._where: dict[str, tuple[Array, int, dict[str, Any]]] = {}
         for file in files:
-            with file.open("rb") as opened:
-                size = int.from_bytes(opened.read(8), "little")
-                header = json.loads(opened.read(size))
+            # "c": OpenVINO shares only arrays that could be written; what would be written stays in memory.
+            mapped = np.memmap(file, dtype=np.uint8, mode="c")
+            size = int.from_bytes(mapped[:8].tobytes(), "little")
+            header = json.loads(mapped[8 : 8 + size].tobytes())
             header.pop("__metadata__", None)
-            self._where |= {name: (file, 8 + size, entry) for name, entry in header.items()}
+            self._where |= {name: (mapped, 8 + size, entry) for name, entry in header.items()}
 
     def __contains__(self, name: object) -> bool:
         return name in self._where
@@ -73,12 +74,10 @@ class TensorFiles:
 
     def raw(self, name: str) -> Array:
         """A tensor as it is stored, mapped into memory; bfloat16 as uint16."""
-        file, start, entry = self._where[name]
-        kind, _ = KINDS[entry["dtype"]]
-        shape = tuple(entry["shape"])
-        offset = start + entry["data_offsets"][0]
-        # "c": OpenVINO shares only arrays that could be written; what would be written stays in memory.
-        return np.memmap(file, dtype=kind, mode="c", offset=offset, shape=shape or (1,))
+        mapped, start, entry = self._where[name]
+        first, last = entry["data_offsets"]
+        numbers = mapped[start + first : start + last].view(KINDS[entry["dtype"]])
+        return numbers.reshape(tuple(entry["shape"]) or (1,))
 
     def float32(self, name: str) -> Array:
         stored = self.raw(name)
@@ -140,9 +139,11 @@ def prepare(base_folder: Path, adapter_folder: Path | None, kept: Path) -> "Eigh
         if unknown:
             raise ValueError(f"The base has no {unknown[0]}.")
         _write(kept, base, lora)
-    kept.touch()
+    found = EightBitFile(kept)  # mapped: whoever deletes the file from now on takes nothing away
+    with suppress(OSError):
+        os.utime(kept)
     _forget(kept.parent)
-    return EightBitFile(kept)
+    return found
 
 
 def _forget(folder: Path) -> None:

@@ -33,7 +33,7 @@ class Wanted:
 
     stop_texts: the reply ends before the first of these. json_schema: a JSON schema as text that the reply
     must fit ("{}" is any JSON value). top_logprobs: log-probabilities of each token and of that many
-    alternatives; None: none at all.
+    alternatives, as the model gives them: at temperature 1, and whatever a schema forbids; None: none at all.
     """
 
     stop_texts: tuple[str, ...] = ()
@@ -97,8 +97,12 @@ class UnableError(HoneError):
     """This engine cannot do what was asked of a reply."""
 
 
+class SchemaError(UnableError):
+    """The JSON schema itself is wrong, or says what no reply can be held to here."""
+
+
 def check_able(engine: Engine, wanted: Wanted) -> None:
-    """UnableError when `wanted` asks for what `engine` cannot do."""
+    """UnableError when `wanted` asks for what is outside the abilities of `engine`."""
     asked: dict[Ability, tuple[bool, str]] = {
         "json_schema": (wanted.json_schema is not None, "hold a reply to a JSON schema"),
         "token_logprobs": (wanted.top_logprobs is not None, "give the log-probabilities of a reply's tokens"),
@@ -154,6 +158,12 @@ class Engine(Protocol):
         """What of `Wanted` it can do beside stop texts, which every engine knows."""
         ...
 
+    def check(self, wanted: Wanted) -> None:
+        """UnableError for what `stream` could not do: a wish outside `abilities`, or, where the engine itself
+        holds replies to schemas, a JSON schema that it cannot hold one to.
+        """
+        ...
+
     def count_tokens(self, text: str) -> int:
         """Tokens in `text`, control tokens counted as one each, none added."""
         ...
@@ -163,7 +173,7 @@ class Engine(Protocol):
 
         Ends within one token of `request.stop` being set, or of the generator being closed. The same request
         with the same seed gives the same text, whatever ran before. Raises HoneError when the prompt fills
-        the window, and for a wish outside `abilities`.
+        the window, and for what `check` refuses.
         """
         ...
 

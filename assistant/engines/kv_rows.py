@@ -34,7 +34,7 @@ class RoomyLayer(DynamicLayer):
         new = key_states, value_states
         used = self.get_seq_length()
         end = used + key_states.shape[-2]
-        if not self.is_initialized:
+        if self.keys is None or self.values is None:
             self.lazy_initialization(*new)
             self._room = _stacked([key_states], end, ROOM), _stacked([value_states], end, ROOM)
         elif end > self._room[0].shape[-2]:
@@ -43,7 +43,8 @@ class RoomyLayer(DynamicLayer):
         for place, states in zip(self._room, new, strict=True):
             place[:, :, used:end] = states
         self.hold(*self._room, end)
-        return self.keys, self.values
+        keys, values = self._room
+        return keys[:, :, :end], values[:, :, :end]
 
 
 def new_cache(config: Any) -> DynamicCache:

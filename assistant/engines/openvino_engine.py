@@ -16,6 +16,7 @@ from assistant import base as bases
 from assistant import plain_tokenizer, registry
 from assistant.base import Base
 from assistant.engines import eight_bit, openvino_graph
+from assistant.engines.constraint import Constraint, Grammars
 from assistant.engines.interface import (
     Ability,
     Answered,
@@ -23,6 +24,7 @@ from assistant.engines.interface import (
     Completion,
     Progress,
     Request,
+    Wanted,
     check_able,
     check_fits,
 )
@@ -55,7 +57,7 @@ class OpenVinoEngine:
 
     name = "openvino"
     capacity = 32
-    abilities: frozenset[Ability] = frozenset(("token_logprobs",))
+    abilities: frozenset[Ability] = frozenset(("token_logprobs", "json_schema"))
 
     def __init__(self, base: Base, home: Home) -> None:
         shape = openvino_graph.read_shape(base.folder)
@@ -69,6 +71,7 @@ class OpenVinoEngine:
         self.template = bases.chat_template(base)
         self.window = shape.window
         self._words = _vocabulary(base)
+        self._grammars = Grammars(self._words)
         self._core = ov.Core()
         self._lanes: dict[ModelVersionId, Lane] = {}  # the least recently used first
         self._loading = threading.Lock()
@@ -77,6 +80,10 @@ class OpenVinoEngine:
         self._closed = False
         self._thread = threading.Thread(target=self._compute, name="hone-model", daemon=True)
         self._thread.start()
+
+    def check(self, wanted: Wanted) -> None:
+        """See `Engine.check`."""
+        self._constraint(wanted)
 
     def count_tokens(self, text: str) -> int:
         """Tokens in `text`, none added."""
@@ -99,10 +106,9 @@ class OpenVinoEngine:
         on_progress: Progress | None = None,
     ) -> list[AnswerLogprob]:
         """See `Engine.logprobs`. A prompt that stands before several answers is read once."""
-        ids, end = self._words.ids, [self._words.end_id]
         asked = []
         for one in answers:
-            prompt, answer = ids(one.prompt), [*ids(one.answer), *(end if one.ended else ())]
+            prompt, answer = self._words.scored(one)
             check_fits(self.window, prompt, len(prompt) + len(answer) - 1)
             asked.append(Scoring(prompt, answer))
         self.load(version)
@@ -145,13 +151,17 @@ class OpenVinoEngine:
         self._lanes.clear()
 
     def _begin(self, request: Request) -> Writing:
-        reply = Reply(request, self._words, self.window, lambda: self._closed)
+        constraint = self._constraint(request.wanted)
+        reply = Reply(request, self._words, self.window, lambda: self._closed, constraint)
         check_fits(self.window, reply.prompt_ids, len(reply.prompt_ids) + 1)
-        check_able(self, request.wanted)
         self.load(request.version)
         writing = Writing(reply)
         self._submit([(request.version, writing)])
         return writing
+
+    def _constraint(self, wanted: Wanted) -> Constraint | None:
+        check_able(self, wanted)
+        return None if wanted.json_schema is None else self._grammars.constraint(wanted.json_schema)
 
     def _submit(self, asked: list[tuple[ModelVersion, Computed]]) -> None:
         with self._wake:

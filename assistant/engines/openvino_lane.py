@@ -5,6 +5,7 @@ and a piece of the prompts that are still unread (continuous batching, Yu et al.
 prompts first, so that they are not stuck behind long ones.
 """
 
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +13,18 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
+from assistant.engines.guesses import StepCost
 from assistant.engines.kv_blocks import BLOCK, KvBlocks
 from assistant.engines.sampling import Floats
 from assistant.engines.sequences import Computed
 
 ROWS = 64
 """Texts computed side by side; more wait."""
-STEP_TOKENS = 512
-"""Tokens of unread prompts in one step: a stop, and everybody's next token, need not wait for more."""
+STEP_TOKENS, FEWEST_STEP_TOKENS = 512, 64
+STEP_S = 0.25
+"""Unread prompts are read in pieces of so many tokens, fewer where they would take longer than this: a stop,
+everybody's next token and whoever comes next wait for one step.
+"""
 GUESSING_ROWS = 4
 """With more replies than this side by side, the cores have no time left to check guesses."""
 CACHE_BYTES = 2**30
@@ -52,6 +57,8 @@ class Lane:
         self._blocks = KvBlocks(count)
         self._waiting: deque[Computed] = deque()
         self._active: list[Computed] = []
+        self._cost = StepCost()
+        self._read_s = 0.0  # of a token, lately
 
     @property
     def busy(self) -> bool:
@@ -67,7 +74,9 @@ class Lane:
         parts = self._parts()
         if not parts:
             return
+        began = time.perf_counter()
         logits = self._forward(parts)
+        self._learn(parts, time.perf_counter() - began)
         row = 0
         for part in parts:
             count = len(part.wanted) + (len(part.guessed) if part.wanted else 0)
@@ -110,7 +119,7 @@ class Lane:
 
     def _parts(self) -> list[_Part]:
         guessing = len(self._active) <= GUESSING_ROWS
-        room = STEP_TOKENS
+        room = self._room()
         parts = []
         for sequence in sorted(self._active, key=_unread):
             held = sequence.held
@@ -119,11 +128,26 @@ class Lane:
             start = held.known
             end = min(len(sequence.tokens), start + room)
             wanted = sequence.wanted(start, end)
-            guessed = sequence.guess() if guessing and wanted and end == len(sequence.tokens) else []
-            guessed = guessed[: len(held.blocks) * BLOCK - end]
+            guessed = list[int]()
+            if guessing and wanted and end == len(sequence.tokens):
+                guessed = sequence.guess(self._cost.share)[: len(held.blocks) * BLOCK - end]
             parts.append(_Part(sequence, start, end, guessed, wanted))
             room -= end - start if end - start > 1 else 0  # who is writing is never kept waiting
         return parts
+
+    def _learn(self, parts: list[_Part], seconds: float) -> None:
+        """What this step says of the next ones' cost."""
+        tokens = sum(part.end - part.start for part in parts)
+        if tokens == len(parts):
+            self._cost.seen(len(parts), sum(len(part.guessed) for part in parts), seconds)
+        elif tokens >= FEWEST_STEP_TOKENS:
+            self._read_s = seconds / tokens
+
+    def _room(self) -> int:
+        """Tokens of unread prompts in the next step."""
+        if self._read_s == 0:
+            return STEP_TOKENS
+        return min(STEP_TOKENS, max(FEWEST_STEP_TOKENS, int(STEP_S / self._read_s)))
 
     def _forward(self, parts: list[_Part]) -> Floats:
         """Logits of all wanted and guessed places, part by part, (places, vocabulary)."""

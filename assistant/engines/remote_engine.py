@@ -21,7 +21,9 @@ from assistant.engines.interface import (
     Progress,
     Request,
     UnableError,
+    Wanted,
     check_able,
+    check_fits,
 )
 from assistant.engines.remote_dialects import Chunk, Prompt
 from assistant.engines.remote_http import CutError, Patience, ServerError
@@ -75,6 +77,10 @@ class RemoteEngine:
         """What every server can do."""
         return frozenset.intersection(*(one.abilities for one in self._replicas.seen()))
 
+    def check(self, wanted: Wanted) -> None:
+        """See `Engine.check`. A schema is the servers' to judge."""
+        check_able(self, wanted)
+
     def count_tokens(self, text: str) -> int:
         """Tokens in `text`, none added."""
         return len(self._words.ids(text))
@@ -85,7 +91,7 @@ class RemoteEngine:
         """
         check_able(self, request.wanted)
         prompt = Prompt(request.prompt, tuple(self._words.ids(request.prompt)))
-        self._check_fits(prompt.ids, len(prompt.ids) + 1)
+        check_fits(self.window, prompt.ids, len(prompt.ids) + 1)
         most = min(request.sampling.max_tokens, self.window - len(prompt.ids))
         asked = replace(request, sampling=replace(request.sampling, max_tokens=most))
         reply = RemoteReply(asked, self._words, self.template.control_tokens)
@@ -115,10 +121,9 @@ class RemoteEngine:
         on_progress: Progress | None = None,
     ) -> list[AnswerLogprob]:
         """See `Engine.logprobs`. UnableError when a server has no way to tell."""
-        ids, end = self._words.ids, [self._words.end_id]
-        rows = [(ids(one.prompt), [*ids(one.answer), *(end if one.ended else ())]) for one in answers]
+        rows = [self._words.scored(one) for one in answers]
         for prompt, answer in rows:
-            self._check_fits(prompt, len(prompt) + len(answer))
+            check_fits(self.window, prompt, len(prompt) + len(answer))
         unable = [one.dialect.kind for one in self._replicas.seen() if not one.scores]
         if unable:
             raise UnableError(
@@ -234,16 +239,6 @@ class RemoteEngine:
 
     def _is_closed(self) -> bool:
         return self._replicas.closed
-
-    def _check_fits(self, prompt_ids: Sequence[int], tokens: int) -> None:
-        if not prompt_ids:
-            raise HoneError("There is nothing to answer.", "The prompt is empty.", "Write a message first.")
-        if tokens > self.window:
-            raise HoneError(
-                "The prompt is too long for this model.",
-                f"It needs {tokens} tokens where the model's window has {self.window}.",
-                "Shorten the message or start a new conversation.",
-            )
 
 
 def _written(

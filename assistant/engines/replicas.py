@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from assistant import registry
-from assistant.engines import remote_probe
+from assistant.engines import remote_adapters, remote_probe
 from assistant.engines.remote_http import BusyError, Line, Patience, RefusedError, ServerError, Watch
 from assistant.engines.remote_probe import Local, Served
+from assistant.engines.versions_in_use import VersionsInUse
 from assistant.registry import ModelVersion
 from feedback.errors import HoneError
 from feedback.home import Home
@@ -63,11 +64,7 @@ class Replicas:
         self._local, self._home, self._patience = local, home, patience
         self._watch = Watch()
         self._lock = threading.Condition()
-        self._kept: ModelVersion | None = None
-        self._users: dict[ModelVersionId, int] = {}
-        self._known: dict[ModelVersionId, ModelVersion] = {}
-        self._left_at: dict[ModelVersionId, float] = {}
-        self._replaced: set[ModelVersionId] = set()  # by a promotion: they go with their last reply
+        self._versions = VersionsInUse(patience.linger_s)
         self.closed = False
         self._all = [Replica(Line(url, patience, self._watch)) for url in dict.fromkeys(urls)]
         self._loading = {replica.line.url: threading.Lock() for replica in self._all}
@@ -100,9 +97,7 @@ class Replicas:
             if not ready:
                 raise self._nobody()
             with self._lock:
-                self._kept, before = version, self._kept
-                if before is not None and before.id != version.id:
-                    self._replaced.add(before.id)
+                self._versions.keep(version)
                 self._lock.notify_all()
 
     @contextmanager
@@ -196,7 +191,7 @@ class Replicas:
                 f"It belongs to the base {version.base_id}, and {base_id} is served.",
                 "Start Hone with that base.",
             )
-        if version.id not in self._known:
+        if not self._versions.knows(version):
             registry.check_files(self._home, version)
 
     @contextmanager
@@ -204,15 +199,12 @@ class Replicas:
         """Count a user of `version` meanwhile, so that it is not unloaded."""
         self._check(version)
         with self._lock:
-            self._known[version.id] = version
-            self._replaced.discard(version.id)  # somebody asks for it again: for a comparison, by the gate
-            self._users[version.id] = self._users.get(version.id, 0) + 1
+            self._versions.begin(version)
         try:
             yield
         finally:
             with self._lock:
-                self._users[version.id] -= 1
-                self._left_at[version.id] = time.monotonic()
+                self._versions.end(version)
                 self._lock.notify_all()
 
     def _choose(self, tried: set[str], gone: Callable[[], bool]) -> Replica | None:
@@ -230,7 +222,7 @@ class Replicas:
         return None
 
     def _bring(self, replica: Replica, version: ModelVersion) -> None:
-        """Have `version` loaded on `replica`. Its folder must lie on a disc that both see, at one path."""
+        """Have `version` loaded on `replica`."""
         if version.adapter_dir is None or version.id in replica.loaded:
             return
         if replica.served is not None and not replica.served.loads_adapters:
@@ -240,22 +232,10 @@ class Replicas:
                 "Use vLLM with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, or another --engine.",
             )
         with self._loading[replica.line.url]:
-            if version.id in replica.loaded:
-                return
-            path = str((self._home.path / version.adapter_dir).resolve())
-            try:
-                replica.line.post("/v1/load_lora_adapter", {"lora_name": version.id, "lora_path": path})
-            except RefusedError as error:
-                if "already" not in error.why:  # versions never change: what has the name has the content
-                    raise _not_loaded(version, replica, path, error.why) from error
-            except BusyError:
-                raise
-            except ServerError as error:
-                if error.code < 500:
-                    raise
-                raise _not_loaded(version, replica, path, error.why) from error
-            with self._lock:
-                replica.loaded |= {version.id}
+            if version.id not in replica.loaded:
+                remote_adapters.load(replica.line, self._home, version)
+                with self._lock:
+                    replica.loaded |= {version.id}
 
     def _tend(self, replica: Replica) -> None:
         """The life of one server, until the engine is closed."""
@@ -278,10 +258,8 @@ class Replicas:
         if served is None or not replica.loaded <= names:  # it was away, or was started anew unnoticed
             served = remote_probe.probe(replica.line, self._local)
         with self._lock:
-            replica.loaded = frozenset(
-                one for one in self._known if one in names
-            )  # the base is never among them
-            needed = [version for version in self._known.values() if self._needs(version)]
+            replica.loaded = self._versions.among(names)
+            needed = self._versions.needed()
         if served.loads_adapters:
             for version in needed:
                 self._bring(replica, version)
@@ -290,20 +268,13 @@ class Replicas:
             self._lock.notify_all()
         self._unload_idle(replica)
 
-    def _needs(self, version: ModelVersion) -> bool:
-        is_kept = self._kept is not None and self._kept.id == version.id
-        return is_kept or self._users.get(version.id, 0) > 0
-
     def _unload_idle(self, replica: Replica) -> None:
         with self._loading[replica.line.url]:
             with self._lock:
-                idle = self._idle(replica)
+                idle = self._versions.idle(replica.loaded)
                 replica.loaded -= {version.id for version in idle}
             for version in idle:
-                try:
-                    replica.line.post("/v1/unload_lora_adapter", {"lora_name": version.id})
-                except RefusedError:  # it is gone already
-                    log.info("%s no longer had %s", replica.line.url, version.name)
+                remote_adapters.unload(replica.line, version)
 
     def _is_away(self, replica: Replica, error: HoneError) -> None:
         with self._lock:
@@ -320,25 +291,6 @@ class Replicas:
         was_there = replica.served is not None
         with self._lock:
             while not self.closed and time.monotonic() < until:
-                if was_there and (replica.served is None or self._idle(replica)):
+                if was_there and (replica.served is None or self._versions.idle(replica.loaded)):
                     return
                 self._lock.wait(min(0.5, max(0.0, until - time.monotonic())))
-
-    def _idle(self, replica: Replica) -> list[ModelVersion]:
-        """What may be unloaded there: what a promotion replaced, and what nobody asked for in a long time."""
-        long_ago = time.monotonic() - self._patience.linger_s
-        loaded = [self._known[one] for one in replica.loaded]
-        return [
-            version
-            for version in loaded
-            if not self._needs(version)
-            and (version.id in self._replaced or self._left_at.get(version.id, 0.0) <= long_ago)
-        ]
-
-
-def _not_loaded(version: ModelVersion, replica: Replica, path: str, why: str) -> HoneError:
-    return HoneError(
-        f"The adapter of {version.name} was not loaded by {replica.line.url}.",
-        f"{why} ",
-        f"That server must see the folder {path}, and allow the adapter's rank.",
-    )

@@ -1,13 +1,22 @@
 """One reply being written: its draws, its text, and whether and why it is over. Knows logits, no model."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from assistant.engines.constraint import Constraint
 from assistant.engines.detokenizer import Detokenizer
-from assistant.engines.interface import Completion, Finish, Request, TokenLogprob
+from assistant.engines.interface import (
+    Answered,
+    Completion,
+    Finish,
+    Request,
+    TokenLogprob,
+    UnableError,
+)
 from assistant.engines.sampling import Floats, Sampler, log_softmax
 from assistant.engines.stop_texts import StopTexts
 from assistant.plain_tokenizer import PlainTokenizer
@@ -23,7 +32,8 @@ class Vocabulary:
 
     `ids` gives the token ids of a text, none added; `text` the text of ids, control tokens included.
     `control_ids` are never shown. `end_id` is what the chat template writes after a reply; every one of
-    `end_ids` ends one.
+    `end_ids` ends one. `definition` is the tokenizer itself as `tokenizer.json` holds it; UnableError where
+    there is no such thing.
     """
 
     ids: Callable[[str], list[int]]
@@ -31,6 +41,12 @@ class Vocabulary:
     control_ids: frozenset[int]
     end_id: int
     end_ids: frozenset[int]
+    definition: Callable[[], str]
+
+    def scored(self, one: Answered) -> tuple[list[int], list[int]]:
+        """The ids of a prompt, and of the answer whose probability is asked for, its end token with them."""
+        end = [self.end_id] if one.ended else []
+        return self.ids(one.prompt), [*self.ids(one.answer), *end]
 
 
 def vocabulary(
@@ -44,8 +60,22 @@ def vocabulary(
     def text(ids: Sequence[int]) -> str:
         return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
+    def definition() -> str:
+        if (inner := getattr(tokenizer, "backend_tokenizer", None)) is None:
+            raise UnableError(
+                "This model cannot be held to a JSON schema.",
+                "Its tokenizer is a program of its own, whose tokens cannot be looked into.",
+                "Ask without a schema.",
+            )
+        inner = copy(inner)
+        inner.no_truncation()
+        inner.no_padding()
+        return str(inner.to_str())
+
     control_ids = frozenset(_ids_of(tokenizer, template.control_tokens))
-    return _complete(ids, text, control_ids, int(tokenizer.eos_token_id), listed_end_ids, template)
+    eos_id = int(tokenizer.eos_token_id)
+    end_id, end_ids = _ends(ids, control_ids, eos_id, listed_end_ids, template)
+    return Vocabulary(ids, text, control_ids, end_id, end_ids, definition)
 
 
 def plain_vocabulary(plain: PlainTokenizer, listed_end_ids: list[int]) -> Vocabulary:
@@ -56,27 +86,28 @@ def plain_vocabulary(plain: PlainTokenizer, listed_end_ids: list[int]) -> Vocabu
 
     known = [plain.tokenizer.token_to_id(token) for token in plain.template.control_tokens]
     control_ids = frozenset(token for token in known if token is not None)
-    return _complete(plain.ids, text, control_ids, plain.eos_id, listed_end_ids, plain.template)
+    end_id, end_ids = _ends(plain.ids, control_ids, plain.eos_id, listed_end_ids, plain.template)
+    return Vocabulary(plain.ids, text, control_ids, end_id, end_ids, plain.tokenizer.to_str)
 
 
-def _complete(
+def _ends(
     ids: Callable[[str], list[int]],
-    text: Callable[[Sequence[int]], str],
     control_ids: frozenset[int],
     eos_id: int,
     listed_end_ids: list[int],
     template: ChatTemplate,
-) -> Vocabulary:
+) -> tuple[int, frozenset[int]]:
+    """`end_id` and `end_ids` of a vocabulary."""
     mark = "ANSWER"
     turns = [ChatMessage("user", "question"), ChatMessage("assistant", mark)]
     after = template.text(turns, add_generation_prompt=False).rpartition(mark)[2]
     end_id = next((token for token in ids(after) if token in control_ids), eos_id)
-    return Vocabulary(ids, text, control_ids, end_id, frozenset([eos_id, end_id, *listed_end_ids]))
+    return end_id, frozenset([eos_id, end_id, *listed_end_ids])
 
 
 class Reply:
     """Feed it logits until it is over. `most_tokens` is what is left of the window; `closed` whether the
-    engine is.
+    engine is; `constraint` what it is held to.
     """
 
     def __init__(
@@ -85,8 +116,9 @@ class Reply:
         words: Vocabulary,
         most_tokens: int,
         closed: Callable[[], bool],
+        constraint: Constraint | None = None,
     ) -> None:
-        self.request, self._words, self._closed = request, words, closed
+        self.request, self._words, self._closed, self._constraint = request, words, closed, constraint
         self.prompt_ids = words.ids(request.prompt)
         self.piece = ""
         self.cached_tokens = 0
@@ -100,9 +132,9 @@ class Reply:
         self._finish: Finish | None = None if self._most > 0 else "length"
 
     @property
-    def greedy(self) -> bool:
-        """Whether its next token follows from the logits alone."""
-        return self._sampler.greedy
+    def forced(self) -> Sequence[int]:
+        """The next tokens, where its constraint leaves no choice."""
+        return () if self._constraint is None else self._constraint.forced
 
     @property
     def tokens_left(self) -> int:
@@ -110,8 +142,11 @@ class Reply:
         return self._most - self._tokens
 
     def take(self, logits: Floats) -> int:
-        """Draw the next token from `logits`, shape (vocabulary,); `piece` is the text that it completes."""
-        token_id = self._sampler.choose(logits)
+        """Draw the next token from `logits`, shape (vocabulary,); `piece` is the text that it completes.
+
+        HoneError where its constraint cannot be kept any further.
+        """
+        token_id = self._draw(logits)
         if token_id in self._words.end_ids:
             self._finish, self.piece = "stop", ""
             return token_id
@@ -119,7 +154,9 @@ class Reply:
         if self.request.wanted.top_logprobs is not None:
             self._logprobs.append(self._logprob(logits, token_id, self.request.wanted.top_logprobs))
         self._say(self._detokenizer.push(token_id))
-        if self._stop_texts.found:
+        if self._constraint is not None:
+            self._constraint.push(token_id)
+        if self._stop_texts.found or (self._constraint is not None and self._constraint.complete):
             self._finish = "stop"
         elif self._tokens >= self._most:
             self._finish = "length"
@@ -150,6 +187,14 @@ class Reply:
             self.cached_tokens,
             tuple(self._logprobs),
         )
+
+    def _draw(self, logits: Floats) -> int:
+        if self._constraint is None:
+            return self._sampler.choose(logits)
+        if self._constraint.forced:
+            return self._constraint.forced[0]
+        allowed = self._constraint.allowed(len(logits))
+        return int(allowed[self._sampler.choose(logits[allowed])])
 
     def _say(self, text: str) -> None:
         self.piece = self._stop_texts.push(text)

@@ -43,8 +43,10 @@ class Sampler:
 
 def softmax(scores: Floats) -> Floats:
     """Probabilities of `scores`, shape (vocabulary,)."""
-    powers = np.exp(scores - scores.max())
-    return powers / powers.sum()
+    powers = scores - scores.max()
+    np.exp(powers, out=powers)  # in place: fresh pages for a vocabulary cost as much as the arithmetic
+    powers /= powers.sum()
+    return powers
 
 
 def log_softmax(scores: Floats) -> Floats:

@@ -8,16 +8,12 @@ from typing import Protocol
 
 import numpy as np
 
+from assistant.engines.guesses import MOST_GUESSES, Guesses
 from assistant.engines.interface import AnswerLogprob, Completion, Progress
 from assistant.engines.kv_blocks import Held
 from assistant.engines.reply import Reply
 from assistant.engines.sampling import Floats
-
-NGRAM = 3
-DRAFT_TOKENS = 7
-"""Eight tokens at once take about half as long again as one: guessing pays when half a token is right."""
-WORTH_GUESSING = 0.5
-TRY_AGAIN_TOKENS = 24
+from feedback.errors import HoneError
 
 
 class Computed(Protocol):
@@ -36,8 +32,8 @@ class Computed(Protocol):
 
     def over(self) -> bool: ...
 
-    def guess(self) -> list[int]:
-        """Tokens that may follow `tokens`, to be checked in the same step; perhaps none."""
+    def guess(self, share: float) -> list[int]:
+        """Tokens that may follow `tokens`, to be checked in the same step at `share` of its cost each."""
         ...
 
     def wanted(self, start: int, end: int) -> range:
@@ -64,27 +60,34 @@ class Writing:
         self.held: Held | None = None
         self.pieces: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
         self.abandoned = False
-        self._guesses = _Guesses(self.tokens)
+        self._error: HoneError | None = None
+        self._guesses = Guesses(self.tokens)
 
     def begin(self, held: Held) -> None:
         self.held, self.reply.cached_tokens = held, held.known
 
     def over(self) -> bool:
-        return self.abandoned or self.reply.over()
+        return self.abandoned or self._error is not None or self.reply.over()
 
-    def guess(self) -> list[int]:
-        return self._guesses.after(self.tokens)[: max(0, self.reply.tokens_left - 1)]
+    def guess(self, share: float) -> list[int]:
+        guessed = list(self.reply.forced[:MOST_GUESSES]) or self._guesses.after(self.tokens, share)
+        return guessed[: max(0, self.reply.tokens_left - 1)]
 
     def wanted(self, start: int, end: int) -> range:
         return range(end - 1, end) if end == len(self.tokens) else range(0)
 
     def take(self, logits: Floats, places: range, guessed: Sequence[int]) -> int:
         """Each token is drawn as without guesses: a guess that is not drawn ends the step, so that guessing
-        changes the time and nothing else (but for rounding).
+        changes the time and nothing else (but for rounding). What ends this reply alone with an error does
+        not disturb the others of the batch.
         """
-        right = 0
+        right, certain = 0, bool(self.reply.forced)
         for row in logits:
-            token = self.reply.take(row)
+            try:
+                token = self.reply.take(row)
+            except HoneError as error:
+                self._error = error
+                break
             if self.reply.piece:
                 self.pieces.put(self.reply.piece)
             if self.reply.over():
@@ -94,10 +97,11 @@ class Writing:
             if right >= len(guessed) or guessed[right] != token:
                 break
             right += 1
-        self._guesses.judge(right, len(guessed))
+        self._guesses.judge(right, 0 if certain else len(guessed))
         return right
 
     def finish(self, error: BaseException | None = None) -> None:
+        error = error or self._error
         if error is None and not self.abandoned and (rest := self.reply.rest()):
             self.pieces.put(rest)
         self.pieces.put(error)
@@ -158,7 +162,7 @@ class Scoring:
     def over(self) -> bool:
         return self._left == 0
 
-    def guess(self) -> list[int]:
+    def guess(self, share: float) -> list[int]:
         return []
 
     def wanted(self, start: int, end: int) -> range:
@@ -174,35 +178,3 @@ class Scoring:
 
     def finish(self, error: BaseException | None = None) -> None:
         self.done.put(error or AnswerLogprob(self._nats, len(self.tokens) - self._first))
-
-
-class _Guesses:
-    """Prompt lookup: what followed the last three tokens when they stood together before (after Saxena 2023,
-    https://github.com/apoorvumang/prompt-lookup-decoding). Stops guessing where guesses are wrong.
-    """
-
-    def __init__(self, tokens: Sequence[int]) -> None:
-        self._after: dict[tuple[int, ...], int] = {}  # three tokens -> the place after them, the latest
-        self._worth = 2.0  # right guesses a try, lately
-        self._rest = 0
-        for end in range(NGRAM, len(tokens)):
-            self._after[tuple(tokens[end - NGRAM : end])] = end
-
-    def learn(self, tokens: Sequence[int]) -> None:
-        """A token was added: what stood before it now has a successor."""
-        end = len(tokens) - 1
-        if end >= NGRAM:
-            self._after[tuple(tokens[end - NGRAM : end])] = end
-
-    def after(self, tokens: Sequence[int]) -> list[int]:
-        if self._rest > 0:
-            self._rest -= 1
-            return []
-        place = self._after.get(tuple(tokens[-NGRAM:]))
-        return [] if place is None else list(tokens[place : place + DRAFT_TOKENS])
-
-    def judge(self, right: int, guessed: int) -> None:
-        if guessed:
-            self._worth = 0.7 * self._worth + 0.3 * right
-            if self._worth < WORTH_GUESSING:
-                self._worth, self._rest = 1.0, TRY_AGAIN_TOKENS

@@ -12,6 +12,7 @@ from functools import partial
 
 from assistant import base as bases
 from assistant.base import Base
+from assistant.engines.constraint import Constraint, Grammars
 from assistant.engines.decode import Decoding, answer_logprobs
 from assistant.engines.interface import (
     Ability,
@@ -20,6 +21,7 @@ from assistant.engines.interface import (
     Completion,
     Progress,
     Request,
+    Wanted,
     check_able,
     check_fits,
 )
@@ -46,7 +48,7 @@ class TorchEngine:
     """A base on its device, answering as itself or through any adapter. Safe to call from many threads."""
 
     name = "transformers"
-    abilities: frozenset[Ability] = frozenset(("token_logprobs",))
+    abilities: frozenset[Ability] = frozenset(("token_logprobs", "json_schema"))
 
     def __init__(self, base: Base, home: Home) -> None:
         tokenizer = bases.load_tokenizer(base)
@@ -56,8 +58,13 @@ class TorchEngine:
         self.capacity = CAPACITY[base.device]
         self._words = vocabulary(tokenizer, self.template, ends)
         self._device = base.device
+        self._grammars = Grammars(self._words)
         self._served = ServedModel(model, base.id, home)
         self._lane = Lane(self._served)
+
+    def check(self, wanted: Wanted) -> None:
+        """See `Engine.check`."""
+        self._constraint(wanted)
 
     def count_tokens(self, text: str) -> int:
         """Tokens in `text`, none added."""
@@ -93,8 +100,7 @@ class TorchEngine:
         on_progress: Progress | None = None,
     ) -> list[AnswerLogprob]:
         """See `Engine.logprobs`. An answer is tokenised apart from its prompt, as when it was written."""
-        ids, end = self._words.ids, [self._words.end_id]
-        rows = [(ids(one.prompt), [*ids(one.answer), *(end if one.ended else ())]) for one in answers]
+        rows = [self._words.scored(one) for one in answers]
         for prompt, answer in rows:
             check_fits(self.window, prompt, len(prompt) + len(answer) - 1)
         totals: dict[int, float] = {}
@@ -120,10 +126,14 @@ class TorchEngine:
         self._served.close()
 
     def _writing(self, request: Request) -> Writing:
-        reply = Reply(request, self._words, self.window, lambda: self._served.closed)
+        constraint = self._constraint(request.wanted)
+        reply = Reply(request, self._words, self.window, lambda: self._served.closed, constraint)
         check_fits(self.window, reply.prompt_ids, len(reply.prompt_ids) + 1)
-        check_able(self, request.wanted)
         return Writing(reply)
+
+    def _constraint(self, wanted: Wanted) -> Constraint | None:
+        check_able(self, wanted)
+        return None if wanted.json_schema is None else self._grammars.constraint(wanted.json_schema)
 
 
 def _logprob_chunks(rows: Sequence[tuple[Sequence[int], Sequence[int]]], most_tokens: int) -> list[list[int]]:

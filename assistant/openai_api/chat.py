@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from assistant import registry
 from assistant.accounts import User
 from assistant.api.context import Chatter, Parts, Rooms
-from assistant.engines.interface import Engine, UnableError, Wanted, check_able
+from assistant.engines.interface import Engine, SchemaError, UnableError, Wanted
 from assistant.openai_api import models
 from assistant.openai_api.answering import answered
 from assistant.openai_api.bodies import ChatBody
@@ -98,8 +98,7 @@ def check_wanted(engine: Engine, wanted: Wanted) -> None:
     }
     for name, wish in wishes.items():
         try:
-            check_able(engine, wish)
+            engine.check(wish)
         except UnableError as error:
-            raise ParameterError(
-                name, error.what, error.why, error.todo, code="unsupported_parameter"
-            ) from error
+            code = "" if isinstance(error, SchemaError) else "unsupported_parameter"
+            raise ParameterError(name, error.what, error.why, error.todo, code) from error

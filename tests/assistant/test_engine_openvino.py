@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from assistant import base as bases
-from assistant import registry
+from assistant import registry, served_files
 from assistant.base import Base
 from assistant.engines import eight_bit, openvino_lane
 from assistant.engines.choose import choose
-from assistant.engines.interface import Answered, Request
+from assistant.engines.interface import Answered, Request, Wanted
 from assistant.engines.kv_blocks import BLOCK
 from assistant.engines.openvino_engine import OpenVinoEngine
 from assistant.engines.openvino_lane import Lane
@@ -20,8 +20,8 @@ from feedback.conversations import Sampling
 from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.store import Store
-from tests import tiny_models
-from tests.assistant.engine_contract import EngineCase, EngineContract, prompt, whole
+from tests import schemas, tiny_models
+from tests.assistant.engine_contract import EngineCase, EngineContract, prompt, same, whole
 
 GREEDY = Sampling(0.0, 1.0, 12, 0)
 
@@ -75,6 +75,25 @@ def test_guessing_changes_no_reply(engine_case: EngineCase, monkeypatch: pytest.
     assert with_guesses < len(steps) - with_guesses, "no guess was ever right"
 
 
+def test_guessing_changes_no_reply_that_is_held_to_a_schema_and_forced_tokens_cost_no_step(
+    engine_case: EngineCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = tiny_models.base_version(engine_case.base)
+    wanted = Wanted(json_schema=json.dumps(schemas.PERSON))
+    requests = [
+        Request(long_prompt(engine_case, ""), Sampling(temperature, 1.0, 200, 3), plain, wanted=wanted)
+        for temperature in (0.0, 0.9)
+    ]
+    steps: list[int] = []
+    step = Lane.step
+    monkeypatch.setattr(Lane, "step", lambda lane: (steps.append(1), step(lane))[1])
+    guessed = [whole(engine_case.engine, request)[1] for request in requests]
+    with_guesses = len(steps)
+    monkeypatch.setattr(openvino_lane, "GUESSING_ROWS", 0)
+    assert [same(whole(engine_case.engine, request)[1]) for request in requests] == list(map(same, guessed))
+    assert with_guesses < 0.7 * (len(steps) - with_guesses)
+
+
 def test_a_prompt_longer_than_a_step_is_read_in_pieces(
     engine_case: EngineCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +140,24 @@ def test_versions_beyond_the_idle_ones_are_unloaded_and_answer_again_when_asked(
     assert len(set(first)) == len(versions)
     assert len(list(home.served.iterdir())) == eight_bit.KEPT_FILES
     assert [whole(engine_case.engine, request)[1].text for request in requests] == first
+
+
+def test_a_running_engine_outlives_the_clearing_of_its_files(
+    engine_case: EngineCase, store: Store, home: Home, tmp_path: Path
+) -> None:
+    adapter = tiny_models.save_adapter(engine_case.base, tmp_path / "a")
+    version = registry.add(store, home, engine_case.base, adapter, None, "dpo")
+    asked = Request(prompt(engine_case.engine, "Who are you?"), GREEDY, version)
+    first = whole(engine_case.engine, asked)[1].text
+    assert served_files.clear(home).files >= 1
+    assert not list(home.served.iterdir())
+    assert whole(engine_case.engine, asked)[1].text == first
+    fresh = OpenVinoEngine(engine_case.base, home)
+    try:
+        assert whole(fresh, asked)[1].text == first
+    finally:
+        fresh.close()
+    assert len(served_files.kept(home)) == 1
 
 
 def test_an_adapter_of_another_kind_is_refused_in_words(

@@ -148,6 +148,14 @@ def test_long_replies_do_not_take_the_places_of_short_ones() -> None:
         assert [reply[0] for reply in sorted(seen.running)] == ["a", "a", "b", "b"]
 
 
+def test_several_at_once_find_room_together_or_not_at_all() -> None:
+    seen = Watched(capacity=2, most_waiting=2)
+    seen.join("a")
+    seen.line.check_room(3)  # one is written at once, two wait
+    with pytest.raises(BusyError):
+        seen.line.check_room(4)
+
+
 def test_the_line_has_an_end_and_says_when_to_come_back() -> None:
     seen = Watched(capacity=1, most_waiting=2)
     for person in "abc":

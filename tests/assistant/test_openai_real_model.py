@@ -18,6 +18,7 @@ from assistant.turns import Turns
 from feedback.home import Home
 from feedback.store import Store
 from prompts import library
+from tests import schemas
 from tests.scripted import serving
 
 pytestmark = pytest.mark.model
@@ -76,6 +77,32 @@ def test_what_is_counted_is_what_was_read_and_written(api: httpx.Client) -> None
 def test_a_system_text_changes_the_answer(api: httpx.Client) -> None:
     system = {"role": "system", "content": "You only ever answer with the word Banana."}
     assert text(api, messages=[system, *ASKED["messages"]]) != text(api)  # type: ignore[misc]
+
+
+def test_a_reply_fits_the_schema_asked_for_whole_and_streamed(api: httpx.Client) -> None:
+    asked = ASKED | {
+        "max_tokens": 120,
+        "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": schemas.PERSON}},
+    }
+    choice = said(api.post(CHAT, json=asked))["choices"][0]
+    assert choice["finish_reason"] == "stop"
+    assert schemas.text_fits(choice["message"]["content"], schemas.PERSON)
+    with api.stream("POST", CHAT, json=asked | {"stream": True}) as stream:
+        data = [line.removeprefix("data: ") for line in stream.iter_lines() if line.startswith("data: ")]
+    pieces = [json.loads(one)["choices"][0]["delta"].get("content", "") for one in data[:-1]]
+    assert "".join(pieces) == choice["message"]["content"]
+    assert text(api, response_format={"type": "json_object"}, max_tokens=40).startswith("{")
+
+
+def test_a_schema_that_cannot_be_held_is_refused_before_anything_is_kept(api: httpx.Client) -> None:
+    before = api.get("/api/conversations", params={"origin": "api"}).json()
+    wrong = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "nothing"}}}
+    answer = api.post(CHAT, json=ASKED | {"stream": True, "response_format": wrong})
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert "Invalid type: nothing" in error.pop("message")
+    assert error == {"type": "invalid_request_error", "param": "response_format", "code": None}
+    assert api.get("/api/conversations", params={"origin": "api"}).json() == before
 
 
 def test_a_raw_completion_goes_on_with_the_text(api: httpx.Client) -> None:

@@ -62,6 +62,8 @@ def test_a_full_line_answers_503_with_a_time_to_come_back_and_adds_nothing(tmp_p
         assert api.get(f"/conversations/{made[3]}").json()["thread"] == []
         waiting = [api.get(f"/conversations/{one}").json()["thread"][-1]["waiting"] for one in made[:3]]
         assert waiting == [0, 1, 2]
+        told = api.get("/status").json()["replies"]
+        assert told == {"writing": 1, "capacity": 1, "waiting": 2, "most_waiting": 2}
         api.delete(f"/conversations/{made[1]}")
         assert api.get(f"/conversations/{made[2]}").json()["thread"][-1]["waiting"] == 1
         again = api.post(f"/conversations/{made[3]}/messages", json={"content": "Why?"})
@@ -70,6 +72,8 @@ def test_a_full_line_answers_503_with_a_time_to_come_back_and_adds_nothing(tmp_p
         for one in (made[0], made[2], made[3]):
             reply = api.get(f"/conversations/{one}").json()["thread"][-1]["id"]
             assert list(room.events(reply))[-1].status == "complete"
+        told = api.get("/status").json()["replies"]
+        assert (told["waiting"], told["most_waiting"]) == (0, 2)
     assert len(engine.requests) == 3
 
 

@@ -71,6 +71,10 @@ def test_it_gets_a_stop_several_replies_and_logprobs(official: dict[str, Any]) -
     assert all(nats <= 0 and top == 3 for nats, top in official["logprobs"])
 
 
+def test_it_gets_json_that_fits_its_schema(official: dict[str, Any]) -> None:
+    assert json.loads(official["shaped"])["colour"] in ("blue", "red")
+
+
 def test_it_can_rate_a_reply_by_its_id(official: dict[str, Any]) -> None:
     assert official["vote"] == {"rating": {"value": 1, "reason": "clear"}}
     assert official["header"].startswith("m_")
@@ -85,6 +89,7 @@ def test_it_lists_models_and_completes_text(official: dict[str, Any]) -> None:
 def test_it_raises_its_own_errors_for_ours(official: dict[str, Any]) -> None:
     wanted = {
         "unknown_model": ("NotFoundError", 404, "model_not_found", "model"),
+        "wrong_schema": ("BadRequestError", 400, None, "response_format"),
         "tools": ("BadRequestError", 400, "unsupported_parameter", "tools"),
         "too_hot": ("BadRequestError", 400, None, "temperature"),
         "embeddings": ("NotFoundError", 404, "not_found", None),

@@ -43,6 +43,19 @@ went_on = ask(messages=[*QUESTION, plain.choices[0].message, {"role": "user", "c
 stream = ask(seed=5, stream=True, stream_options={"include_usage": True})
 chunks = list(stream)
 logprobs = ask(logprobs=True, top_logprobs=3).choices[0].logprobs.content
+COLOUR = {
+    "type": "object",
+    "properties": {"colour": {"enum": ["blue", "red"]}},
+    "required": ["colour"],
+    "additionalProperties": False,
+}
+
+
+def shaped(schema: dict[str, Any]) -> Any:
+    form = {"type": "json_schema", "json_schema": {"name": "sky", "strict": True, "schema": schema}}
+    return ask(response_format=form)
+
+
 raw = client.chat.completions.with_raw_response.create(model="hone", messages=QUESTION, max_tokens=4)
 vote = httpx.put(f"{address}/api/replies/{reply_id}/rating", json={"value": 1, "reason": "clear"})
 legacy = client.completions.create(model="hone", prompt="The sky is", max_tokens=8, seed=5)
@@ -59,6 +72,8 @@ got = {
     "stopped": text(ask(seed=5, stop=[text(plain)[3:8]])),
     "several": [one.message.content for one in ask(n=3, seed=5).choices],
     "logprobs": [[one.logprob, len(one.top_logprobs)] for one in logprobs],
+    "shaped": text(shaped(COLOUR)),
+    "wrong_schema": refusal(partial(shaped, {"type": "nothing"})),
     "header": raw.headers["x-hone-reply-id"],
     "vote": vote.json(),
     "legacy": legacy.choices[0].text,

@@ -3,7 +3,8 @@
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 
 from assistant import registry
+from assistant.base import Base, BaseChoice
 from assistant.engines.interface import Completion, Request
+from assistant.turns import Turns, TurnSettings
 from feedback import look, snapshots
 from feedback.home import Home
 from feedback.ids import LOCAL_USER, GateReportId, UserId
@@ -27,6 +30,7 @@ from feedback.people import Role
 from feedback.store import Store, now
 from tests import training_ground
 from training import page as operate
+from training import recipes, runs
 from training.gate import Check, Example, GateReport
 from training.page.gate import report_html
 
@@ -52,8 +56,12 @@ class Somebody:
 class Site:
     address: str
     home: Home
-    store: Store
+    turns: Turns
     somebody: Somebody
+
+    @property
+    def store(self) -> Store:
+        return self.turns.store
 
     def handlers(self) -> list[dict[str, Any]]:
         """Every event of the page, as Gradio tells it to anybody who may open the page."""
@@ -63,6 +71,11 @@ class Site:
         """What stands in each component when the page opens, by its id."""
         parts = httpx.get(f"{self.address}/operate/config", timeout=20).json()["components"]
         return {part["id"]: part["props"].get("value") for part in parts}
+
+    def part(self, name: str) -> int:
+        """The id of the component that the page's script and style know by this name."""
+        parts = httpx.get(f"{self.address}/operate/config", timeout=20).json()["components"]
+        return next(int(part["id"]) for part in parts if part["props"].get("elem_id") == name)
 
     def call(self, handler: dict[str, Any], values: dict[int, Any]) -> httpx.Response:
         """Run one handler as a person would who knows nothing but its number."""
@@ -81,14 +94,23 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    engine, somebody, app = DrawingEngine(), Somebody(), FastAPI()
-    home, store = Home(tmp_path), answering(tmp_path, engine)
-    blocks = operate.build(store, home, engine, lambda request: somebody)
+    engine = DrawingEngine()
+    with opened(Home(tmp_path), answering(tmp_path, engine), engine, BaseChoice()) as found:
+        yield found
+
+
+@contextmanager
+def opened(home: Home, store: Store, engine: ScriptedEngine, choice: BaseChoice) -> Iterator[Site]:
+    """The page on a real socket, as a server that runs on `choice` offers it."""
+    somebody, app = Somebody(), FastAPI()
+    turns = Turns(store, engine)
+    blocks = operate.build(turns, home, lambda request: somebody, choice)
     gr.mount_gradio_app(
         app, blocks, "/operate", theme=look.theme(), head=look.head(), footer_links=[], run_history=False
     )
     with serving(app) as address:
-        yield Site(address, home, store, somebody)
+        yield Site(address, home, turns, somebody)
+    turns.close()
 
 
 def test_without_the_role_no_handler_tells_or_changes_anything(site: Site) -> None:
@@ -112,6 +134,41 @@ def test_an_operators_handlers_draw_without_an_error(site: Site) -> None:
     answers = [site.call(handler, values) for handler in drawing]
     assert {answer.status_code for answer in answers} == {200}
     assert any(registry.champion(site.store).name in answer.text for answer in answers)
+
+
+def test_a_run_started_on_the_page_trains_the_servers_base_to_its_end(
+    home: Home, tiny_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # threads of a tiny model only wait for each other
+    on = training_ground.ground(home, tiny_base, questions=12)
+    # Nothing of the server's choice is as a recipe has it by itself.
+    choice = BaseChoice(str(tiny_base.folder), "none", "transformers", ("http://127.0.0.1:9",))
+    with opened(home, on.store, DrawingEngine(), choice) as site:
+        handlers, values, start = site.handlers(), site.values(), site.part("op-start")
+        for handler in handlers:
+            if any(event == "load" for _, event in handler["targets"]):
+                site.call(handler, values)  # as a browser does at first: fills the list of snapshots
+        act = next(handler for handler in handlers if [start, "click"] in handler["targets"])
+        values |= {site.part("op-snapshot"): on.snapshot.id, act["inputs"][4]: 2}
+        told = site.call(act, values)
+    assert told.status_code == 200, told.text
+    run = training_ground.finished(on, runs.get(on.store, "latest"))
+    assert run.state == "done", runs.log_text(home, run.id)
+    assert (run.step, run.snapshot_id, run.created_by) == (2, on.snapshot.id, LOCAL_USER)
+    assert run.id in told.text
+    wanted = {"model": choice.model, "quantize": choice.quantize, "max_steps": 2}
+    assert asdict(run.recipe) == asdict(replace(recipes.load("dpo"), **wanted))
+
+
+def test_the_page_tells_how_many_replies_are_written_and_wait(tmp_path: Path) -> None:
+    engine = DrawingEngine(held=True, capacity=1)
+    with opened(Home(tmp_path), answering(tmp_path, engine), engine, BaseChoice()) as site:
+        for question in ("Why?", "How?", "When?"):
+            site.turns.send(LOCAL_USER, None, None, question, TurnSettings())
+        drawn = [site.call(one, site.values()).text for one in site.handlers() if not one["queue"]]
+    found = [text for text in drawn if "replies being written" in text]
+    assert found
+    assert all("1 of at most 1 replies being written, 2 of at most 512 waiting" in text for text in found)
 
 
 @pytest.mark.browser

@@ -12,6 +12,7 @@ import gradio as gr
 from assistant import accounts
 from assistant.base import BaseChoice
 from assistant.engines.interface import Engine
+from assistant.fair_line import Traffic
 from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import UserId
@@ -30,6 +31,7 @@ class Desk:
     engine: Engine
     current_user: CurrentUser
     choice: BaseChoice
+    traffic: Callable[[], Traffic]
     jobs: Jobs = field(default_factory=Jobs)
 
     def handler(self, act: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,12 +6,11 @@ from typing import Any
 import gradio as gr
 
 from assistant.base import BaseChoice
-from assistant.engines.interface import Engine
+from assistant.turns import Turns
 from feedback import look
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.people import CurrentUser, Role
-from feedback.store import Store
 from training.jobs import Job, Jobs
 from training.page import data, gate, history, html, now, train
 from training.page.desk import Desk, Part, Person, shown
@@ -24,9 +23,8 @@ QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
 
 
 def build(
-    store: Store,
+    turns: Turns,
     home: Home,
-    engine: Engine,
     current_user: CurrentUser,
     choice: BaseChoice = SERVED,
     jobs: Jobs | None = None,
@@ -36,7 +34,7 @@ def build(
     `choice`: the base that this server runs on, for the runs that are started here. `jobs`: shared with the
     API, where there is one.
     """
-    desk = Desk(store, home, engine, current_user, choice, jobs or Jobs())
+    desk = Desk(turns.store, home, turns.engine, current_user, choice, turns.traffic, jobs or Jobs())
     style = f"<style>{STYLE.read_text(encoding='utf-8')}</style>"
     with gr.Blocks(title="Operate - Hone", analytics_enabled=False, fill_width=True) as page:
         header = gr.HTML(style + look.nav("operate", NOBODY), padding=False)

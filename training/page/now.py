@@ -3,6 +3,7 @@
 import gradio as gr
 
 from assistant import registry
+from assistant.fair_line import Traffic
 from assistant.registry import ModelVersion
 from feedback.store import Store
 from training import gate, promotion
@@ -33,7 +34,7 @@ def build(desk: Desk) -> Part:
     def draw(person: Person) -> tuple[object, ...]:
         before = promotion.previous(desk.store)
         return (
-            champion_html(desk.store),
+            champion_html(desk.store, desk.traffic()),
             button(before is not None),
             html.note("" if before else "There is no earlier champion to roll back to."),
             html.note(f"Let {before.name} answer again in place of the champion?" if before else ""),
@@ -50,8 +51,8 @@ def waiting(store: Store) -> list[ModelVersion]:
     return sorted(found, key=lambda version: version.created_at, reverse=True)
 
 
-def champion_html(store: Store) -> html.Markup:
-    """The champion, and how it came to be."""
+def champion_html(store: Store, traffic: Traffic) -> html.Markup:
+    """The champion, how it came to be, and how busy it was at this moment."""
     version, move = registry.champion(store), registry.history(store)[0]
     how = {
         "first": "It is the base model, the first champion",
@@ -66,11 +67,18 @@ def champion_html(store: Store) -> html.Markup:
         f'<h2 data-testid="champion">{html.text(version.name)}</h2>',
         f"<p>{how[move.kind]} {html.when(move.created_at)} by {html.text(name_of(store, move.user_id))}.</p>",
         f"<p>{html.text(made)}.</p>",
+        f'<p data-testid="traffic">{html.text(traffic_in_words(traffic))}</p>',
         html.note(
             f"Promoted against the gate: {move.override_reason}" if move.override_reason else "", "unsure"
         ),
         "</div>",
     )
+
+
+def traffic_in_words(now: Traffic) -> str:
+    """How many replies were written and waited when the page asked."""
+    writing = f"{now.writing} of at most {now.capacity} replies being written"
+    return f"When this was drawn: {writing}, {now.waiting} of at most {now.most_waiting} waiting in line."
 
 
 def candidates_html(store: Store) -> html.Markup:
