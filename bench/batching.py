@@ -1,16 +1,14 @@
 """Replies of the transformers engine one after the other beside all at once, and versions mixed in one
-forward pass beside a pass for each.
+forward pass beside a pass for each, measured once.
 
 `python bench/batching.py [--chats 8] [--tokens 32]` prints one table, on the embedded model. One at a time is
 what turns token by token come to.
 """
 
 import argparse
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
@@ -29,7 +27,6 @@ from prompts.chat import ChatMessage
 from tests import tiny_models
 
 ROOT = Path(__file__).parent.parent
-REPEATS = 3
 
 
 def ask(engine: TorchEngine, versions: list[ModelVersion], args: argparse.Namespace) -> list[Request]:
@@ -45,13 +42,9 @@ def ask(engine: TorchEngine, versions: list[ModelVersion], args: argparse.Namesp
 
 
 def tokens_a_second(write: Callable[[], int]) -> float:
-    """The median of three, after one that does not count. `write` gives its number of tokens."""
-    write()
-    rates = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        rates.append(write() / (time.perf_counter() - began))
-    return statistics.median(rates)
+    """`write` gives its number of tokens."""
+    began = time.perf_counter()
+    return write() / (time.perf_counter() - began)
 
 
 def one_by_one(engine: TorchEngine, requests: list[Request]) -> int:
@@ -59,8 +52,7 @@ def one_by_one(engine: TorchEngine, requests: list[Request]) -> int:
 
 
 def at_once(engine: TorchEngine, requests: list[Request]) -> int:
-    with ThreadPoolExecutor(len(requests)) as people:
-        return sum(one.tokens for one in people.map(lambda request: engine.batch([request])[0], requests))
+    return sum(one.tokens for one in engine.batch(requests))
 
 
 @contextmanager
@@ -86,9 +78,10 @@ def main() -> None:
             made = tiny_models.save_adapter(base, Path(folder) / str(seed), seed, 0.02, r=16)
             versions.append(registry.add(store, home, base, made, None, "dpo"))
         engine = TorchEngine(base, home)
-        print(f"{args.chats} chats of {args.tokens} tokens, {base.dtype}, tokens/s together:")  # noqa: T201
+        print(f"{args.chats} chats of {args.tokens} tokens, {base.dtype}, tokens/s together:", flush=True)  # noqa: T201
         for what, among in (("base", versions[:1]), ("base and two versions", versions)):
             requests = ask(engine, among, args)
+            engine.batch(requests[: len(among)])
             alone = tokens_a_second(lambda requests=requests: one_by_one(engine, requests))  # type: ignore[misc]
             shared = tokens_a_second(lambda requests=requests: at_once(engine, requests))  # type: ignore[misc]
             with unmixed():
