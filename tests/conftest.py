@@ -12,7 +12,9 @@ from feedback.home import Home
 from feedback.store import Store
 from tests import tiny_models
 
-pytest.register_assert_rewrite("tests.assistant.engine_contract", "tests.peers.ground")
+pytest.register_assert_rewrite(
+    "tests.assistant.engine_contract", "tests.assistant.schema_contract", "tests.peers.ground"
+)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,19 @@ def test_an_end_token_is_allowed_where_the_value_may_end_and_nowhere_else(
     assert not constraint.complete  # more digits may come
 
 
+def test_a_control_token_that_its_tokenizer_takes_for_text_is_never_allowed(
+    llama: tuple[Vocabulary, Grammars],
+) -> None:
+    """A template may use tokens that the tokenizer does not mark as special."""
+    words, grammars = llama
+    seven = words.ids("7")[-1]
+    schema = '{"enum": [7, 8]}'
+    unmarked = set(grammars.constraint(schema).allowed(300))
+    marked = Grammars(replace(words, control_ids=words.control_ids | {seven}))
+    assert seven in unmarked
+    assert set(marked.constraint(schema).allowed(300)) == unmarked - {seven}
+
+
 def test_a_value_that_nothing_can_be_added_to_ends_the_reply_at_once(
     llama: tuple[Vocabulary, Grammars],
 ) -> None:
@@ -139,10 +153,7 @@ def test_a_value_that_nothing_can_be_added_to_ends_the_reply_at_once(
 
 def test_words_without_a_definition_are_refused_in_words(llama: tuple[Vocabulary, Grammars]) -> None:
     def refusing(definition: Callable[[], str]) -> Grammars:
-        words = llama[0]
-        return Grammars(
-            Vocabulary(words.ids, words.text, words.control_ids, words.end_id, words.end_ids, definition)
-        )
+        return Grammars(replace(llama[0], definition=definition))
 
     strange = Tokenizer(models.WordLevel({"<unk>": 0, "a": 1, "</s>": 2}, unk_token="<unk>"))
     with pytest.raises(UnableError, match=r"cannot be held .* Its tokenizer is of another kind"):

@@ -22,6 +22,7 @@ from feedback.home import Home
 from feedback.store import Store
 from tests import schemas, tiny_models
 from tests.assistant.engine_contract import EngineCase, EngineContract, prompt, same, whole
+from tests.assistant.schema_contract import SchemaContract
 
 GREEDY = Sampling(0.0, 1.0, 12, 0)
 
@@ -33,7 +34,7 @@ def engine_case(tiny_base: Base, home: Home) -> Iterator[EngineCase]:
     engine.close()
 
 
-class TestOpenVinoEngine(EngineContract):
+class TestOpenVinoEngine(EngineContract, SchemaContract):
     pass
 
 

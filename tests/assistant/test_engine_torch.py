@@ -23,6 +23,7 @@ from feedback.home import Home
 from feedback.store import Store
 from tests import tiny_models
 from tests.assistant.engine_contract import LONG, EngineCase, EngineContract, prompt, same, whole
+from tests.assistant.schema_contract import SchemaContract
 
 
 @dataclass
@@ -62,7 +63,7 @@ def plain(engine_case: EngineCase) -> ModelVersion:
     return tiny_models.base_version(engine_case.base)
 
 
-class TestTorchEngine(EngineContract):
+class TestTorchEngine(EngineContract, SchemaContract):
     pass
 
 
