@@ -4,12 +4,15 @@ sentences.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assistant.base import Base
 from assistant.registry import ModelVersion
 from feedback.ids import ModelVersionId
 from feedback.store import now
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -45,18 +48,12 @@ def save_tokenizer(folder: Path, chat_template: str | None = CHAT_TEMPLATE) -> i
 
 def save_llama(folder: Path, seed: int = 0, window: int = 512) -> None:
     """Two layers, 32 wide, untied random weights spread widely enough that its choices differ."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaConfig
 
-    vocabulary = save_tokenizer(folder)
-    config = LlamaConfig(
-        vocab_size=vocabulary, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=window,
-        bos_token_id=0, eos_token_id=1, pad_token_id=1, initializer_range=0.3,
+    _save_random(
+        folder, LlamaConfig, seed, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=window, initializer_range=0.3,
     )  # fmt: skip
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        LlamaForCausalLM(config).save_pretrained(folder)
 
 
 def save_sliding(folder: Path) -> None:
@@ -64,12 +61,9 @@ def save_sliding(folder: Path) -> None:
     from transformers import MistralConfig
 
     _save_random(
-        folder,
-        MistralConfig(
-            vocab_size=save_tokenizer(folder), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256, sliding_window=8,
-            bos_token_id=0, eos_token_id=1, pad_token_id=1, initializer_range=0.3,
-        ),
+        folder, MistralConfig, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256, sliding_window=8,
+        initializer_range=0.3,
     )  # fmt: skip
 
 
@@ -77,53 +71,53 @@ def save_recurrent(folder: Path) -> None:
     """A Mamba: it keeps states instead of keys and values."""
     from transformers import MambaConfig
 
-    vocabulary = save_tokenizer(folder)
     _save_random(
-        folder,
-        MambaConfig(
-            vocab_size=vocabulary, hidden_size=32, num_hidden_layers=2, state_size=8,
-            bos_token_id=0, eos_token_id=1, pad_token_id=1, initializer_range=0.3,
-        ),
-    )  # fmt: skip
+        folder, MambaConfig, hidden_size=32, num_hidden_layers=2, state_size=8, initializer_range=0.3
+    )
 
 
 def save_opt(folder: Path) -> None:
     """An OPT: its layers see rows and tokens as one, so adapters cannot be mixed in it."""
     from transformers import OPTConfig
 
-    vocabulary = save_tokenizer(folder)
     _save_random(
-        folder,
-        OPTConfig(
-            vocab_size=vocabulary, hidden_size=32, ffn_dim=64, num_hidden_layers=2, num_attention_heads=4,
-            max_position_embeddings=256, word_embed_proj_dim=32, bos_token_id=0, eos_token_id=1,
-            pad_token_id=1, init_std=0.3,
-        ),
+        folder, OPTConfig, hidden_size=32, ffn_dim=64, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=256, word_embed_proj_dim=32, init_std=0.3,
     )  # fmt: skip
-
-
-def _save_random(folder: Path, config: Any) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
 
 
 def save_gpt2(folder: Path) -> None:
     """GPT-2 in small: learnt positions, and no chat template."""
-    import torch
-    from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers import GPT2Config
 
-    vocabulary = save_tokenizer(folder, chat_template=None)
-    config = GPT2Config(
-        vocab_size=vocabulary, n_embd=32, n_layer=2, n_head=4, n_positions=256,
-        bos_token_id=0, eos_token_id=1, initializer_range=0.3,
+    _save_random(
+        folder, GPT2Config, chat_template=None, pad_token_id=None,
+        n_embd=32, n_layer=2, n_head=4, n_positions=256, initializer_range=0.3,
     )  # fmt: skip
+
+
+def _save_random(
+    folder: Path,
+    kind: type["PreTrainedConfig"],
+    seed: int = 0,
+    chat_template: str | None = CHAT_TEMPLATE,
+    pad_token_id: int | None = 1,
+    **sizes: Any,
+) -> None:
+    """A model of this kind and these sizes with random weights in float32, and a tokenizer for it."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = kind(
+        vocab_size=save_tokenizer(folder, chat_template),
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=pad_token_id,
+        **sizes,
+    )
     with torch.random.fork_rng():
-        torch.manual_seed(0)
-        GPT2LMHeadModel(config).save_pretrained(folder)
+        torch.manual_seed(seed)
+        AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
 
 
 def tiny_base(folder: Path) -> Base:
