@@ -101,9 +101,11 @@ def _passes(home: Home, champion: ModelVersion) -> list[Finding]:
 
 
 def _served(home: Home) -> Finding:
-    count, size = len(served_files.kept(home)), served_files.size_bytes(home)
+    files = served_files.kept(home)
+    size = sum(file.stat().st_size for file in files)
     return Finding(
-        "served", f"{count} files, {size / 1e9:.2f} GB in {home.served}; `hone models clean` deletes them"
+        "served",
+        f"{len(files)} files, {size / 1e9:.2f} GB in {home.served}; `hone models clean` deletes them",
     )
 
 

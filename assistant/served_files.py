@@ -29,10 +29,6 @@ def kept(home: Home) -> list[Path]:
     return [file for file in sorted(home.served.iterdir()) if file.is_file() and not _being_written(file)]
 
 
-def size_bytes(home: Home) -> int:
-    return sum(file.stat().st_size for file in kept(home))
-
-
 def clear(home: Home) -> Cleared:
     """Delete them all. A server that answers from one goes on: it has it mapped, and its room on the disc is
     free when that server ends.

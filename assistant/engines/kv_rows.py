@@ -22,10 +22,14 @@ class RoomyLayer(DynamicLayer):
 
     _room: tuple[torch.Tensor, torch.Tensor]
 
-    def hold(self, keys: torch.Tensor, values: torch.Tensor, columns: int) -> None:
-        """Hold the first `columns` of these, which have the room."""
+    def hold(
+        self, keys: torch.Tensor, values: torch.Tensor, columns: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Hold the first `columns` of these, which have the room; gives what is held."""
         self._room = keys, values
-        self.keys, self.values = keys[:, :, :columns], values[:, :, :columns]
+        held = keys[:, :, :columns], values[:, :, :columns]
+        self.keys, self.values = held
+        return held
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
@@ -42,9 +46,7 @@ class RoomyLayer(DynamicLayer):
             self._room = _stacked([self.keys], used, room), _stacked([self.values], used, room)
         for place, states in zip(self._room, new, strict=True):
             place[:, :, used:end] = states
-        self.hold(*self._room, end)
-        keys, values = self._room
-        return keys[:, :, :end], values[:, :, :end]
+        return self.hold(*self._room, end)
 
 
 def new_cache(config: Any) -> DynamicCache:
