@@ -1,7 +1,11 @@
 """The front door: assembles the rooms' pages and the API into one server, and their commands into `hone`."""
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -20,7 +24,10 @@ from training import commands as training_commands
 from training.demo_command import demo
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from assistant.server import Site
+    from assistant.serving import Serving
 
 
 @click.group(cls=HoneGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,44 +78,63 @@ def serve(home: Home, model: str, quantize: str, **where: Any) -> None:
     _serve(home, site, _choice(model, quantize, **where))
 
 
+@contextmanager
+def _all_stays() -> Iterator[None]:
+    """What comes into memory meanwhile, modules and pages, stays until the end: it is not searched for
+    garbage, then or later. A search through it all would take a tenth of a second, at any time.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def _choice(model: str, quantize: str, engine: str, remotes: tuple[str, ...], **_where: Any) -> BaseChoice:
     return BaseChoice(model, cast(Quantize, quantize), cast(EngineName, engine), remotes)
 
 
 def _serve(home: Home, site: "Site", choice: BaseChoice) -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    import assistant.page
-    import feedback.page
-    import training.api
-    import training.page
-    from assistant.accounts import Access
-    from assistant.server import RolePage, make_app, run
+    from assistant.server import run
     from assistant.serving import claimed, open_home
-    from assistant.turns import Turns
-    from training.api import Shop
-    from training.jobs import Jobs
 
     opened = open_home(home, choice)
-    access = Access(opened.store)
-    turns = Turns(opened.store, opened.engine)
-    who, jobs = access.current_user, Jobs()
-    pages = (
-        RolePage("/", "chatter", assistant.page.build(opened.store, who), assistant.page.head()),
-        RolePage("/label", "labeller", feedback.page.build(opened.store, who)),
-        RolePage(
-            "/operate",
-            "operator",
-            training.page.build(turns, home, who, choice, jobs),
-        ),
-    )
-    site = replace(site, device=opened.base.why)
-    operate = training.api.router(Shop(home, choice, jobs))
-    server = make_app(turns, access, site, pages, [operate])
+    with ThreadPoolExecutor(1) as aside:
+        loading = aside.submit(opened.load_champion)  # meanwhile come the pages, whose imports take longer
+        server = _assembled(opened, site, choice)
+        loading.result()
     shown = f"[{site.host}]" if ":" in site.host else site.host
     click.echo(f"Hone is at http://{shown}:{site.port}  (Ctrl-C ends it)", err=True)
     own = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(shown, shown)
     with claimed(home, f"http://{own}:{site.port}"):
         run(server, site)
+
+
+def _assembled(opened: "Serving", site: "Site", choice: BaseChoice) -> "FastAPI":
+    """The rooms' pages and API in one server."""
+    with _all_stays():
+        import assistant.page
+        import feedback.page
+        import training.api
+        import training.page
+        from assistant.accounts import Access
+        from assistant.server import RolePage, make_app
+        from assistant.turns import Turns
+        from training.api import Shop
+        from training.jobs import Jobs
+
+        access = Access(opened.store)
+        turns = Turns(opened.store, opened.engine)
+        who, jobs, home = access.current_user, Jobs(), opened.home
+        pages = (
+            RolePage("/", "chatter", assistant.page.build(opened.store, who), assistant.page.head()),
+            RolePage("/label", "labeller", feedback.page.build(opened.store, who)),
+            RolePage("/operate", "operator", training.page.build(turns, home, who, choice, jobs)),
+        )
+        site = replace(site, device=opened.base.why)
+        return make_app(turns, access, site, pages, [training.api.router(Shop(home, choice, jobs))])
 
 
 cli.add_command(chat)

@@ -107,6 +107,7 @@ def _door(home: Home, how: dict[str, Any]) -> Iterator[Door]:
         opened = serving.open_home(home, BaseChoice(how["model"], cast(Quantize, how["quantize"])))
         door = LocalDoor(opened.store, opened.engine)
         try:
+            opened.load_champion()
             yield door
         finally:
             door.close()

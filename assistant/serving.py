@@ -22,19 +22,22 @@ from prompts import library
 
 @dataclass(frozen=True)
 class Serving:
-    """A home that is ready to answer."""
+    """A home whose base is loaded."""
 
     home: Home
     store: Store
     base: Base
     engine: Engine
 
+    def load_champion(self) -> None:
+        """Make the champion ready, so that nobody's first reply waits for it. HoneError: it cannot be loaded,
+        or stands on another base.
+        """
+        self.engine.load(registry.champion(self.store))
+
 
 def open_home(home: Home, choice: BaseChoice) -> Serving:
-    """Load the base of `choice` and make the home's champion ready. Says on stderr what was chosen and why.
-
-    Raises HoneError: a base that cannot be loaded, or a champion that stands on another base.
-    """
+    """Load the base of `choice`. Says on stderr what was chosen and why. HoneError: it cannot be loaded."""
     store = open_store(home)
     chosen = base.resolve(home, choice)
     click.echo(f"Model: {chosen.title}. {chosen.why}", err=True)
@@ -43,8 +46,6 @@ def open_home(home: Home, choice: BaseChoice) -> Serving:
     engine = open_engine(home, chosen, by, choice.remotes)
     library.register_shipped(store)
     registry.ensure_base(store, chosen, engine.template)
-    champion = registry.champion(store)
-    engine.load(champion)
     return Serving(home, store, chosen, engine)
 
 

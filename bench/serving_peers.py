@@ -30,6 +30,7 @@ from tests import tiny_models
 ROOT = Path(__file__).parent.parent
 LLAMA_SERVER = ROOT / ".peers" / "llamacpp" / "bin" / "llama-server"
 START_S = 120
+IDLE_S = 5
 ADAPTER_STRENGTH = 0.01
 """Enough to be another model, little enough to write as well as the base."""
 THREADS = os.cpu_count() or 1
@@ -46,8 +47,20 @@ class Server:
 
     def rss_mb(self) -> float:
         """Memory of it and its children now, in MB."""
+        return sum(one.memory_info().rss for one in self._all()) / 1e6
+
+    def idle_percent(self) -> float:
+        """How much of one core it and its children take over the next seconds, in percent."""
+        before = self._cpu_s()
+        time.sleep(IDLE_S)
+        return 100 * (self._cpu_s() - before) / IDLE_S
+
+    def _cpu_s(self) -> float:
+        return sum(sum(one.cpu_times()[:2]) for one in self._all())
+
+    def _all(self) -> list[psutil.Process]:
         process = psutil.Process(self.process.pid)
-        return sum(one.memory_info().rss for one in (process, *process.children(recursive=True))) / 1e6
+        return [process, *process.children(recursive=True)]
 
 
 def free_port() -> int:

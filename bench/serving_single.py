@@ -1,6 +1,7 @@
 """The sections of bench/serving.py in which one person chats: turn, decoding, prefix cache, overhead."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -146,31 +147,35 @@ def overhead(plan: Plan) -> list[Figure]:
 
 def start(plan: Plan) -> list[Figure]:
     """How soon Hone answers after its start, and what it holds then."""
-    starts, held = [], []
+    starts, held, idle = [], [], []
     for number in range(plan.repeats):
         began = time.perf_counter()
         with peers.hone(plan.home, wait=False) as server:
             starts.append(first_answer(server, number) - began)
             time.sleep(1)
             held.append(server.rss_mb())
+            idle.append(server.idle_percent())
     figures = [
         told("start of `hone serve` to the first token, warm disc", median(starts), "s", 8),
         told("memory after that: Hone", median(held), "MB"),
+        told("processor time of an idle Hone, of one core", median(idle), "%"),
     ]
     if plan.has("llamacpp"):
         with peers.llama(peers.gguf_4bit(plan.home)) as server:
             one(server, messages(prompts.short(1)), 8)
             time.sleep(1)
             figures.append(told("memory after a first answer: llama-server", server.rss_mb(), "MB"))
+            figures.append(told("processor time of an idle llama-server", server.idle_percent(), "%"))
     return figures
 
 
 def first_answer(server: Server, number: int) -> float:
     """When the first token came of a server that is still starting."""
     while server.process.poll() is None:
+        time.sleep(0.02)
         with suppress(OSError):
+            socket.create_connection(("127.0.0.1", server.port), 1).close()  # whoever asks more slows it down
             answer: Any = asyncio.run(chat(server, messages(prompts.short(number)), 8))
             if not answer.error:
                 return float(answer.began + answer.first_s)
-        time.sleep(0.02)
     raise RuntimeError("hone serve ended before it answered")

@@ -6,6 +6,7 @@ arrays are mapped into memory rather than read.
 """
 
 import json
+import mmap
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -58,9 +59,12 @@ class TensorFiles:
 
     def __init__(self, files: list[Path]) -> None:
         self._where: dict[str, tuple[Array, int, dict[str, Any]]] = {}
+        self._maps: list[mmap.mmap] = []
         for file in files:
-            # "c": OpenVINO shares only arrays that could be written; what would be written stays in memory.
-            mapped = np.memmap(file, dtype=np.uint8, mode="c")
+            with file.open("rb") as opened:
+                # Copied when written, which nobody does: OpenVINO shares only arrays that could be.
+                self._maps.append(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY))
+            mapped = np.frombuffer(self._maps[-1], np.uint8)
             size = int.from_bytes(mapped[:8].tobytes(), "little")
             header = json.loads(mapped[8 : 8 + size].tobytes())
             header.pop("__metadata__", None)
@@ -84,6 +88,12 @@ class TensorFiles:
         if self._where[name][2]["dtype"] == "BF16":  # the upper half of a float32
             return (stored.astype(np.uint32) << 16).view(np.float32)
         return stored.astype(np.float32)
+
+    def forget(self) -> None:
+        """Give back the memory of what was read so far, where the system can; what is needed is read anew."""
+        for one in self._maps:
+            if hasattr(one, "madvise"):  # Windows has none
+                one.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)
@@ -176,7 +186,11 @@ class EightBitFile:
         )
 
     def vector(self, name: str) -> Array:
-        return np.asarray(self._tensors.raw(name))
+        return self._tensors.raw(name)
+
+    def forget(self) -> None:
+        """See `TensorFiles.forget`."""
+        self._tensors.forget()
 
 
 def _write(kept: Path, base: TensorFiles, lora: Lora) -> None:

@@ -207,7 +207,9 @@ class OpenVinoEngine:
         try:
             weights = eight_bit.prepare(self._base.folder, adapter, kept)
             model = openvino_graph.build(self._shape, weights)
-            return Lane(self._core.compile_model(model, "CPU", _settings(self._base)), self.window)
+            compiled = self._core.compile_model(model, "CPU", _settings(self._base))
+            weights.forget()  # the plugin laid most of them out anew
+            return Lane(compiled, self.window)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
             raise HoneError(
                 f"The adapter of {version.name} does not fit the base."
