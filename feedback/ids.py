@@ -15,6 +15,7 @@ SnapshotId = NewType("SnapshotId", str)
 RunId = NewType("RunId", str)
 ModelVersionId = NewType("ModelVersionId", str)
 PromptVersionId = NewType("PromptVersionId", str)
+TrialId = NewType("TrialId", str)
 GateReportId = NewType("GateReportId", str)
 
 LOCAL_USER = UserId("u_local")

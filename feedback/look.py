@@ -15,11 +15,12 @@ from feedback.people import Role
 if TYPE_CHECKING:
     import gradio as gr
 
-Page = Literal["chat", "label", "operate"]
+Page = Literal["chat", "label", "prompts", "operate"]
 
 PAGES: tuple[tuple[Page, str, str, Role], ...] = (
     ("chat", "Chat", "/", "chatter"),
     ("label", "Label", "/label", "labeller"),
+    ("prompts", "Prompts", "/prompts", "engineer"),
     ("operate", "Operate", "/operate", "operator"),
 )
 

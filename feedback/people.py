@@ -6,8 +6,11 @@ from typing import Any, Literal, Protocol
 from feedback.errors import ForbiddenError
 from feedback.ids import UserId
 
-Role = Literal["chatter", "labeller", "operator"]
-ROLES: tuple[Role, ...] = ("chatter", "labeller", "operator")
+Role = Literal["chatter", "labeller", "engineer", "operator"]
+ROLES: tuple[Role, ...] = ("chatter", "labeller", "engineer", "operator")
+"""Whoever chats, ranks, writes prompts, trains. An engineer's key may put a prompt in service and can never
+replace the model; an operator's may replace the model and needs no say in prompts.
+"""
 
 
 class Person(Protocol):

@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 
 from assistant import draw as drawing
-from feedback import label, snapshots, stats
+from feedback import label, plots, snapshots, stats
+from feedback import parts as html
 from feedback.errors import HoneError
 from feedback.snapshots import Preview, Snapshot
 from feedback.stats import Counts
@@ -16,7 +17,6 @@ from feedback.store import Store
 from prompts import library
 from prompts.plain import ZERO_SHOT
 from training.jobs import Report
-from training.page import html, plots
 from training.page.desk import Desk, Part, Person, button, say, shown
 
 STARTERS = Path(__file__).parent.parent / "data" / "prompts.txt"
@@ -29,7 +29,7 @@ STARTER, PASTED, BRANCHES = "Starter prompts", "Pasted prompts", "Branches of pe
 def build(desk: Desk) -> Part:
     """Lay the part out in the current tab."""
     overview = gr.HTML(padding=False)
-    with gr.Row(elem_classes="op-actions"):
+    with gr.Row(elem_classes="hone-actions"):
         freeze = gr.Button("Freeze snapshot", variant="primary", scale=0, elem_id="op-freeze")
         freeze_note = gr.HTML(padding=False)
     frozen = gr.HTML(padding=False)
@@ -148,7 +148,7 @@ def overview_html(counts: Counts, preview: Preview) -> html.Markup:
     left_out = {**preview.dropped, "said again of a pair that is there": preview.duplicates}
     reasons = [(html.text(reason), html.text(count)) for reason, count in left_out.items() if count]
     dropped = html.table(("Not used, because", "Count"), reasons, "dropped") if reasons else ""
-    lengths = html.tag("div", plots.word_histogram(preview.chosen_words, preview.rejected_words), "op-card")
+    lengths = html.tag("div", plots.word_histogram(preview.chosen_words, preview.rejected_words), "hone-card")
     return html.join(tiles, lengths, html.tag("h3", "Left out") if dropped else "", dropped)
 
 

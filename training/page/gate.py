@@ -5,15 +5,15 @@ from html import escape
 import gradio as gr
 
 from assistant import registry
+from feedback import parts as html
+from feedback import plots
 from feedback.errors import HoneError
 from feedback.markdown import to_html
 from feedback.store import Store
 from training import evaluating, gate, plot, promotion
 from training.gate import Check, Example, GateReport
-from training.page import html, plots
-from training.page.desk import Desk, Part, Person, button, confirmation, say, shown
+from training.page.desk import Desk, Part, Person, button, chosen, confirmation, say, shown
 from training.page.now import VERDICT_TONES
-from training.page.train import chosen
 
 HEADLINES = {
     "pass": "It passed. It is better than the champion on what people voted for, and it broke nothing.",
@@ -30,7 +30,7 @@ KINDS = {
 def build(desk: Desk) -> Part:
     """Lay the part out in the current tab."""
     picker = gr.Dropdown([], label="Candidate", elem_id="op-candidate")
-    with gr.Row(elem_classes="op-actions"):
+    with gr.Row(elem_classes="hone-actions"):
         promote = gr.Button("Promote...", variant="primary", scale=0, elem_id="op-promote")
         again = gr.Button("Evaluate again", scale=0, elem_id="op-evaluate")
         why_not = gr.HTML(padding=False)
@@ -155,7 +155,7 @@ def margins_html(report: GateReport) -> html.Markup:
     """Each held-out prompt's margin, and their mean, as a picture."""
     drawn = plot.svg(report)
     title = html.tag("h3", "Margins on held-out prompts")
-    return html.join(title, html.tag("div", drawn, "op-card")) if drawn else html.Markup("")
+    return html.join(title, html.tag("div", drawn, "hone-card")) if drawn else html.Markup("")
 
 
 def checks_html(title: str, checks: list[Check]) -> html.Markup:
@@ -167,7 +167,7 @@ def checks_html(title: str, checks: list[Check]) -> html.Markup:
         (
             html.badge(*words[check.ok]),
             html.join(html.tag("b", html.text(check.title)), html.note(check.sentence)),
-            html.tag("span", html.text(figure(check)), "op-figure"),
+            html.tag("span", html.text(figure(check)), "hone-figure"),
             plots.interval(check.value, check.low, check.high, check.bar, check.ok),
         )
         for check in checks
@@ -193,7 +193,7 @@ def examples_html(examples: tuple[Example, ...]) -> html.Markup:
     if not examples:
         return html.Markup("")
     blocks = "".join(
-        f'<div class="op-example"><p class="op-asked">{escape(one.prompt)}</p><div class="op-two">'
+        f'<div class="op-example"><p class="op-asked">{escape(one.prompt)}</p><div class="hone-two">'
         f"{_answer('Champion', one.champion)}{_answer('Candidate', one.candidate)}</div></div>"
         for one in examples
     )
@@ -201,4 +201,4 @@ def examples_html(examples: tuple[Example, ...]) -> html.Markup:
 
 
 def _answer(who: str, reply: str) -> str:
-    return f'<div><span class="op-label">{who}</span><div class="hone-md">{to_html(reply)}</div></div>'
+    return f'<div><span class="hone-label">{who}</span><div class="hone-md">{to_html(reply)}</div></div>'

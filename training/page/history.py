@@ -4,8 +4,8 @@ import gradio as gr
 
 from assistant import registry
 from feedback import audit
+from feedback import parts as html
 from training import runs
-from training.page import html
 from training.page.desk import Desk, Part, Person, name_of
 from training.page.train import STATE_TONES
 

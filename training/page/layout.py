@@ -8,11 +8,12 @@ import gradio as gr
 from assistant.base import BaseChoice
 from assistant.turns import Turns
 from feedback import look
+from feedback import parts as html
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.people import CurrentUser, Role
 from training.jobs import Job, Jobs
-from training.page import data, gate, history, html, now, train
+from training.page import data, gate, history, now, train
 from training.page.desk import Desk, Part, Person, shown
 
 STYLE = Path(__file__).parent.parent / "static" / "operate.css"
@@ -35,10 +36,10 @@ def build(
     API, where there is one.
     """
     desk = Desk(turns.store, home, turns.engine, current_user, choice, turns.traffic, jobs or Jobs())
-    style = f"<style>{STYLE.read_text(encoding='utf-8')}</style>"
+    style = html.style(STYLE)
     with gr.Blocks(title="Operate - Hone", analytics_enabled=False, fill_width=True) as page:
         header = gr.HTML(style + look.nav("operate", NOBODY), padding=False)
-        with gr.Column(elem_id="op-page"):
+        with gr.Column(elem_id="hone-page"):
             job = _job(desk)
             parts: list[Part] = []
             with gr.Tabs(elem_id="op-tabs") as tabs:

@@ -5,9 +5,9 @@ import gradio as gr
 from assistant import registry
 from assistant.fair_line import Traffic
 from assistant.registry import ModelVersion
+from feedback import parts as html
 from feedback.store import Store
 from training import gate, promotion
-from training.page import html
 from training.page.desk import Desk, Part, Person, button, confirmation, name_of, say, shown
 
 VERDICT_TONES: dict[str, html.Tone] = {"pass": "good", "fail": "bad", "not_enough_evidence": "unsure"}
@@ -16,7 +16,7 @@ VERDICT_TONES: dict[str, html.Tone] = {"pass": "good", "fail": "bad", "not_enoug
 def build(desk: Desk) -> Part:
     """Lay the part out in the current tab."""
     champion = gr.HTML(padding=False)
-    with gr.Row(elem_classes="op-actions"):
+    with gr.Row(elem_classes="hone-actions"):
         opener = gr.Button("Roll back...", scale=0, elem_id="op-roll-back")
         why_not = gr.HTML(padding=False)
     asked = confirmation(desk, opener, "Yes, roll back", "stop")
@@ -63,7 +63,7 @@ def champion_html(store: Store, traffic: Traffic) -> html.Markup:
         f", adapter from run {version.run_id}" if version.run_id else ", no adapter"
     )
     return html.join(
-        '<div class="op-champion"><span class="op-label">Answering now</span>',
+        '<div class="op-champion"><span class="hone-label">Answering now</span>',
         f'<h2 data-testid="champion">{html.text(version.name)}</h2>',
         f"<p>{how[move.kind]} {html.when(move.created_at)} by {html.text(name_of(store, move.user_id))}.</p>",
         f"<p>{html.text(made)}.</p>",

@@ -6,15 +6,15 @@ from typing import Any
 
 import gradio as gr
 
-from feedback import snapshots
+from feedback import parts as html
+from feedback import plots, snapshots
 from feedback.errors import HoneError
 from feedback.ids import RunId
 from feedback.snapshots import Snapshot
 from feedback.store import Store
 from training import recipes, runs
-from training.page import html, plots
 from training.page.data import pairs_of
-from training.page.desk import Desk, Part, Person, button, confirmation, say, shown
+from training.page.desk import Desk, Part, Person, button, chosen, confirmation, say, shown
 from training.runs import MetricPoint, Run
 
 CURVES = {
@@ -42,7 +42,7 @@ def build(desk: Desk) -> tuple[Part, Part]:
             form, started, picker = _form(desk)
         with gr.Column(scale=3, min_width=320):
             panel = gr.HTML(padding=False)
-            with gr.Row(elem_classes="op-actions"):
+            with gr.Row(elem_classes="hone-actions"):
                 opener = gr.Button("Cancel run...", scale=0, elem_id="op-cancel")
                 resume = gr.Button("Resume", scale=0, elem_id="op-resume")
                 why_not = gr.HTML(padding=False)
@@ -98,7 +98,7 @@ def _form(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
         with gr.Row():
             steps = gr.Number(0, label="Most steps (0: all)", precision=0, minimum=0, min_width=120)
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=120)
-    with gr.Row(elem_classes="op-actions"):
+    with gr.Row(elem_classes="hone-actions"):
         start = gr.Button("Start run", variant="primary", scale=0, elem_id="op-start")
         why_not = gr.HTML(padding=False)
     picker = gr.Dropdown([], label="Runs", elem_id="op-run")
@@ -141,12 +141,6 @@ def _form(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
         )
 
     return Part([snapshot, picker], [snapshot, start, why_not, picker], draw), started, picker
-
-
-def chosen(choices: Sequence[tuple[str, str]], value: str | None) -> Any:
-    """A dropdown's update that keeps what was chosen, and takes the first while nothing is."""
-    values = [one for _, one in choices]
-    return gr.update(choices=list(choices), value=value if value in values else next(iter(values), None))
 
 
 def run_choices(store: Store) -> list[tuple[str, str]]:
@@ -244,4 +238,4 @@ def is_busy(store: Store) -> bool:
     return any(not run.is_over for run in runs.listing(store))
 
 
-__all__ = ["Snapshot", "build", "chosen", "duration", "is_busy"]
+__all__ = ["Snapshot", "build", "duration", "is_busy"]

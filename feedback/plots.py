@@ -1,4 +1,4 @@
-"""The operator page's curves, histogram and check strips, as SVG text. Pure: numbers in, SVG out.
+"""Curves, a histogram and strips for pages, as SVG text. Pure: numbers in, SVG out.
 
 Colours come from CSS variables of the page they stand in, so that one picture serves light and dark.
 """

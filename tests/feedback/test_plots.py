@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.page import plots
+from feedback import plots
 
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)
 

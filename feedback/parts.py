@@ -1,11 +1,14 @@
-"""Pieces of HTML for the operator page. Pure; every text is escaped here, so callers pass plain text.
+"""Pieces of HTML that pages are put together from. Every text is escaped here, so callers pass plain text.
 
 A `Markup` is text that has been made safe already. Knows no store and no dataclass of ours.
 """
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Literal, NewType
+
+SHEET = Path(__file__).parent / "static" / "parts.css"
 
 Markup = NewType("Markup", str)
 Cell = str | Markup
@@ -30,17 +33,17 @@ def tag(name: str, body: str, kind: str = "") -> Markup:
 def badge(words: str, tone: Tone, testid: str = "") -> Markup:
     """A short word in colour."""
     mark = f' data-testid="{testid}"' if testid else ""
-    return Markup(f'<span class="op-badge {tone}"{mark}>{escape(words)}</span>')
+    return Markup(f'<span class="hone-badge {tone}"{mark}>{escape(words)}</span>')
 
 
 def tiles(*pairs: tuple[str, object, str]) -> Markup:
     """Numbers that matter: (label, number, a word more)."""
     body = "".join(
-        f'<div class="op-tile"><b>{escape(str(number))}</b><span>{escape(label)}</span>'
+        f'<div class="hone-tile"><b>{escape(str(number))}</b><span>{escape(label)}</span>'
         f"<small>{escape(more)}</small></div>"
         for label, number, more in pairs
     )
-    return Markup(f'<div class="op-tiles">{body}</div>')
+    return Markup(f'<div class="hone-tiles">{body}</div>')
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], testid: str = "") -> Markup:
@@ -48,19 +51,19 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], testid: str = "") 
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return Markup(
-        f'<div class="op-scroll"><table class="op-table" data-testid="{testid}"><thead><tr>{top}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="hone-scroll"><table class="hone-table" data-testid="{testid}">'
+        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
 def empty(title: str, todo: str) -> Markup:
     """Nothing here yet, and what to do about it."""
-    return Markup(f'<div class="op-empty"><b>{escape(title)}</b><p>{escape(todo)}</p></div>')
+    return Markup(f'<div class="hone-empty"><b>{escape(title)}</b><p>{escape(todo)}</p></div>')
 
 
 def note(words: str, tone: Tone = "plain") -> Markup:
     """A sentence on its own; nothing for no words."""
-    return Markup(f'<p class="op-note {tone}">{escape(words)}</p>' if words else "")
+    return Markup(f'<p class="hone-note {tone}">{escape(words)}</p>' if words else "")
 
 
 def bar(done: float, total: float, words: str, tone: Tone = "busy") -> Markup:
@@ -68,9 +71,9 @@ def bar(done: float, total: float, words: str, tone: Tone = "busy") -> Markup:
     share = min(100.0, 100 * done / total) if total else 0.0
     kind = tone if total else f"{tone} endless"
     return Markup(
-        f'<div class="op-bar {kind}" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+        f'<div class="hone-bar {kind}" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
         f'aria-valuenow="{share:.0f}"><i style="width:{share:.1f}%"></i></div>'
-        f'<p class="op-note">{escape(words)}</p>'
+        f'<p class="hone-note">{escape(words)}</p>'
     )
 
 
@@ -91,3 +94,9 @@ def when(at: str | None) -> Markup:
 def plural(count: int, one: str, many: str = "") -> str:
     """`1 pair`, `2 pairs`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def style(*sheets: Path) -> Markup:
+    """The style of these pieces and of the `sheets` after it, to stand in a page once."""
+    texts = [sheet.read_text(encoding="utf-8") for sheet in (SHEET, *sheets)]
+    return tag("style", "".join(texts))

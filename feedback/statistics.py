@@ -1,4 +1,4 @@
-"""Small exact statistics for the gate. Pure; numbers in, numbers out; no knowledge of models or votes."""
+"""Small exact statistics, for the gate and for prompts. Pure: numbers in, numbers out; knows no model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
