@@ -2,8 +2,8 @@
 
 Knows no page, request or login, and not how replies are written: that is `assistant.writing`.
 
-The champion is read from the store at the start of each turn, so that a promotion, from this process or
-another, holds from the next reply on.
+The champion and the version of the strategy are read from the store at the start of each turn, so that a
+promotion, or a prompt put in production, from this process or another, holds from the next reply on.
 """
 
 import secrets
@@ -21,10 +21,10 @@ from assistant.writing import ReplyWriters
 from feedback import continuations, conversations
 from feedback.continuations import Asked
 from feedback.conversations import Message, ReplyStart, Sampling
-from feedback.errors import HoneError
-from feedback.ids import ConversationId, MessageId, UserId
+from feedback.errors import HoneError, NotFoundError
+from feedback.ids import ConversationId, MessageId, PromptVersionId, UserId
 from feedback.store import Store
-from prompts import library
+from prompts import library, service
 from prompts.library import PromptVersion
 
 MOST_WAITING = 512
@@ -37,13 +37,15 @@ class TurnSettings:
     """How a person or a program asked for a reply. A seed of None is drawn, and the drawn one is recorded.
 
     `version`: the id or name of the model version that answers; None: the champion. `wanted` holds for the
-    answer, not for a strategy's steps before it.
+    answer, not for a strategy's steps before it. `prompt_version`: a version of the strategy; None: the one
+    that serves this conversation, by a trial or the production label.
     """
 
     strategy: str = DEFAULT_STRATEGY
     sampling: Sampling = field(default_factory=Sampling)
     version: str | None = None
     wanted: Wanted = field(default_factory=Wanted)
+    prompt_version: PromptVersionId | None = None
 
 
 class Turns:
@@ -73,13 +75,12 @@ class Turns:
         """
         if conversation_id is not None:
             conversations.get(self.store, user_id, conversation_id)
-        prompt = library.production(self.store, settings.strategy)
         with self._door:
             self._writers.check_room(1)
             with self.store.transaction():
                 into = conversation_id or conversations.create(self.store, user_id)
                 message_id = conversations.add_user_message(self.store, into, parent_id, content)
-                job = self._begin(user_id, message_id, prompt, settings, hidden=False)
+                job = self._begin(user_id, message_id, into, settings, hidden=False)
             self._writers.enqueue(job)
         return job.live.reply_id
 
@@ -93,15 +94,12 @@ class Turns:
             self.engine.check(one.wanted)
             if one.version is not None:
                 self.engine.load(registry.get(self.store, one.version))
-        prompts = [library.production(self.store, one.strategy) for one in settings]
         with self._door:
             self._writers.check_room(len(settings))
             with self.store.transaction():
                 message_id = continuations.keep(self.store, user_id, asked)
-                jobs = [
-                    self._begin(user_id, message_id, prompt, one, hidden=False)
-                    for prompt, one in zip(prompts, settings, strict=True)
-                ]
+                into = conversations.message(self.store, message_id).conversation_id
+                jobs = [self._begin(user_id, message_id, into, one, hidden=False) for one in settings]
             for job in jobs:
                 self._writers.enqueue(job)
         return [job.live for job in jobs]
@@ -124,11 +122,10 @@ class Turns:
         reply = self.owned(user_id, reply_id)
         if reply.role != "assistant" or reply.parent_id is None:
             raise HoneError("Only a reply can be written again.")
-        prompt = library.production(self.store, settings.strategy)
         with self._door:
             self._writers.check_room(1)
             with self.store.transaction():
-                job = self._begin(user_id, reply.parent_id, prompt, settings, hidden=hidden)
+                job = self._begin(user_id, reply.parent_id, reply.conversation_id, settings, hidden=hidden)
             self._writers.enqueue(job)
         return job.live.reply_id
 
@@ -171,7 +168,7 @@ class Turns:
         self,
         user_id: UserId,
         parent_id: MessageId,
-        prompt: PromptVersion,
+        conversation_id: ConversationId,
         settings: TurnSettings,
         *,
         hidden: bool,
@@ -182,6 +179,7 @@ class Turns:
         sampling = settings.sampling
         if sampling.seed is None:
             sampling = replace(sampling, seed=secrets.randbelow(SEEDS))
+        prompt = self._prompt(conversation_id, settings)
         named = settings.version
         model = registry.champion(self.store) if named is None else registry.get(self.store, named)
         start = ReplyStart(model.id, prompt.id, prompt.name, sampling, self.engine.name)
@@ -190,3 +188,13 @@ class Turns:
         return Job(
             LiveReply(reply_id), user_id, parent_id, model, prompt, sampling, system_text, settings.wanted
         )
+
+    def _prompt(self, conversation_id: ConversationId, settings: TurnSettings) -> PromptVersion:
+        """How the question is put. NotFoundError for a strategy out of service, or another one's version."""
+        named = settings.prompt_version
+        if named is None:
+            return service.version_for(self.store, settings.strategy, conversation_id)
+        found = library.get(self.store, named)
+        if found.name != settings.strategy:
+            raise NotFoundError(f"{named} is no version of {settings.strategy}.")
+        return found

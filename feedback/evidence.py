@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from feedback.ids import DEFAULT_PROJECT, MessageId, ProjectId, UserId
+from feedback.ids import DEFAULT_PROJECT, MessageId, ModelVersionId, ProjectId, PromptVersionId, UserId
 from feedback.message import Turn
 from feedback.store import Store
 
@@ -27,17 +27,25 @@ class PromptEvidence:
 
 @dataclass(frozen=True)
 class ReplyEvidence:
-    """A reply to a prompt. usable: it did not fail. ended: by itself; it was not cut off."""
+    """A reply to a prompt. usable: it did not fail. ended: by itself; it was not cut off.
+
+    The versions that made it; None: no model of ours did.
+    """
 
     prompt_id: MessageId
     text: str
     usable: bool = True
     ended: bool = True
+    model_version_id: ModelVersionId | None = None
+    prompt_version_id: PromptVersionId | None = None
 
 
 @dataclass(frozen=True)
 class VoteEvidence:
-    """One vote; ranks stand in the order of replies, None: all bad. at: UTC, ISO 8601."""
+    """One vote; ranks stand in the order of replies, None: all bad. at: UTC, ISO 8601.
+
+    by_person: a person gave it, not a simulated labeller.
+    """
 
     id: str
     user_id: UserId
@@ -46,6 +54,7 @@ class VoteEvidence:
     ranks: tuple[int, ...] | None
     at: str
     withdrawn: bool = False
+    by_person: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,8 @@ class Evidence:
 
 
 VOTES_SQL = """
-SELECT v.id, v.user_id, v.prompt_message_id, v.created_at, v.withdrawn_at, v.all_bad, r.reply_id, r.rank
+SELECT v.id, v.user_id, v.prompt_message_id, v.created_at, v.withdrawn_at, v.all_bad, v.source, r.reply_id,
+  r.rank
 FROM votes v JOIN vote_replies r ON r.vote_id = v.id
 WHERE ? IS NULL OR v.project_id = ? ORDER BY v.rowid, r.shown_position
 """
@@ -155,6 +165,7 @@ def _votes(store: Store, project_id: ProjectId | None) -> list[VoteEvidence]:
             ranks=None if rows[0]["all_bad"] else tuple(row["rank"] for row in rows),
             at=rows[0]["created_at"],
             withdrawn=rows[0]["withdrawn_at"] is not None,
+            by_person=rows[0]["source"] != "simulated",
         )
         for vote_id, rows in grouped.items()
     ]
@@ -167,9 +178,11 @@ def _replies(store: Store, reply_ids: set[MessageId]) -> dict[MessageId, ReplyEv
             row["content"],
             usable=row["status"] in ("complete", "stopped"),
             ended=bool(row["ended"]) and row["status"] == "complete",
+            model_version_id=row["model_version_id"],
+            prompt_version_id=row["prompt_version_id"],
         )
         for row in store.rows(
-            "SELECT id, parent_id, content, status, ended FROM messages"
+            "SELECT id, parent_id, content, status, ended, model_version_id, prompt_version_id FROM messages"
             " WHERE id IN (SELECT value FROM json_each(?))",
             json.dumps(sorted(reply_ids)),
         )

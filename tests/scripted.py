@@ -53,6 +53,9 @@ class ScriptedEngine:
     def count_tokens(self, text: str) -> int:
         return len(text.split())
 
+    def tokens(self, text: str) -> list[str]:
+        return re.findall(r"\s*\S+\s*?(?=\s|$)|\s+$", text)
+
     def stream(self, request: Request) -> Generator[str, None, Completion]:
         self.requests.append(request)
         if "BREAK" in request.prompt:

@@ -168,6 +168,13 @@ class Engine(Protocol):
         """Tokens in `text`, control tokens counted as one each, none added."""
         ...
 
+    def tokens(self, text: str) -> list[str]:
+        """What each token of `text` stands for, in order: as many as `count_tokens` says, and joined they are
+        the text as the model reads it. A token that ends within a character is "": the character comes with
+        the one that completes it.
+        """
+        ...
+
     def stream(self, request: Request) -> Generator[str, None, Completion]:
         """The reply piece by piece, as text that is safe to show; the generator's return value is the whole.
 

@@ -89,6 +89,10 @@ class OpenVinoEngine:
         """Tokens in `text`, none added."""
         return len(self._words.ids(text))
 
+    def tokens(self, text: str) -> list[str]:
+        """See `Engine.tokens`."""
+        return self._words.pieces(text)
+
     def stream(self, request: Request) -> Generator[str, None, Completion]:
         """See `Engine.stream`. What else is computed at the same time, and what the cache still knows, may
         change the rounding, and so now and then a token, of a reply with the same seed.

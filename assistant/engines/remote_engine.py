@@ -85,6 +85,10 @@ class RemoteEngine:
         """Tokens in `text`, none added."""
         return len(self._words.ids(text))
 
+    def tokens(self, text: str) -> list[str]:
+        """See `Engine.tokens`."""
+        return self._words.pieces(text)
+
     def stream(self, request: Request) -> Generator[str, None, Completion]:
         """See `Engine.stream`. A seed is the server's to honour: the same text on the same server, as far as
         its arithmetic does not depend on what it computes beside.

@@ -43,6 +43,12 @@ class Vocabulary:
     end_ids: frozenset[int]
     definition: Callable[[], str]
 
+    def pieces(self, text: str) -> list[str]:
+        """See `Engine.tokens`."""
+        detokenizer = Detokenizer(self.text, ())
+        pieces = [detokenizer.push(token_id) for token_id in self.ids(text)]
+        return [*pieces[:-1], pieces[-1] + detokenizer.rest()] if pieces else []
+
     def scored(self, one: Answered) -> tuple[list[int], list[int]]:
         """The ids of a prompt, and of the answer whose probability is asked for, its end token with them."""
         end = [self.end_id] if one.ended else []

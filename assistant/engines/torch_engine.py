@@ -70,6 +70,10 @@ class TorchEngine:
         """Tokens in `text`, none added."""
         return len(self._words.ids(text))
 
+    def tokens(self, text: str) -> list[str]:
+        """See `Engine.tokens`."""
+        return self._words.pieces(text)
+
     def stream(self, request: Request) -> Generator[str, None, Completion]:
         """See `Engine.stream`. Whatever else is computed in the same passes may change the rounding, and so
         now and then a token, of a reply with the same seed; alone, a seed fixes the text on one machine and

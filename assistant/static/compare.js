@@ -3,7 +3,7 @@ import { api, attempt, h, iconButton, showHtml, toast, typing } from "./dom.js";
 import { recordList } from "./judge.js";
 import { busySentence } from "./message.js";
 
-const NAMES = ["Model version", "Strategy", "Seed"];
+const NAMES = ["Model version", "Strategy", "Prompt version", "Seed"];
 const CHOICES = [["left", "Left"], ["right", "Right"], ["tie", "Tie"], ["both_bad", "Both bad"]];
 
 export class Comparison {

@@ -85,6 +85,12 @@ class EngineContract:
         folder = tiny_models.save_adapter(engine_case.base, tmp_path / "adapter")
         return registry.add(store, home, engine_case.base, folder, None, "sft")
 
+    @pytest.mark.parametrize("text", ["", "The cat sat.", "naïve 日本 🙂🙂", "<|end|>  two\n\n"])
+    def test_a_text_is_its_tokens_joined(self, engine: Engine, text: str) -> None:
+        pieces = engine.tokens(text)
+        assert len(pieces) == engine.count_tokens(text)
+        assert "".join(pieces) == text
+
     def test_a_stream_arrives_in_pieces_that_join_to_the_completion(
         self, engine: Engine, plain: ModelVersion
     ) -> None:

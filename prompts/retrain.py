@@ -1,0 +1,120 @@
+"""Prompt or retrain? What votes say of a better prompt on the old model, a plain prompt on the new, and both.
+
+Four makers are compared: plain and best prompt, each on the old and the new model; plain on old is where one
+stands today. Pure; knows no table and no model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from feedback.duels import Duel, Maker, Thumbs
+from feedback.ids import ModelVersionId, PromptVersionId
+from feedback.statistics import Interval
+from prompts.bradley_terry import Strengths, fit, tally, votes_needed, weights
+from prompts.standings import WORTHWHILE, People, on_one_model, share_up, strengths_of
+
+FEWEST_VOTES = 10
+"""With fewer, a cell says only that it has too few: an interval over almost everything invites reading."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is compared. `best` None: no prompt was ever voted on beside the plain one on the old model."""
+
+    old: ModelVersionId
+    new: ModelVersionId
+    plain: PromptVersionId
+    best: PromptVersionId | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One maker. `win_rate`: against plain on old; None there, and where no votes lead to it. `votes`: in
+    which it met any other of the four.
+    """
+
+    maker: Maker
+    votes: int
+    win_rate: Interval | None
+    thumbs: Thumbs
+    liked: Interval | None
+
+    @property
+    def too_few(self) -> bool:
+        return self.votes < FEWEST_VOTES
+
+
+@dataclass(frozen=True)
+class Report:
+    """The four cells, by what was changed, and how the three ways compare with each other.
+
+    `over_*`: how often the first would win against the second, as votes and their models tell; None: nothing
+    leads from one to the other.
+    """
+
+    choice: Choice
+    today: Cell
+    prompted: Cell | None
+    retrained: Cell
+    both: Cell | None
+    prompt_over_retrain: Interval | None
+    both_over_prompt: Interval | None
+    both_over_retrain: Interval | None
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return tuple(one for one in (self.today, self.prompted, self.retrained, self.both) if one)
+
+    @property
+    def votes_to_go(self) -> int:
+        """Votes that the emptiest cell still needs for a win rate of WORTHWHILE to be told from a half."""
+        changed = [cell.votes for cell in self.cells if cell is not self.today]
+        return max(0, votes_needed(WORTHWHILE) - min(changed, default=0))
+
+
+def best_prompt(people: People, on: ModelVersionId, plain: PromptVersionId) -> PromptVersionId | None:
+    """The version that most surely beats `plain` on this model: whose interval has the highest low end."""
+    met = [duel for duel in on_one_model(people.duels) if duel.first.model_version_id == on]
+    strengths = strengths_of(met, plain)
+    rates = {key: rate for key in strengths.keys if (rate := strengths.win_rate(key, plain)) is not None}
+    return max(rates, key=lambda key: (rates[key].low, key), default=None)
+
+
+def report(people: People, choice: Choice) -> Report:
+    """The comparison, from every vote that leads from one of the four makers to another."""
+    by_judge = weights(duel.user_id for duel in people.duels)
+    strengths = fit(
+        tally([(duel.first, duel.second, duel.score, by_judge[duel.user_id]) for duel in people.duels]),
+        Maker(choice.plain, choice.old),
+    )
+    today, retrained = Maker(choice.plain, choice.old), Maker(choice.plain, choice.new)
+    prompted = Maker(choice.best, choice.old) if choice.best else None
+    both = Maker(choice.best, choice.new) if choice.best else None
+    four = [one for one in (today, prompted, retrained, both) if one]
+    cells = {one: _cell(people, strengths, one, today, four) for one in four}
+    return Report(
+        choice,
+        cells[today],
+        cells[prompted] if prompted else None,
+        cells[retrained],
+        cells[both] if both else None,
+        _rate(strengths, prompted, retrained),
+        _rate(strengths, both, prompted),
+        _rate(strengths, both, retrained),
+    )
+
+
+def _rate(strengths: Strengths[Maker], one: Maker | None, other: Maker | None) -> Interval | None:
+    return strengths.win_rate(one, other) if one and other else None
+
+
+def _cell(
+    people: People, strengths: Strengths[Maker], maker: Maker, today: Maker, four: Sequence[Maker]
+) -> Cell:
+    thumbs = people.thumbs.get(maker, Thumbs())
+    votes = sum(_met(duel, maker, four) for duel in people.duels)
+    return Cell(maker, votes, strengths.win_rate(maker, today), thumbs, share_up(thumbs))
+
+
+def _met(duel: Duel, maker: Maker, four: Sequence[Maker]) -> bool:
+    return maker in (duel.first, duel.second) and duel.first in four and duel.second in four
