@@ -402,7 +402,7 @@ CREATE TABLE api_keys (
 CREATE INDEX api_keys_user ON api_keys(user_id);
 """
 
-THIRD = """
+LIBRARY = """
 -- assistant: a role for whoever writes prompts; those who could do everything before still can
 UPDATE users SET roles_json = json_insert(roles_json, '$[#]', 'engineer')
   WHERE roles_json LIKE '%"operator"%' AND roles_json NOT LIKE '%"engineer"%';
@@ -498,5 +498,5 @@ def m0002_api(db: Database) -> None:
 
 
 @migrations()
-def m0003_prompts(db: Database) -> None:
-    run_script(db, THIRD)
+def m0004_library(db: Database) -> None:
+    run_script(db, LIBRARY)
