@@ -432,6 +432,8 @@ CREATE TRIGGER changed_by_conversation AFTER UPDATE OF deleted_at, consent ON co
 END;
 CREATE TRIGGER changed_by_split AFTER INSERT ON prompt_splits BEGIN
   UPDATE judgement_changes SET number = number + 1;
+END;
+"""
 
 LIBRARY = """
 -- assistant: a role for whoever writes prompts; those who could do everything before still can
