@@ -16,6 +16,8 @@ from assistant.chat_command import chat
 from assistant.commands import models
 from assistant.doctor import doctor
 from assistant.key_commands import keys_group
+from assistant.prompt_commands import prompts_group
+from assistant.prompt_library_commands import COMMANDS as PROMPT_LIBRARY_COMMANDS
 from assistant.user_commands import users
 from feedback.command_line import HoneGroup, home_option, open_store
 from feedback.commands import feedback as feedback_group
@@ -65,7 +67,7 @@ def cli() -> None:
 )
 @home_option
 def serve(home: Home, model: str, quantize: str, **where: Any) -> None:
-    """Open the chat, the label page and the operator page."""
+    """Open the chat, the label page, the prompt page and the operator page."""
     from assistant import accounts
     from assistant.server import Site
     from assistant.serving import check_port
@@ -116,6 +118,7 @@ def _assembled(opened: "Serving", site: "Site", choice: BaseChoice) -> "FastAPI"
     """The rooms' pages and API in one server."""
     with _all_stays():
         import assistant.page
+        import assistant.prompt_page
         import feedback.page
         import training.api
         import training.page
@@ -131,6 +134,7 @@ def _assembled(opened: "Serving", site: "Site", choice: BaseChoice) -> "FastAPI"
         pages = (
             RolePage("/", "chatter", assistant.page.build(opened.store, who), assistant.page.head()),
             RolePage("/label", "labeller", feedback.page.build(opened.store, who)),
+            RolePage("/prompts", "engineer", assistant.prompt_page.build(opened.store, opened.engine, who)),
             RolePage("/operate", "operator", training.page.build(turns, home, who, choice, jobs)),
         )
         site = replace(site, device=opened.base.why)
@@ -146,6 +150,9 @@ cli.add_command(training_commands.train)
 cli.add_command(training_commands.runs_group)
 cli.add_command(training_commands.evaluate)
 cli.add_command(models)
+cli.add_command(prompts_group)
+for _command in PROMPT_LIBRARY_COMMANDS:
+    prompts_group.add_command(_command)
 cli.add_command(demo)
 cli.add_command(doctor)
 

@@ -31,7 +31,7 @@ MOST_SIDES = 4
 
 @dataclass(frozen=True)
 class Asked:
-    """What is tried: a question, put by each of `versions` to one model. `pools`: their examples, in order."""
+    """What is tried: a question, put by each of `versions` to one model. `pools`: their examples in order."""
 
     user_id: UserId
     model: ModelVersion

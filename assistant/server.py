@@ -22,6 +22,7 @@ from assistant.api.context import Rooms
 from assistant.guard import Guard
 from assistant.openai_api import router as openai_api
 from assistant.problems import ParameterError, error_json, is_openai
+from assistant.prompt_bench import PromptBench
 from assistant.turns import Turns
 from feedback import look
 from feedback.errors import HoneError, NotFoundError
@@ -74,7 +75,9 @@ def make_app(
         turns.close()
 
     app = FastAPI(title="Hone", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.rooms = Rooms(turns.store, turns, access, site.device, site.secure)
+    app.state.rooms = Rooms(
+        turns.store, turns, access, site.device, site.secure, PromptBench(turns.store, turns.engine)
+    )
     _tell_errors(app)
     app.include_router(login.router(LoginLimit()))
     app.include_router(api)

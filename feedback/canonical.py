@@ -18,6 +18,11 @@ def plain_json(value: object) -> Any:
     return str(value)
 
 
+def plain(value: Any) -> Any:
+    """Dataclasses, at any depth, as data for JSON: the same as the commands' `--json`."""
+    return json.loads(json.dumps(value, default=plain_json))
+
+
 def canonical_json(value: Any) -> str:
     """The same value always gives the same text: sorted keys, no spaces, no escapes.
 

@@ -3,7 +3,7 @@
 Gradio guards no handler, so every one of a page goes through `for_role`. Knows Gradio; no page and no rule.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -51,6 +51,21 @@ def deed_for_role(current_user: CurrentUser, role: Role, act: Callable[..., None
 
     def handle(request: gr.Request, *inputs: Any) -> None:
         run(request, *inputs)
+
+    return handle
+
+
+def stream_for_role(
+    current_user: CurrentUser, role: Role, act: Callable[..., Iterator[Any]]
+) -> Callable[..., Iterator[Any]]:
+    """`act(person, *inputs)`, which gives one state after another, as a Gradio handler for that role."""
+
+    def handle(request: gr.Request, *inputs: Any) -> Iterator[Any]:
+        try:
+            yield from act(allowed(current_user(request), role), *inputs)
+        except HoneError as error:
+            gr.Warning(text(error), title="Not done")
+            yield gr.skip()
 
     return handle
 

@@ -227,6 +227,39 @@ def find(store: Store, said: str) -> PromptVersion:
     return get(store, version_id)
 
 
+def of(store: Store, name: str, said: str) -> PromptVersion:
+    """As `find`, for a version of the strategy `name` alone. Raises NotFoundError for another's."""
+    found = find(store, said)
+    if found.name != name:
+        raise NotFoundError(f"{found.id} is no version of {name}.", f"It is one of {found.name}.")
+    return found
+
+
+def check_known(store: Store, name: str) -> None:
+    """NotFoundError for a strategy that has no version at all."""
+    if store.row("SELECT 1 FROM prompt_versions WHERE name = ? LIMIT 1", name) is None:
+        known = ", ".join(all_names(store)) or "none"
+        raise NotFoundError(f"There is no strategy called {name}.", f"Known are: {known}.")
+
+
+def free_name(store: Store, stem: str) -> str:
+    """`stem` with the first number that no strategy has: stem-1, stem-2, ..."""
+    taken = set(all_names(store))
+    return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}") not in taken)
+
+
+def title(store: Store, version_id: PromptVersionId | None) -> str:
+    """What the picker shows for a version; "" for none, and for one that an older Hone could read and this
+    one cannot: a list must not fail for it.
+    """
+    if version_id is None:
+        return ""
+    try:
+        return get(store, version_id).strategy.title
+    except HoneError:
+        return ""
+
+
 @lru_cache(maxsize=256)
 def _parsed(name: str, source_json: str) -> Strategy:
     return parse(name, json.loads(source_json))

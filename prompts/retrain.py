@@ -118,3 +118,33 @@ def _cell(
 
 def _met(duel: Duel, maker: Maker, four: Sequence[Maker]) -> bool:
     return maker in (duel.first, duel.second) and duel.first in four and duel.second in four
+
+
+def verdict(found: Report) -> str:
+    """What the votes say, in two sentences at most; that they say too little, where they do."""
+    prompted, both = found.prompted, found.both
+    if prompted is None or both is None:
+        return "Nobody has voted on any other prompt beside the plain one on the old model yet."
+    names = {
+        "the better prompt": prompted,
+        "the retrained model": found.retrained,
+        "both together": both,
+    }
+    if thin := [f"{name} ({cell.votes} of {FEWEST_VOTES})" for name, cell in names.items() if cell.too_few]:
+        return f"There is too little data. Too few votes on {', '.join(thin)}."
+    rate = found.prompt_over_retrain
+    if rate is None or found.both_over_prompt is None or found.both_over_retrain is None:
+        return "There is no telling: no votes lead from one way to the other."
+    told = f"{percent(rate.value)} of votes ({percent(rate.low)} to {percent(rate.high)})"
+    if rate.low > 0.5:
+        first = f"Prompt: the better prompt wins over the retrained model with {told}."
+    elif rate.high < 0.5:
+        first = f"Retrain: the better prompt wins over the retrained model with only {told}."
+    else:
+        first = f"It cannot be told yet: the better prompt wins over the retrained model with {told}."
+    helps = found.both_over_prompt.low > 0.5 and found.both_over_retrain.low > 0.5
+    return f"{first} Both together {'beat either' if helps else 'are not known to beat either'} alone."
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -3,7 +3,6 @@
 `app.py` hands the router to the server, which knows nothing of training. Every handler checks the role.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from assistant.api.bodies import Body
 from assistant.api.context import Operator, Parts
 from assistant.base import BaseChoice
 from feedback import snapshots
-from feedback.canonical import plain_json
+from feedback.canonical import plain
 from feedback.errors import HoneError, NotFoundError
 from feedback.home import Home
 from feedback.store import Store
@@ -70,18 +69,18 @@ def _snapshots() -> APIRouter:
         """Freeze the pairs that the votes give now."""
         champion, zero_shot = registry.champion(parts.store), library.production(parts.store, ZERO_SHOT)
         frozen = snapshots.freeze(parts.store, user.id, champion.chat_template_sha256, zero_shot.id)
-        return _plain(frozen)
+        return plain(frozen)
 
     @made.get("/snapshots")
     def listing(parts: Parts, user: Operator) -> Any:
         """All snapshots, newest first."""
-        return {"snapshots": _plain(snapshots.listing(parts.store))}
+        return {"snapshots": plain(snapshots.listing(parts.store))}
 
     @made.get("/snapshots/{snapshot_id}")
     def read(parts: Parts, user: Operator, snapshot_id: str) -> Any:
         """One snapshot (its id, the start of it, or `latest`) with all its pairs."""
         found = snapshots.get(parts.store, snapshot_id)
-        return {"snapshot": _plain(found), **_plain(snapshots.pairs(parts.store, found.id))}
+        return {"snapshot": plain(found), **plain(snapshots.pairs(parts.store, found.id))}
 
     return made
 
@@ -100,7 +99,7 @@ def _runs(shop: Shop) -> APIRouter:
     def listing(parts: Parts, user: Operator) -> Any:
         """All runs, newest first."""
         runs.sweep(parts.store)
-        return {"runs": _plain(runs.listing(parts.store))}
+        return {"runs": plain(runs.listing(parts.store))}
 
     @made.get("/runs/{run_id}")
     def read(parts: Parts, user: Operator, run_id: str) -> Any:
@@ -135,7 +134,7 @@ def _gate(shop: Shop) -> APIRouter:
     def evaluate(parts: Parts, user: Operator, candidate: str) -> Any:
         """Measure a candidate (name or id) against the champion, in the background: see /api/job."""
         evaluating.start(parts.store, parts.turns.engine, shop.jobs, candidate)
-        return {"job": _plain(shop.jobs.latest)}
+        return {"job": plain(shop.jobs.latest)}
 
     @made.get("/gate/{candidate}")
     def report(parts: Parts, user: Operator, candidate: str) -> Any:
@@ -146,18 +145,18 @@ def _gate(shop: Shop) -> APIRouter:
             raise NotFoundError(
                 f"The gate has not judged {version.name}.", todo=f"POST /api/gate/{version.name} begins it."
             )
-        return {"candidate": version.name, "report": _plain(found)}
+        return {"candidate": version.name, "report": plain(found)}
 
     @made.get("/job")
     def job(parts: Parts, user: Operator) -> Any:
         """What the server is doing for operators now, or did last."""
-        return {"job": _plain(shop.jobs.latest)}
+        return {"job": plain(shop.jobs.latest)}
 
     @made.delete("/job")
     def stop(parts: Parts, user: Operator) -> Any:
         """Ask that work to end at its next step."""
         shop.jobs.stop()
-        return {"job": _plain(shop.jobs.latest)}
+        return {"job": plain(shop.jobs.latest)}
 
     return made
 
@@ -170,8 +169,8 @@ def _models(shop: Shop) -> APIRouter:
         """Every model version, the champion, and every move of the champion, the latest first."""
         return {
             "champion": registry.champion(parts.store).name,
-            "versions": _plain(registry.listing(parts.store)),
-            "promotions": _plain(registry.history(parts.store)),
+            "versions": plain(registry.listing(parts.store)),
+            "promotions": plain(registry.history(parts.store)),
         }
 
     @made.post("/promotions", status_code=201)
@@ -210,12 +209,7 @@ def _recipe(shop: Shop, body: NewRun) -> Recipe:
 
 def _run(store: Store, run: Run) -> dict[str, Any]:
     return {
-        "run": _plain(run),
-        "metrics": _plain(runs.metrics(store, run.id)),
-        "gate": _plain(gate.report(store, run.candidate_id)) if run.candidate_id else None,
+        "run": plain(run),
+        "metrics": plain(runs.metrics(store, run.id)),
+        "gate": plain(gate.report(store, run.candidate_id)) if run.candidate_id else None,
     }
-
-
-def _plain(value: Any) -> Any:
-    """Dataclasses, at any depth, as data for JSON: the same as the commands' `--json`."""
-    return json.loads(json.dumps(value, default=plain_json))

@@ -6,6 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from assistant.accounts import Access, User
+from assistant.prompt_bench import PromptBench
 from assistant.turns import Turns
 from feedback.store import Store
 
@@ -19,6 +20,7 @@ class Rooms:
     access: Access
     device: str
     secure: bool
+    bench: PromptBench
 
 
 def rooms(request: Request) -> Rooms:
@@ -40,6 +42,11 @@ def labeller(request: Request) -> User:
     return rooms(request).access.require("labeller")(request)
 
 
+def engineer(request: Request) -> User:
+    """The person, who must hold the role engineer."""
+    return rooms(request).access.require("engineer")(request)
+
+
 def operator(request: Request) -> User:
     """The person, who must hold the role operator."""
     return rooms(request).access.require("operator")(request)
@@ -49,4 +56,5 @@ Parts = Annotated[Rooms, Depends(rooms)]
 Anyone = Annotated[User, Depends(current_user)]
 Chatter = Annotated[User, Depends(chatter)]
 Labeller = Annotated[User, Depends(labeller)]
+Engineer = Annotated[User, Depends(engineer)]
 Operator = Annotated[User, Depends(operator)]

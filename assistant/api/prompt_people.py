@@ -1,0 +1,73 @@
+"""What people say of prompts, for programs: trials, win rates, and whether to prompt or to retrain."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from assistant import prompt_people
+from assistant.api.bodies import Body
+from assistant.api.context import Engineer, Parts
+from assistant.api.prompts import Note, Said
+from feedback.canonical import plain
+from prompts import library, standings, trials
+from prompts.trials import MOST_ARMS, Arm
+
+router = APIRouter(tags=["Engineer"])
+
+
+class NewArm(Body):
+    """`share`: of the conversations; shares need not sum to 1, only their proportion counts."""
+
+    version: Said
+    share: float = Field(default=1.0, gt=0, le=1000)
+
+
+class NewTrial(Body):
+    arms: Annotated[list[NewArm], Field(min_length=2, max_length=MOST_ARMS)]
+    note: Note = ""
+
+
+@router.post("/prompts/{name}/trial", status_code=201)
+def start(parts: Parts, user: Engineer, name: str, body: NewTrial) -> dict[str, Any]:
+    """Divide a strategy's conversations between versions; each conversation stays with the one it fell to."""
+    arms = [Arm(library.of(parts.store, name, arm.version).id, arm.share) for arm in body.arms]
+    return {"trial": plain(trials.start(parts.store, user.id, name, arms, body.note))}
+
+
+@router.delete("/prompts/{name}/trial")
+def stop(parts: Parts, user: Engineer, name: str) -> dict[str, Any]:
+    """End the running trial: the version in production answers again."""
+    return {"trial": plain(trials.stop(parts.store, user.id, name))}
+
+
+@router.get("/prompts/{name}/standings")
+def standing(
+    parts: Parts,
+    user: Engineer,
+    name: str,
+    against: Said | None = None,
+    worthwhile: Annotated[float, Query(gt=0.5, lt=1)] = standings.WORTHWHILE,
+) -> dict[str, Any]:
+    """How each version does with people against one of them (left out: what is in production): win rate from
+    votes, share of thumbs up, and how many votes a win rate of `worthwhile` would still need to be told.
+    """
+    reference = library.find(parts.store, against or name)
+    versions = [one.id for one in library.versions(parts.store, name)]
+    found = standings.standings(standings.read(parts.store), versions, reference.id, worthwhile)
+    return {"against": reference.id, "worthwhile": worthwhile, "standings": plain(found)}
+
+
+@router.get("/prompt-or-retrain")
+def prompt_or_retrain(
+    parts: Parts,
+    user: Engineer,
+    old: Said | None = None,
+    new: Said | None = None,
+    best: Said | None = None,
+) -> dict[str, Any]:
+    """The best prompt on the old model, the plain prompt on the new, and both, from the same votes. Left out:
+    `old` is the champion before, `new` the champion, `best` what most surely beats zero-shot on `old`.
+    """
+    found = prompt_people.prompt_or_retrain(parts.store, old, new, best)
+    return {"report": plain(found.report) if found.report else None, "said": found.said}

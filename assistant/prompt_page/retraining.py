@@ -1,0 +1,94 @@
+"""The prompt page, Prompt or retrain: a better prompt, a retrained model, or both, by the same votes."""
+
+import gradio as gr
+
+from assistant import prompt_people, registry
+from assistant.prompt_page import html
+from assistant.prompt_page.desk import Desk, described
+from assistant.prompt_page.serving import Picked
+from feedback import parts
+from feedback.handlers import QUIET, Part
+from feedback.people import Person
+from feedback.store import Store
+from prompts import library
+from prompts.retrain import FEWEST_VOTES, Cell, Report
+
+AUTO = "auto"
+
+
+def build(desk: Desk, picked: Picked) -> Part:
+    """Lay the part out in the current tab."""
+    with gr.Row():
+        old = gr.Dropdown([], label="Old model", elem_id="pp-old", filterable=False, min_width=180)
+        new = gr.Dropdown([], label="New model", elem_id="pp-new", filterable=False, min_width=180)
+        best = gr.Dropdown([], label="Better prompt", elem_id="pp-best", filterable=False, min_width=220)
+    panel = gr.HTML(padding=False)
+    chosen = [old, new, best]
+
+    def look(person: Person, one: str, other: str, prompt: str) -> object:
+        return panel_html(desk, one, other, prompt)
+
+    for control in chosen:
+        control.input(desk.handler(look), chosen, panel, **QUIET)
+
+    def draw(person: Person, one: str, other: str, prompt: str) -> tuple[object, ...]:
+        models = [(version.name, str(version.id)) for version in registry.listing(desk.store)]
+        prompts = [(f"{v.name}, {described(v)}", str(v.id)) for v in library.versions(desk.store)]
+        lists = (
+            [("The champion before", AUTO), *models],
+            [("The champion", AUTO), *models],
+            [("The one that does best on the old model", AUTO), *prompts],
+        )
+        kept = [
+            value if value in [known for _, known in choices] else AUTO
+            for value, choices in zip((one, other, prompt), lists, strict=True)
+        ]
+        updates = [gr.update(choices=c, value=v) for c, v in zip(lists, kept, strict=True)]
+        return (*updates, panel_html(desk, *kept))
+
+    return Part(chosen, [*chosen, panel], draw)
+
+
+def panel_html(desk: Desk, old: str, new: str, best: str) -> parts.Markup:
+    """The verdict and the four cells."""
+    given = [None if one in (AUTO, None) else one for one in (old, new, best)]
+    found = prompt_people.prompt_or_retrain(desk.store, *given, people=desk.people())
+    if found.report is None:
+        return parts.empty("There is nothing to compare yet.", found.said)
+    return parts.join(
+        f'<div class="pp-verdict" data-testid="verdict">{parts.text(found.said)}</div>',
+        cells_html(desk.store, found.report),
+        parts.note(
+            "Wins are against the plain prompt on the old model, from every vote that leads from one to the"
+            f" other. A cell with fewer than {FEWEST_VOTES} votes is not judged."
+        ),
+    )
+
+
+def cells_html(store: Store, report: Report) -> parts.Markup:
+    """Two by two: plain and better prompt, old and new model."""
+    choice = report.choice
+    old, new = registry.get(store, choice.old).name, registry.get(store, choice.new).name
+    plain = _prompt(store, choice.plain)
+    rows = [(plain, report.today, report.retrained)]
+    if choice.best and report.prompted and report.both:
+        rows.append((_prompt(store, choice.best), report.prompted, report.both))
+    table = [(name, _cell(one, one is report.today), _cell(other, False)) for name, one, other in rows]
+    return parts.table(("Prompt", f"Old model: {old}", f"New model: {new}"), table, "cells")
+
+
+def _prompt(store: Store, version_id: library.PromptVersionId) -> parts.Markup:
+    record = library.record(store, version_id)
+    return parts.join(parts.tag("b", parts.text(record.name)), "<br>", parts.code(version_id))
+
+
+def _cell(cell: Cell, today: bool) -> parts.Markup:
+    thumbs = parts.tag("div", f"Thumbs: {html.liked(cell.liked, cell.thumbs.total)}", "pp-thin")
+    if today:
+        words = f"where you stand today, {parts.plural(cell.votes, 'vote')}"
+        return parts.join(parts.tag("span", words, "pp-thin"), thumbs)
+    if cell.too_few:
+        few = parts.badge("too little data", "unsure")
+        said = parts.plural(cell.votes, "vote")
+        return parts.join(few, parts.tag("div", f"{said} of {FEWEST_VOTES}", "pp-thin"), thumbs)
+    return parts.join(html.win_rate(cell.win_rate, cell.votes), thumbs)
