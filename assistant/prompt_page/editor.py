@@ -112,6 +112,23 @@ def build(desk: Desk, picked: Picked) -> tuple[gr.State, Any]:
     return files, saved
 
 
+def _tokens(desk: Desk, files: gr.State, name: gr.Textbox) -> None:
+    """The exact tokens that the files make of a question, when asked for."""
+    question = gr.Textbox(QUESTION, label="Question", elem_id="pp-question", lines=2, max_lines=6)
+    look = gr.Button("Show the exact tokens", elem_id="pp-look")
+    nothing = parts.empty(
+        "The exact text, token by token.", "Press the button; nothing is asked of the model."
+    )
+    tokens = gr.HTML(nothing, padding=False)
+
+    def show(person: Person, found: Files, said: str, asked: str) -> object:
+        version = prompt_bench.unsaved(said.strip(), renamed(found, said))
+        return html.preview(desk.bench.preview(person.id, version.strategy, asked))
+
+    for event in (look.click, question.submit):
+        event(desk.handler(show), [files, name, question], tokens, show_progress="hidden")
+
+
 def _more(
     desk: Desk, files: gr.State, parent: gr.State, file: gr.Dropdown, code: gr.Code, name: gr.Textbox
 ) -> Any:

@@ -107,12 +107,8 @@ def side(name: str, state: ReplyState | None) -> Markup:
     head = f'<p class="hone-label">{escape(name)}</p>'
     if state is None:
         return Markup(f'<div class="pp-side" data-testid="side">{head}</div>')
-    steps = "".join(
-        f'<div class="pp-aside"><span class="hone-label">{escape(step.title)}</span>{to_html(step.text)}</div>'
-        for step in state.steps
-    )
-    label = '<span class="hone-label">Thinking</span>'
-    thought = f'<div class="pp-aside">{label}{to_html(state.reasoning)}</div>' if state.reasoning else ""
+    steps = "".join(_aside(step.title, step.text) for step in state.steps)
+    thought = _aside("Thinking", state.reasoning) if state.reasoning else ""
     error = parts.note(state.error, "bad")
     status = {"writing": "Being written.", "stopped": "Stopped.", "complete": "", "failed": ""}[state.status]
     return Markup(
@@ -120,6 +116,11 @@ def side(name: str, state: ReplyState | None) -> Markup:
         f'{thought}<div class="hone-md">{to_html(state.content)}</div>'
         f"{error}{parts.note(status)}{parts.note(_length(state))}</div>"
     )
+
+
+def _aside(title: str, text: str) -> str:
+    """What was written on the way to the answer."""
+    return f'<div class="pp-aside"><span class="hone-label">{escape(title)}</span>{to_html(text)}</div>'
 
 
 def _length(state: ReplyState) -> str:

@@ -1,4 +1,4 @@
-"""The prompt page, Trial: a strategy's conversations divided between versions, and what people say of them."""
+"""The prompt page, Trial: a strategy's conversations divided between versions, and how each does."""
 
 import gradio as gr
 
