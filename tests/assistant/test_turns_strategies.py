@@ -1,4 +1,4 @@
-"""Strategies in a turn: samples side by side, a stop for all of them, examples of the pool, and the record."""
+"""Strategies in a turn: samples side by side, one stop for all, examples of the pool, and the record."""
 
 import time
 from collections.abc import Callable, Iterator

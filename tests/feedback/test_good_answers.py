@@ -1,4 +1,4 @@
-"""Good answers: whose words may be shown to whom, what is held out stays out, and which answer is the best."""
+"""Good answers: whose words may be shown to whom, what is held out stays out, which answer is the best."""
 
 from pathlib import Path
 

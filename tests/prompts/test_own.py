@@ -9,7 +9,8 @@ from feedback.store import Store
 from prompts import library
 from prompts.own import register_own
 
-MINE = '---\ntitle: Short\nvariables: [question]\n---\n{% message "user" %}Briefly: {{ question }}{% endmessage %}'
+ASK = '{% message "user" %}Briefly: {{ question }}{% endmessage %}'
+MINE = f"---\ntitle: Short\nvariables: [question]\n---\n{ASK}"
 
 
 @pytest.fixture
@@ -73,5 +74,5 @@ def test_other_files_that_cannot_be_strategies_are_refused_by_name(store: Store,
 
 def test_a_name_that_hone_uses_itself_is_refused(store: Store, folder: Path) -> None:
     (folder / "few-shot.jinja").write_text(MINE)
-    with pytest.raises(HoneError, match="few-shot.*has the name of one that comes with Hone"):
+    with pytest.raises(HoneError, match=r"few-shot.*has the name of one that comes with Hone"):
         register_own(store, folder)

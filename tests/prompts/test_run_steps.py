@@ -180,10 +180,10 @@ def test_the_nearest_examples_stand_nearest_to_the_question_and_are_named() -> N
 
 
 def test_an_empty_pool_or_none_leaves_the_fallback() -> None:
-    fallback = "  fallback:\n    - {question: Own?, answer: Own.}\n"
+    fallback = "  fallback:\n    - {question: Own, answer: Own.}\n"
     for pool in (None, ExamplePool([])):
         _, last = ran(few_shot(fallback=fallback), ScriptedTeller(["Yes."]), pool=pool)
-        assert last.examples == (Example("Own?", "Own."),)
+        assert last.examples == (Example("Own", "Own."),)
     _, last = ran(few_shot(), ScriptedTeller(["Yes."]), pool=None)
     assert last.examples == ()
 
