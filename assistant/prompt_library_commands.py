@@ -15,15 +15,16 @@ from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER, PromptVersionId
 from feedback.store import Store
-from prompts import diff, files, labels, library, service
+from prompts import diff, files, labels, library, own, service
 from prompts.library import NewVersion, PromptVersion, VersionRecord
 from prompts.service import Served
 
 
 def _opened(home: Home) -> Store:
-    """The store, with what came with Hone in it even if no server has run yet."""
+    """The store, with what came with Hone and what lies in the home, even if no server has run yet."""
     store = open_store(home)
     library.register_shipped(store)
+    own.register_own(store, home.prompts)
     return store
 
 
