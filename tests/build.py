@@ -52,7 +52,7 @@ def person(store: Store, name: str) -> UserId:
         "INSERT INTO users (id, name, roles_json, created_at) VALUES (?, ?, ?, ?)",
         user_id,
         name,
-        '["chatter","labeller","operator"]',
+        '["chatter","labeller","engineer","operator"]',
         now(),
     )
     return user_id

@@ -220,7 +220,7 @@ def test_the_status_says_who_answers_and_who_asks(api: httpx.Client) -> None:
         "scripted",
         "A test.",
     )
-    assert status["user"]["roles"] == ["chatter", "labeller", "operator"]
+    assert status["user"]["roles"] == ["chatter", "engineer", "labeller", "operator"]
     names = [one["name"] for one in said(api.get("/strategies"))["strategies"]]
     assert names[0] == "zero-shot"
     assert {"few-shot", "chain-of-thought", "chain", "meta"} <= set(names)

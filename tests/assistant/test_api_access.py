@@ -9,13 +9,14 @@ import pytest
 from fastapi import FastAPI
 
 import training.api
-from assistant import accounts, page
+from assistant import accounts, page, prompt_page
 from assistant.accounts import Access
 from assistant.base import BaseChoice
 from assistant.server import RolePage, Site, make_app
 from assistant.turns import Turns
 from feedback import conversations
 from feedback.home import Home
+from feedback.people import ROLES
 from feedback.store import Store
 from tests.scripted import ScriptedEngine, answering, serving
 from training.api import Shop
@@ -62,13 +63,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     engine = ScriptedEngine()
     store = answering(home, engine)
     access = Access(store)
-    for role in ("chatter", "labeller", "operator"):
+    for role in ROLES:
         accounts.add(store, role, [role], PASSWORD)
     with gr.Blocks(analytics_enabled=False) as label:
         gr.Button("Rank").click(lambda: "secret", None, gr.Textbox())
     pages = [
         RolePage("/", "chatter", page.build(store, access.current_user), page.head()),
         RolePage("/label", "labeller", label),
+        RolePage("/prompts", "engineer", prompt_page.build(store, engine, access.current_user)),
     ]
     operate = training.api.router(Shop(Home(home), BaseChoice(), Jobs()))
     app = make_app(Turns(store, engine), access, Site(), pages, [operate])
@@ -95,18 +97,18 @@ def test_every_route_of_the_api_asks_for_a_login(served: Served) -> None:
     assert set(answers.values()) == {401}, answers
 
 
-@pytest.mark.parametrize("role", ["chatter", "labeller", "operator"])
+@pytest.mark.parametrize("role", ROLES)
 def test_every_route_of_the_api_opens_to_its_role_and_to_no_other(served: Served, role: str) -> None:
     with served.client(role) as person:
         answers = {door: person.request(*door[:2], json={}).status_code for door in api_doors(served.app)}
     opened = {door[2] for door, status in answers.items() if status != 403}
     closed = {door[2] for door, status in answers.items() if status == 403}
-    own = {"chatter": {"Chatter", "OpenAI"}, "labeller": {"Labeller"}, "operator": {"Operator"}}[role]
+    own = {"Chatter", "OpenAI"} if role == "chatter" else {role.capitalize()}
     assert opened == own | {"Anyone"}, answers
-    assert closed == {"Chatter", "OpenAI", "Labeller", "Operator"} - own
+    assert closed == {"Chatter", "OpenAI", "Labeller", "Engineer", "Operator"} - own
 
 
-@pytest.mark.parametrize("mount", ["/", "/label/"])
+@pytest.mark.parametrize("mount", ["/", "/label/", "/prompts/"])
 @pytest.mark.parametrize(("method", "path"), GRADIO_DOORS)
 def test_gradio_has_no_open_door(served: Served, mount: str, method: str, path: str) -> None:
     wrong = "labeller" if mount == "/" else "chatter"

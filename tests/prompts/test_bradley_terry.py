@@ -71,7 +71,7 @@ def test_swapping_two_makers_turns_the_interval_round(won: int, lost: int) -> No
 @settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_the_interval_covers_the_truth_about_as_often_as_it_says(seed: int) -> None:
-    """Drawn votes of three makers with known strengths: of 40 intervals at 95 %, at least 30 hold the truth."""
+    """Votes drawn of three makers whose strengths are known: at least 30 of 40 intervals hold the truth."""
     dice, strengths = random.Random(seed), {"a": 0.6, "b": 0.0, "c": -0.4}
     held = 0
     for _ in range(40):
