@@ -39,12 +39,18 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, and in which ways: one prompt version for each reply, two to four of them."""
+    """What is asked, and in which ways: one prompt version for each reply, two to four of them.
+
+    `models`: which model answers in each way, in their order; none: the champion in all.
+    """
 
     turns: tuple[Turn, ...]
     ways: tuple[PromptVersion, ...]
+    models: tuple[ModelVersion, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.models and len(self.models) != len(self.ways):
+            raise HoneError(f"{len(self.ways)} ways need as many models, not {len(self.models)}.")
         if not self.turns or not all(turn.content.strip() for turn in self.turns):
             raise HoneError("A prompt is empty.", todo="Take it out of the list.")
         if not 2 <= len(self.ways) <= 4:
@@ -72,7 +78,7 @@ def draw_tasks(
     sampling: Sampling = DRAWN,
     on_progress: Progress | None = None,
 ) -> list[TaskId]:
-    """Ask the champion each of `questions` and queue its replies.
+    """Ask each of `questions` and queue the replies, by the champion where no model is named.
 
     Replies that are empty or repeat another are drawn once more; a question that still has fewer than two
     different ones leaves nothing behind, so the list may be shorter than `questions`. With `sampling.seed`
@@ -84,6 +90,8 @@ def draw_tasks(
         )
     champion = registry.champion(store)
     engine.load(champion)
+    for model in {model.id: model for one in questions for model in one.models}.values():
+        engine.load(model)
     drawing = _Drawing(engine, champion, sampling, _dice(sampling.seed))
     asked = [drawing.ask(one) for one in questions]
     tasks: list[TaskId] = []
@@ -130,6 +138,10 @@ class _Drawing:
     sampling: Sampling
     dice: random.Random
 
+    def model(self, asked: Question, way: int) -> ModelVersion:
+        """Who answers `asked` in this way."""
+        return asked.models[way] if asked.models else self.champion
+
     def ask(self, asked: Question) -> _Asked:
         """`asked` as the chat would put it, in each of its ways."""
         budget = self.engine.window - min(self.sampling.max_tokens, self.engine.window // 2)  # as in a chat
@@ -160,7 +172,7 @@ class _Drawing:
             began = time.monotonic()
             completions = self.engine.batch(
                 [
-                    Request(answered[at].fitted[way].text, sampling, self.champion)
+                    Request(answered[at].fitted[way].text, sampling, self.model(answered[at].question, way))
                     for (at, way), sampling in zip(wanted, drawn, strict=True)
                 ]
             )
@@ -197,7 +209,8 @@ def _record(
     store: Store, drawing: _Drawing, asked: _Asked, way: int, reply: _Reply, prompt_id: MessageId
 ) -> MessageId:
     prompt, fitted = asked.question.ways[way], asked.fitted[way]
-    start = ReplyStart(drawing.champion.id, prompt.id, prompt.name, reply.sampling, drawing.engine.name)
+    model = drawing.model(asked.question, way)
+    start = ReplyStart(model.id, prompt.id, prompt.name, reply.sampling, drawing.engine.name)
     reply_id = conversations.start_reply(store, prompt_id, start)
     end = ReplyEnd(
         "complete",

@@ -41,7 +41,7 @@ def head() -> str:
 
 
 def build(store: Store, current_user: CurrentUser) -> gr.Blocks:
-    """The page, to be mounted at / with `head()`. Strategies are read when the server starts."""
+    """The page, to be mounted at / with `head()`. Strategies are read each time it opens."""
     with gr.Blocks(title="Hone", analytics_enabled=False, fill_width=True) as page:
         header = gr.HTML(look.nav("chat", ROLES[:1]), padding=False, elem_id="hone-header")
         with gr.Row(elem_id="hone-app"):
@@ -51,21 +51,29 @@ def build(store: Store, current_user: CurrentUser) -> gr.Blocks:
                 controls = _settings(store)
         _remember(page, controls)
 
-        def greet(request: gr.Request) -> str:
+        def greet(request: gr.Request) -> tuple[str, object]:
             person = allowed(current_user(request), "chatter")
-            return look.nav("chat", person.roles, "" if person.id == LOCAL_USER else person.name)
+            name = "" if person.id == LOCAL_USER else person.name
+            return look.nav("chat", person.roles, name), gr.update(choices=_strategies(store))
 
-        page.load(greet, None, header, show_progress="hidden", queue=False, api_visibility="private")
+        page.load(
+            greet, None, [header, controls[0]], show_progress="hidden", queue=False, api_visibility="private"
+        )
     return page
+
+
+def _strategies(store: Store) -> list[tuple[str, str]]:
+    """What serves, as (title, name)."""
+    found = [library.production(store, name) for name in library.names(store)]
+    return [(one.strategy.title, one.name) for one in found]
 
 
 def _settings(store: Store) -> list[gr.components.Component]:
     """The controls, in the order of KEYS."""
     defaults = Settings()
-    found = [library.production(store, name) for name in library.names(store)]
     gr.Markdown("### Settings")
     strategy = gr.Dropdown(
-        [(one.strategy.title, one.name) for one in found],
+        _strategies(store),
         value=DEFAULT_STRATEGY,
         label="Strategy",
         info="How your question is put to the model.",

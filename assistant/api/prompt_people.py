@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from assistant import prompt_people
-from assistant.api.bodies import Body
+from assistant import prompt_ask, prompt_people, registry
+from assistant.api.bodies import Body, Text
 from assistant.api.context import Engineer, Parts
 from assistant.api.prompts import Note, Said
+from assistant.prompt_ask import FEWEST, MOST, Asked
 from feedback.canonical import plain
 from prompts import library, standings, trials
 from prompts.trials import MOST_ARMS, Arm
@@ -26,6 +27,31 @@ class NewArm(Body):
 class NewTrial(Body):
     arms: Annotated[list[NewArm], Field(min_length=2, max_length=MOST_ARMS)]
     note: Note = ""
+
+
+class NewMaker(Body):
+    """`model`: name or id of a model version; null: the champion."""
+
+    version: Said
+    model: Said | None = None
+
+
+class NewQuestions(Body):
+    questions: Annotated[list[Text], Field(min_length=1, max_length=20)]
+    makers: Annotated[list[NewMaker], Field(min_length=FEWEST, max_length=MOST)]
+
+
+@router.post("/prompt-questions", status_code=201)
+def ask(parts: Parts, user: Engineer, body: NewQuestions) -> dict[str, Any]:
+    """Have two to four makers answer the same questions, and queue the replies for labellers to rank."""
+    makers = [
+        Asked(
+            library.find(parts.store, one.version).id,
+            registry.get(parts.store, one.model).id if one.model else None,
+        )
+        for one in body.makers
+    ]
+    return {"tasks": prompt_ask.ask(parts.store, parts.turns.engine, body.questions, makers)}
 
 
 @router.post("/prompts/{name}/trial", status_code=201)

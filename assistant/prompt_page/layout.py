@@ -49,11 +49,11 @@ def build(store: Store, engine: Engine, current_user: CurrentUser) -> gr.Blocks:
         def greet(person: Person) -> str:
             return style + look.nav("prompts", person.roles, "" if person.id == LOCAL_USER else person.name)
 
-        def leave(request: gr.Request) -> None:
-            desk.bench.stop_try(current_user(request).id)
+        def leave(person: Person) -> None:
+            desk.bench.stop_try(person.id)
 
         page.load(desk.handler(greet), None, header, **QUIET)
-        page.unload(leave)
+        page.unload(desk.deed(leave))
         _wire(desk, shown, [page.load, picked.version.change, tabs.select, saved.then])
     return page
 

@@ -3,10 +3,13 @@
 import gradio as gr
 
 from assistant import prompt_people, registry
-from assistant.prompt_page import html
+from assistant.prompt_ask import Asked
+from assistant.prompt_page import asking, html
 from assistant.prompt_page.desk import Desk, described
 from assistant.prompt_page.serving import Picked
+from assistant.prompt_people import Answer
 from feedback import parts
+from feedback.errors import HoneError
 from feedback.handlers import QUIET, Part
 from feedback.people import Person
 from feedback.store import Store
@@ -24,6 +27,9 @@ def build(desk: Desk, picked: Picked) -> Part:
         best = gr.Dropdown([], label="Better prompt", elem_id="pp-best", filterable=False, min_width=220)
     panel = gr.HTML(padding=False)
     chosen = [old, new, best]
+    asking.build(
+        desk, chosen, lambda *values: makers(desk, *values), "the plain and the better prompt on both models"
+    )
 
     def look(person: Person, one: str, other: str, prompt: str) -> object:
         return panel_html(desk, one, other, prompt)
@@ -49,10 +55,24 @@ def build(desk: Desk, picked: Picked) -> Part:
     return Part(chosen, [*chosen, panel], draw)
 
 
+def found_for(desk: Desk, old: str, new: str, best: str) -> Answer:
+    """The comparison of what is chosen."""
+    given = [None if one in (AUTO, None) else one for one in (old, new, best)]
+    return prompt_people.prompt_or_retrain(desk.store, *given, people=desk.people())
+
+
+def makers(desk: Desk, old: str, new: str, best: str) -> list[Asked]:
+    """The four cells, to answer the same questions. HoneError when there is nothing to compare."""
+    found = found_for(desk, old, new, best)
+    if found.report is None:
+        raise HoneError("There is nothing to compare yet.", found.said)
+    four = [cell.maker for cell in found.report.cells]
+    return [Asked(one.prompt_version_id, one.model_version_id) for one in four]
+
+
 def panel_html(desk: Desk, old: str, new: str, best: str) -> parts.Markup:
     """The verdict and the four cells."""
-    given = [None if one in (AUTO, None) else one for one in (old, new, best)]
-    found = prompt_people.prompt_or_retrain(desk.store, *given, people=desk.people())
+    found = found_for(desk, old, new, best)
     if found.report is None:
         return parts.empty("There is nothing to compare yet.", found.said)
     return parts.join(

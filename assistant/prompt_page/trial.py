@@ -2,7 +2,8 @@
 
 import gradio as gr
 
-from assistant.prompt_page import html
+from assistant.prompt_ask import Asked
+from assistant.prompt_page import asking, html
 from assistant.prompt_page.desk import Desk, version_choices
 from assistant.prompt_page.serving import Picked
 from feedback import parts
@@ -41,6 +42,7 @@ def build(desk: Desk, picked: Picked) -> Part:
     with gr.Row(elem_classes="hone-actions", visible=False) as running:
         opener = gr.Button("Stop the trial...", scale=0, elem_id="pp-stop-trial")
     asked = confirmation(desk, opener, "Yes, stop it", "stop")
+    asking.build(desk, [picked.strategy], lambda name: makers(desk.store, name), "each version of the trial")
     history = gr.HTML(padding=False)
 
     def begin(
@@ -101,6 +103,14 @@ def arms_of(chosen: list[str], shares: str) -> list[Arm]:
             f"There are {len(chosen)} versions and {len(numbers)} shares.", todo="Give one for each, or none."
         )
     return [Arm(PromptVersionId(one), share) for one, share in zip(chosen, numbers, strict=True)]
+
+
+def makers(store: Store, name: str | None) -> list[Asked]:
+    """Who answers labellers' questions: the versions of the trial. HoneError without one."""
+    trial = trials.running(store, name) if name else None
+    if trial is None:
+        raise HoneError("No trial is running.", todo="Start one first.")
+    return [Asked(arm.version_id) for arm in trial.arms]
 
 
 def why_none(store: Store, name: str | None) -> str:

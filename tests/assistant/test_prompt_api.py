@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from assistant.accounts import Access
+from assistant.engines.interface import Completion, Request
 from assistant.server import Site, make_app
 from assistant.turns import Turns
 from feedback.store import Store
@@ -19,9 +20,17 @@ from tests.prompts.ground import NAME, Made, add, model, source, vote
 from tests.scripted import ScriptedEngine, answering, serving, version
 
 
+class Batching(ScriptedEngine):
+    """Each reply of a batch says something of its own."""
+
+    def batch(self, requests: list[Request], on_progress: object = None) -> list[Completion]:
+        self.requests += requests
+        return [Completion(f"Reply {request.sampling.seed}.", 2, "stop") for request in requests]
+
+
 @pytest.fixture
 def engine() -> ScriptedEngine:
-    return ScriptedEngine("The sky is blue.")
+    return Batching("The sky is blue.")
 
 
 @pytest.fixture
@@ -195,3 +204,27 @@ def test_what_is_not_there_is_said_to_be_not_there(api: httpx.Client) -> None:
     said(api.put(f"/prompts/{NAME}/production", json={"version": "zero-shot"}), 404)
     said(api.post("/prompts/zero-shot/production/back", json={}), 409)
     said(api.post("/prompts/Bad Name/versions", json={"files": {"x.jinja": "x"}}), 400)
+
+
+def test_labellers_are_asked_about_makers_and_their_ranking_counts(api: httpx.Client, store: Store) -> None:
+    newer, mine = version(store, "dpo-1"), add(store, "Be brief.")
+    body = {
+        "questions": ["What is tea?", "What is ink?"],
+        "makers": [{"version": "zero-shot"}, {"version": mine.id}, {"version": mine.id, "model": "dpo-1"}],
+    }
+    assert len(said(api.post("/prompt-questions", json=body), 201)["tasks"]) == 2
+    task = said(api.get("/tasks/next"))["task"]
+    replies = [reply["id"] for reply in task["replies"]]
+    said(api.put(f"/tasks/{task['id']}/ranking", json={"replies": replies, "ranks": [1, 2, 3]}))
+    makers = {
+        (row["prompt_version_id"], row["model_version_id"])
+        for row in store.rows("SELECT * FROM messages WHERE role = 'assistant'")
+    }
+    assert len(makers) == 3
+    assert (mine.id, newer.id) in makers
+    found = said(api.get(f"/prompts/{NAME}/standings", params={"against": "zero-shot"}))["standings"]
+    assert [one["votes"] for one in found] == [1]
+    refused = api.post(
+        "/prompt-questions", json=body | {"makers": [{"version": "chain"}, {"version": mine.id}]}
+    )
+    assert "more than one plain request" in said(refused, 400)["error"]["message"]
