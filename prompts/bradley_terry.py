@@ -6,6 +6,7 @@ and the fit has an end. Intervals are the normal ones in log odds, from the inve
 They take each vote as independent of the others; votes on one prompt are a little less than that.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, exp, sqrt
@@ -58,11 +59,16 @@ def fit(wins: Mapping[tuple[K, K], float], among: K) -> Strengths[K]:
             beaten[place[winner], place[loser]] += votes
     met = (beaten + beaten.T) > 0
     beaten += HALF_A_WIN * met
-    log_odds = ilsr_pairwise_dense(beaten, max_iter=MOST_STEPS, tol=CLOSE_ENOUGH)
+    with warnings.catch_warnings():
+        # A chain of states has a singular matrix: choix knows, and says so all the same.
+        warnings.filterwarnings("ignore", message="Diagonal number")
+        log_odds = ilsr_pairwise_dense(beaten, max_iter=MOST_STEPS, tol=CLOSE_ENOUGH)
     expected = 1 / (1 + np.exp(log_odds[None, :] - log_odds[:, None]))
     information = -(beaten + beaten.T) * expected * (1 - expected)
     information -= np.diag(information.sum(axis=1))
-    covariance = np.linalg.pinv(information, hermitian=True)
+    # Only differences are known: the first is held at 0, and the others are told from there.
+    covariance = np.zeros_like(information)
+    covariance[1:, 1:] = np.linalg.inv(information[1:, 1:])
     return Strengths(keys, tuple(map(float, log_odds)), tuple(tuple(map(float, row)) for row in covariance))
 
 

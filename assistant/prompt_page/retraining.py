@@ -72,7 +72,10 @@ def makers(desk: Desk, old: str, new: str, best: str) -> list[Asked]:
 
 def panel_html(desk: Desk, old: str, new: str, best: str) -> parts.Markup:
     """The verdict and the four cells."""
-    found = found_for(desk, old, new, best)
+    try:
+        found = found_for(desk, old, new, best)
+    except HoneError as error:
+        return parts.empty("This cannot be compared.", str(error))
     if found.report is None:
         return parts.empty("There is nothing to compare yet.", found.said)
     return parts.join(

@@ -149,9 +149,10 @@ def test_a_try_ends_when_it_is_stopped_and_when_nobody_listens(
 ) -> None:
     engine.hold()
     with api.stream("POST", "/prompt-tries", json={"versions": ["zero-shot"], "question": "Why?"}) as stream:
-        next(line for line in stream.iter_lines() if '"content": "The ' in line)
+        lines = stream.iter_lines()
+        next(line for line in lines if '"content": "The ' in line)
         said(api.delete("/prompt-tries"))
-        last = [line for line in stream.iter_lines() if line.startswith("data: ")][-1]
+        last = [line for line in lines if line.startswith("data: ")][-1]
     assert json.loads(last.removeprefix("data: "))[0]["status"] == "stopped"
     with api.stream("POST", "/prompt-tries", json={"versions": ["zero-shot"], "question": "Why?"}) as stream:
         next(line for line in stream.iter_lines() if line.startswith("data: "))

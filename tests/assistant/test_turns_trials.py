@@ -88,7 +88,7 @@ def test_a_comparison_sets_the_other_version_beside_and_its_vote_counts(room: Tu
         standings.read(room.store), [second.prompt_version_id or ""], first.prompt_version_id or ""
     )
     assert found.win_rate is not None
-    assert (found.votes_against, found.win_rate.value) == (1, 0.75)
+    assert (found.votes_against, round(found.win_rate.value, 6)) == (1, 0.75)
 
 
 def test_without_a_trial_a_comparison_is_of_one_version(

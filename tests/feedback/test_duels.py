@@ -55,7 +55,7 @@ def test_a_vote_between_two_makers_is_a_duel():
 
 
 def test_a_ranking_of_three_gives_each_two_by_different_makers():
-    assert scores(duels(vote(["a", "b", "c"], (1, 2, 2)))) == [(A, B, 1.0), (A, C, 1.0), (B, C, 0.5)]
+    assert scores(duels(vote(["a", "b", "c"], (1, 2, 2)))) == [(A, C, 1.0), (A, B, 1.0), (B, C, 0.5)]
     assert scores(duels(vote(["a", "a2", "b"], (1, 2, 3)))) == [(A, B, 1.0), (A, B, 1.0)]
 
 
