@@ -41,7 +41,7 @@ class FileDiff:
 def between(old: Strategy, new: Strategy) -> tuple[FileDiff, ...]:
     """The files that differ, in order of name; nothing for the same text."""
     return tuple(
-        FileDiff(names[0], names[1], tuple(_lines(*map(_split, texts))))
+        FileDiff(names[0], names[1], tuple(_lines(*_split(*texts))))
         for names, texts in _paired(old, new)
         if texts[0] != texts[1]
     )
@@ -55,7 +55,7 @@ def unified(old: Strategy, new: Strategy, old_id: str, new_id: str) -> str:
             f"{one}/{name}" if name else "/dev/null"
             for one, name in zip((old_id, new_id), names, strict=True)
         ]
-        parts += difflib.unified_diff(*map(_split, texts), *named, lineterm="", n=CONTEXT_LINES)
+        parts += difflib.unified_diff(*_split(*texts), *named, lineterm="", n=CONTEXT_LINES)
     return "\n".join(parts)
 
 
@@ -71,8 +71,12 @@ def _paired(old: Strategy, new: Strategy) -> Iterator[tuple[tuple[str, str], tup
         yield names, (olds.get(name, ""), news.get(name, ""))
 
 
-def _split(text: str) -> list[str]:
-    return text.split("\n") if text else []
+def _split(old: str, new: str) -> tuple[list[str], list[str]]:
+    """The lines of both; a line end at the end of both opens no line."""
+    lines = [text.split("\n") if text else [] for text in (old, new)]
+    if all(one[-1:] == [""] for one in lines):
+        lines = [one[:-1] for one in lines]
+    return lines[0], lines[1]
 
 
 def _lines(old: list[str], new: list[str]) -> Iterator[DiffLine]:

@@ -73,11 +73,18 @@ class Report:
 
 
 def best_prompt(people: People, on: ModelVersionId, plain: PromptVersionId) -> PromptVersionId | None:
-    """The version that most surely beats `plain` on this model: whose interval has the highest low end."""
+    """The version that most surely beats `plain` on this model: whose interval has the highest low end.
+
+    Of those that met `plain` in FEWEST_VOTES votes or more, where there are any: a cell must be judged on votes
+    of its own.
+    """
     met = [duel for duel in on_one_model(people.duels) if duel.first.model_version_id == on]
     strengths = strengths_of(met, plain)
     rates = {key: rate for key in strengths.keys if (rate := strengths.win_rate(key, plain)) is not None}
-    return max(rates, key=lambda key: (rates[key].low, key), default=None)
+    sides = [{duel.first.prompt_version_id, duel.second.prompt_version_id} for duel in met]
+    direct = {key: sides.count({key, plain}) for key in rates}
+    known = [key for key in rates if direct[key] >= FEWEST_VOTES] or list(rates)
+    return max(known, key=lambda key: (rates[key].low, key), default=None)
 
 
 def report(people: People, choice: Choice) -> Report:

@@ -6,11 +6,12 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field, StringConstraints
 
-from assistant.api.bodies import Body
+from assistant.api.bodies import Body, Text
 from assistant.api.context import Engineer, Parts
 from feedback.canonical import plain
 from feedback.store import Store
 from prompts import diff, files, labels, library, service, trials
+from prompts.kept import strategy_source
 from prompts.library import NewVersion, PromptVersion
 from prompts.service import Served
 
@@ -27,6 +28,14 @@ class Draft(Body):
     files: Source
     note: Note = ""
     parent: Said | None = None
+
+
+class Written(Body):
+    """`title`: what the picker shows; empty: the first words of `text`."""
+
+    text: Text
+    title: Annotated[str, StringConstraints(max_length=200)] = ""
+    note: Note = ""
 
 
 class Placement(Body):
@@ -64,6 +73,13 @@ def save(parts: Parts, user: Engineer, name: str, body: Draft) -> dict[str, Any]
     parent = library.find(parts.store, body.parent).id if body.parent else None
     version = library.add(parts.store, user.id, NewVersion(name, body.files, body.note, parent))
     return _version(parts.store, version)
+
+
+@router.post("/prompts/{name}/written", status_code=201)
+def keep(parts: Parts, user: Engineer, name: str, body: Written) -> dict[str, Any]:
+    """Keep a prompt that a model or a person wrote as a draft of `name`: its text is put after each question."""
+    source = strategy_source(name, body.text, body.title)
+    return _version(parts.store, library.add(parts.store, user.id, NewVersion(name, source, body.note)))
 
 
 @router.get("/prompt-versions/{version}")

@@ -26,6 +26,7 @@ UNSAVED = "What is in the editor, unsaved"
 def build(desk: Desk, picked: Picked, files: gr.State) -> Part:
     """Lay the part out in the current tab. `files`: what is under work in the editor."""
     against = gr.Dropdown([], label="Against", elem_id="pp-against", filterable=False)
+    about = gr.State(None)  # the version that `against` was chosen for
     with gr.Row(elem_classes="hone-actions"):
         question = gr.Textbox(
             QUESTION, label="Question", elem_id="pp-try-question", lines=2, max_lines=6, min_width=260
@@ -86,14 +87,21 @@ def build(desk: Desk, picked: Picked, files: gr.State) -> Part:
     against.input(desk.handler(compare), [picked.version, against], changes, **QUIET)
 
     def draw(
-        person: Person, name: str | None, version_id: str | None, other: str | None
+        person: Person, name: str | None, version_id: str | None, other: str | None, was_about: str | None
     ) -> tuple[object, ...]:
         choices = other_choices(desk.store, name)
-        values = [value for _, value in choices]
-        kept = other if other in values else next(iter(values), None)
-        return gr.update(choices=choices, value=kept), changes_html(desk.store, version_id, kept)
+        fits = was_about == version_id and other in [value for _, value in choices]
+        kept = other if fits else rival(desk.store, name, version_id)
+        return gr.update(choices=choices, value=kept), version_id, changes_html(desk.store, version_id, kept)
 
-    return Part([picked.strategy, picked.version, against], [against, changes], draw)
+    return Part([picked.strategy, picked.version, against, about], [against, about, changes], draw)
+
+
+def rival(store: Store, name: str | None, version_id: str | None) -> str | None:
+    """What a version is held against at first: what serves; for what serves, another of its own strategy."""
+    serving = labels.in_production(store, name) if name else None
+    others = [value for _, value in other_choices(store, name) if value != version_id]
+    return serving if serving and serving != version_id else next(iter(others), None)
 
 
 def other_choices(store: Store, name: str | None) -> list[tuple[str, str]]:

@@ -14,13 +14,14 @@ from feedback.handlers import QUIET, say
 from feedback.ids import PromptVersionId
 from feedback.people import Person
 from prompts import library
+from prompts.kept import strategy_source
 from prompts.library import NewVersion, PromptVersion
 from prompts.strategy import CHAIN_FILE
 
 Files = dict[str, str]
 
 QUESTION = "Why is the sky blue?"
-ONE_STEP, CHAIN = "One step", "A chain of two steps"
+ONE_STEP, CHAIN, WRITTEN = "One step", "A chain of two steps", "A prompt that was written"
 
 STEP_SOURCE = """---
 title: {title}
@@ -140,7 +141,7 @@ def _more(
         add = gr.Button("Add the step", scale=0, elem_id="pp-add-step")
         drop = gr.Button("Remove the open file", scale=0, elem_id="pp-drop-step")
     with gr.Row(elem_classes="hone-actions"):
-        kind = gr.Radio([ONE_STEP, CHAIN], value=ONE_STEP, label="New strategy", elem_id="pp-kind")
+        kind = gr.Radio([ONE_STEP, CHAIN, WRITTEN], value=ONE_STEP, label="New strategy", elem_id="pp-kind")
         start = gr.Button("Begin it", scale=0, elem_id="pp-begin")
 
     def add_step(person: Person, said: str, found: Files) -> tuple[object, ...]:
@@ -161,14 +162,20 @@ def _more(
         left = {one: text for one, text in found.items() if one != at}
         return (left, *_shown(left))
 
-    def begin(person: Person, which: str) -> tuple[object, ...]:
+    written = gr.Textbox(
+        label="Its text, such as meta prompting wrote it: it is put after each question", visible=False,
+        lines=3, max_lines=10, elem_id="pp-written",
+    )  # fmt: skip
+    kind.change(lambda which: gr.update(visible=which == WRITTEN), kind, written, **QUIET)
+
+    def begin(person: Person, which: str, text: str) -> tuple[object, ...]:
         said = library.free_name(desk.store, "chain" if which == CHAIN else "prompt")
-        found = fresh_files(said, which)
+        found = dict(strategy_source(said, text)) if which == WRITTEN else fresh_files(said, which)
         return (found, None, *_shown(found), said)
 
     add.click(desk.handler(add_step), [step, files], [files, file, code], **QUIET)
     drop.click(desk.handler(drop_step), [file, files], [files, file, code], **QUIET)
-    return start.click(desk.handler(begin), kind, [files, parent, file, code, name], **QUIET)
+    return start.click(desk.handler(begin), [kind, written], [files, parent, file, code, name], **QUIET)
 
 
 def fresh_files(name: str, which: str) -> Files:

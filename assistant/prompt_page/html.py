@@ -34,7 +34,7 @@ def _step(step: StepPreview, of: int) -> Markup:
         for kind in KINDS
         if counts[kind]
     )
-    title = f"<b>{escape(step.title)}</b>: " if of > 1 else ""
+    title = f"<b>{escape(step.title)}:</b>" if of > 1 else ""
     left_out = f" {parts.plural(step.dropped, 'example')} left out for lack of room." if step.dropped else ""
     shown = step.tokens[:MOST_TOKENS]
     body = "".join(f'<span class="t {token.kind}">{_visible(token.text)}</span>' for token in shown)

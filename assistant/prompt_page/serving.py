@@ -67,6 +67,9 @@ def build(desk: Desk) -> tuple[Picked, Part]:
         ),
     ]
 
+    # What was about to be confirmed was about another version.
+    version.change(lambda: (shown(False), shown(False)), None, [put_asked.group, back_asked.group], **QUIET)
+
     def draw(person: Person, name: str | None, version_id: str | None) -> tuple[object, ...]:
         names = strategy_choices(desk.store)
         name = name if name in [one for _, one in names] else names[0][1]
@@ -192,23 +195,23 @@ def versions_html(store: Store, people: People, name: str) -> parts.Markup:
         _version_row(record, standing, reference) for record, standing in zip(records, found, strict=True)
     ]
     title = parts.tag("h3", parts.text(f"Versions of {name}"))
-    head = ("Version", "Made", "Note", f"Wins against {'production' if serving else reference}", "Thumbs")
+    head = ("Version", f"Wins against {'production' if serving else reference}", "Thumbs", "Note", "Made")
     return parts.join(title, parts.table(head, rows, "versions"))
 
 
 def _version_row(record: VersionRecord, standing: Standing, reference: str) -> Sequence[parts.Markup]:
     badges = [parts.badge(label, "good" if label == "production" else "busy") for label in record.labels]
     rate = (
-        parts.tag("span", "it is what the others are held against", "pp-thin")
+        parts.tag("span", "the others are held against it", "pp-thin")
         if record.id == reference
-        else html.win_rate(standing.win_rate, standing.votes)
+        else html.win_rate(standing.win_rate, standing.votes_against)
     )
     return (
         parts.join(parts.code(record.id), " ", *badges),
-        parts.join(parts.text(made_by(record)), "<br>", parts.when(record.created_at)),
-        parts.tag("div", parts.text(record.note), "pp-note"),
         rate,
         html.thumbs(standing),
+        parts.tag("div", parts.text(record.note), "pp-note") if record.note else parts.Markup(""),
+        parts.join(parts.text(made_by(record)), "<br>", parts.when(record.created_at)),
     )
 
 
@@ -220,7 +223,7 @@ def strategies_html(store: Store, people: People) -> parts.Markup:
     asked = [version for version in serving.values() if version]
     found = {one.version_id: one for one in standings.standings(people, asked, plain)} if plain else {}
     rows = [_strategy_row(store, name, serving[name], found, plain) for name in names]
-    head = ("Strategy", "In production", "Draft", f"Wins against {ZERO_SHOT}", "Thumbs")
+    head = ("Strategy", "In production", f"Wins against {ZERO_SHOT}", "Thumbs", "Draft")
     return parts.join(parts.tag("h3", "All strategies"), parts.table(head, rows, "strategies"))
 
 
@@ -234,16 +237,18 @@ def _strategy_row(
     draft = labels.draft(store, name)
     standing = found.get(serving) if serving else None
     rate = (
-        html.win_rate(standing.win_rate, standing.votes) if standing and serving != plain else parts.text("-")
+        html.win_rate(standing.win_rate, standing.votes_against)
+        if standing and serving != plain
+        else parts.text("-")
     )
     on_trial = parts.badge("trial", "unsure") if trials.running(store, name) else ""
     return (
         parts.join(parts.tag("b", parts.text(library.title(store, serving or draft) or name)), " ",
                    parts.tag("span", parts.text(name), "pp-thin")),
         parts.join(parts.code(serving), " ", on_trial) if serving else parts.badge("not in service", "plain"),
-        parts.code(draft) if draft and draft != serving else parts.text("-"),
         rate,
         html.thumbs(standing) if standing else parts.text("-"),
+        parts.code(draft) if draft and draft != serving else parts.text("-"),
     )  # fmt: skip
 
 

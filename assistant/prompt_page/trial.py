@@ -71,7 +71,7 @@ def build(desk: Desk, picked: Picked) -> Part:
         trial = trials.running(desk.store, name) if name else None
         choices = version_choices(desk.store, name)
         values = [value for _, value in choices]
-        kept = [one for one in chosen or () if one in values]
+        kept = [one for one in chosen or () if one in values] or likely_arms(desk.store, name)
         why = why_none(desk.store, name)
         question = (
             f"Stop the trial? {labels.in_production(desk.store, name or '')} then answers everybody again."
@@ -103,6 +103,12 @@ def arms_of(chosen: list[str], shares: str) -> list[Arm]:
             f"There are {len(chosen)} versions and {len(numbers)} shares.", todo="Give one for each, or none."
         )
     return [Arm(PromptVersionId(one), share) for one, share in zip(chosen, numbers, strict=True)]
+
+
+def likely_arms(store: Store, name: str | None) -> list[str]:
+    """What a trial is mostly about: the version in production, and the draft."""
+    both = [labels.in_production(store, name), labels.draft(store, name)] if name else []
+    return [str(one) for one in both if one] if len(set(both) - {None}) == 2 else []
 
 
 def makers(store: Store, name: str | None) -> list[Asked]:

@@ -229,3 +229,11 @@ def test_labellers_are_asked_about_makers_and_their_ranking_counts(api: httpx.Cl
         "/prompt-questions", json=body | {"makers": [{"version": "chain"}, {"version": mine.id}]}
     )
     assert "more than one plain request" in said(refused, 400)["error"]["message"]
+
+
+def test_a_prompt_that_was_written_is_kept_as_a_draft_and_stays_text(api: httpx.Client) -> None:
+    body = {"text": "Name {{ three }} causes.", "note": "by meta"}
+    kept = said(api.post("/prompts/causes/written", json=body), 201)
+    assert (kept["title"], kept["note"], kept["labels"]) == ("Name {{ three }} causes.", "by meta", ["draft"])
+    shown = said(api.post("/prompt-previews", json={"version": kept["id"], "question": "Why war?"}))
+    assert "Why war?\n\nName {{ three }} causes." in shown["steps"][0]["text"]
