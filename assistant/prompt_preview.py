@@ -73,9 +73,11 @@ def _step(
 
     budget = engine.window - min(limit, engine.window // 2)  # as a chat has it
     kept, fitted = fit_examples(messages_with, len(examples), engine.template, engine.count_tokens, budget)
-    told = [(outputs[name], "step") for name in step.variables if name in outputs]
-    shown = [(text, "example") for one in examples[:kept] for text in (one.question, one.answer)]
-    sources = [*shown, *told, (question, "question")]
+    told: list[tuple[str, Kind]] = [(outputs[name], "step") for name in step.variables if name in outputs]
+    shown: list[tuple[str, Kind]] = [
+        (text, "example") for one in examples[:kept] for text in (one.question, one.answer)
+    ]
+    sources: list[tuple[str, Kind]] = [*shown, *told, (question, "question")]
     marks = engine.template.control_tokens
     kinds = kinds_of(fitted.text, [(neutral(text, marks), kind) for text, kind in sources])
     return StepPreview(

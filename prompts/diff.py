@@ -55,7 +55,8 @@ def unified(old: Strategy, new: Strategy, old_id: str, new_id: str) -> str:
             f"{one}/{name}" if name else "/dev/null"
             for one, name in zip((old_id, new_id), names, strict=True)
         ]
-        parts += difflib.unified_diff(*_split(*texts), *named, lineterm="", n=CONTEXT_LINES)
+        before, after = _split(*texts)
+        parts += difflib.unified_diff(before, after, named[0], named[1], lineterm="", n=CONTEXT_LINES)
     return "\n".join(parts)
 
 

@@ -75,8 +75,8 @@ class Report:
 def best_prompt(people: People, on: ModelVersionId, plain: PromptVersionId) -> PromptVersionId | None:
     """The version that most surely beats `plain` on this model: whose interval has the highest low end.
 
-    Of those that met `plain` in FEWEST_VOTES votes or more, where there are any: a cell must be judged on votes
-    of its own.
+    Of those that met `plain` in FEWEST_VOTES votes or more, where there are any: a cell is judged on votes of
+    its own.
     """
     met = [duel for duel in on_one_model(people.duels) if duel.first.model_version_id == on]
     strengths = strengths_of(met, plain)

@@ -77,7 +77,7 @@ def save(parts: Parts, user: Engineer, name: str, body: Draft) -> dict[str, Any]
 
 @router.post("/prompts/{name}/written", status_code=201)
 def keep(parts: Parts, user: Engineer, name: str, body: Written) -> dict[str, Any]:
-    """Keep a prompt that a model or a person wrote as a draft of `name`: its text is put after each question."""
+    """Keep a prompt that a model or a person wrote as a draft: its text is put after each question."""
     source = strategy_source(name, body.text, body.title)
     return _version(parts.store, library.add(parts.store, user.id, NewVersion(name, source, body.note)))
 

@@ -57,8 +57,8 @@ def build(desk: Desk, picked: Picked) -> Part:
 
 def found_for(desk: Desk, old: str, new: str, best: str) -> Answer:
     """The comparison of what is chosen."""
-    given = [None if one in (AUTO, None) else one for one in (old, new, best)]
-    return prompt_people.prompt_or_retrain(desk.store, *given, people=desk.people())
+    one, other, prompt = (None if given in (AUTO, None) else given for given in (old, new, best))
+    return prompt_people.prompt_or_retrain(desk.store, one, other, prompt, desk.people())
 
 
 def makers(desk: Desk, old: str, new: str, best: str) -> list[Asked]:
