@@ -119,7 +119,6 @@ class ReplyEnd:
     content: str
     reasoning: str | None = None
     trace: Sequence[Any] | None = None
-    made: Mapping[str, Any] | None = None
     prompt_text: str | None = None
     prompt_tokens: int | None = None
     reply_tokens: int | None = None
@@ -127,6 +126,7 @@ class ReplyEnd:
     duration_s: float | None = None
     error: str | None = None
     ended: bool = True
+    made: Mapping[str, Any] | None = None
 
 
 MESSAGE_COLUMNS = ", ".join(f"m.{field.name}" for field in fields(Message))

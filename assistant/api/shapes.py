@@ -132,7 +132,7 @@ def record(store: Store, reply: Message) -> dict[str, Any]:
     """Everything that made a reply: versions by name, strategy, settings, and the exact prompt."""
     model = registry.get(store, reply.model_version_id) if reply.model_version_id else None
     steps = [step_of(step) for step in reply.trace]
-    examples = [example for part in (*steps, made_of(reply.made)) for example in part.examples]
+    examples = [example for step in steps for example in step.examples] + list(made_of(reply.made).examples)
     return {
         "id": reply.id,
         "status": reply.status,
