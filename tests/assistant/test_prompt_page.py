@@ -214,9 +214,8 @@ def test_a_trial_is_started_watched_and_stopped(site: Site) -> None:
         choose(page, "pp-strategy", NAME)
         page.get_by_text(f"Versions of {NAME}").wait_for()
         page.get_by_role("tab", name="Trial").click()
-        for one in (first, second):
-            choose(page, "pp-arms", one.id)
-        page.keyboard.press("Escape")
+        for one in (first, second):  # what serves and the draft are chosen already
+            page.locator("#pp-arms .token", has_text=one.id).wait_for()
         page.get_by_label(re.compile("Their shares")).fill("80, 20")
         page.click("#pp-start-trial")
         page.wait_for_selector("[data-testid=trial]")
