@@ -3,18 +3,37 @@
 Asked at each turn: whether anything changed is one number in the store, so an unchanged pool costs nothing.
 """
 
+import logging
 import threading
+import time
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from feedback import good_answers
 from feedback.evidence import Evidence
 from feedback.ids import UserId
 from feedback.store import Store
-from prompts.examples import Example, ExamplePool
+from prompts.examples import Choice, Example, ExamplePool, Examples
 from prompts.strategy import Strategy
+
+log = logging.getLogger(__name__)
 
 MOST_POOLS = 64
 """People whose pools are kept at a time; the longest unused goes first."""
+
+QUICK_S = 0.1
+"""A pool that was made within this time is made anew at once when something has changed. A larger one is made
+beside the turn, which goes on with the one there is (5,000 votes took about a second on 2 cores).
+"""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A pool as it was when the store's number of changes was this; `took_s`: what it took to make."""
+
+    number: int
+    pool: ExamplePool
+    took_s: float
 
 
 class ExamplePools:
@@ -22,28 +41,79 @@ class ExamplePools:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._lock = threading.Lock()
-        self._number = -1
-        self._evidence: Evidence | None = None
-        self._pools: OrderedDict[UserId, ExamplePool] = OrderedDict()
+        self._kept: OrderedDict[UserId, _Kept] = OrderedDict()
+        self._evidence: tuple[int, Evidence] | None = None
+        self._refreshing: threading.Thread | None = None
+        self._lock = threading.Lock()  # around the above
+        self._making = threading.Lock()  # one pool is made at a time
 
-    def of(self, person: UserId, strategy: Strategy) -> ExamplePool | None:
+    def of(self, person: UserId, strategy: Strategy) -> Examples | None:
         """What a prompt of `person` may show by the rule of `feedback.good_answers`; None when no step of
         `strategy` takes examples from a pool.
+
+        What was withdrawn or deleted is never shown again; of a large store, what is new may come some
+        seconds later.
         """
         if not any(step.pool for step in strategy.steps):
             return None
-        with self._lock:  # two turns at once make one pool
+        number = good_answers.changes(self._store)
+        with self._lock:
+            kept = self._kept.get(person)
+        if kept is None or (kept.number != number and kept.took_s < QUICK_S):
+            return self._make(person).pool
+        if kept.number == number:
+            return kept.pool
+        self._refresh(person)
+        return _StillFit(self._store, kept.pool)
+
+    def _make(self, person: UserId) -> _Kept:
+        with self._making:
             number = good_answers.changes(self._store)
-            if number != self._number or self._evidence is None:
-                self._number, self._evidence = number, good_answers.read(self._store)
-                self._pools.clear()
-            if person not in self._pools:
-                found = good_answers.from_store(self._store, self._evidence, person)
-                self._pools[person] = ExamplePool(
-                    [Example(one.question, one.answer, one.source) for one in found]
+            with self._lock:
+                kept = self._kept.get(person)
+            if kept is not None and kept.number == number:
+                return kept  # by another turn, meanwhile
+            started = time.monotonic()
+            if self._evidence is None or self._evidence[0] != number:
+                self._evidence = (number, good_answers.read(self._store))
+            found = good_answers.from_store(self._store, self._evidence[1], person)
+            pool = ExamplePool([Example(one.question, one.answer, one.source) for one in found])
+            kept = _Kept(number, pool, time.monotonic() - started)
+            with self._lock:
+                self._kept[person] = kept
+                self._kept.move_to_end(person)
+                while len(self._kept) > MOST_POOLS:
+                    self._kept.popitem(last=False)
+            return kept
+
+    def _refresh(self, person: UserId) -> None:
+        """Make the pool anew beside the turns, one thread at a time; whoever asks next sees it."""
+        with self._lock:
+            if self._refreshing is None:
+                self._refreshing = threading.Thread(
+                    target=self._work, args=(person,), name="hone-examples", daemon=True
                 )
-                while len(self._pools) > MOST_POOLS:
-                    self._pools.popitem(last=False)
-            self._pools.move_to_end(person)
-            return self._pools[person]
+                self._refreshing.start()
+
+    def _work(self, person: UserId) -> None:
+        try:
+            self._make(person)
+        except Exception:  # the thread's edge: the pool that is there goes on being used
+            log.exception("the pool of examples could not be made anew")
+        finally:
+            self._store.close()
+            with self._lock:
+                self._refreshing = None
+
+
+@dataclass(frozen=True)
+class _StillFit:
+    """A pool that is about to be replaced: of what it chooses, what was withdrawn or deleted is left out."""
+
+    store: Store
+    pool: ExamplePool
+
+    def choose(self, question: str, count: int, how: Choice) -> tuple[Example, ...]:
+        chosen = self.pool.choose(question, count, how)
+        fit = good_answers.still_fit(self.store, [example.source for example in chosen])
+        return tuple(example for example in chosen if example.source in fit)

@@ -120,7 +120,8 @@ class Lane:
     def _parts(self) -> list[_Part]:
         guessing = len(self._active) <= GUESSING_ROWS
         room = self._room()
-        parts = []
+        parts: list[_Part] = []
+        given = 0
         for sequence in sorted(self._active, key=_unread):
             held = sequence.held
             if held is None or room <= 0:
@@ -130,7 +131,9 @@ class Lane:
             wanted = sequence.wanted(start, end)
             guessed = list[int]()
             if guessing and wanted and end == len(sequence.tokens):
-                guessed = sequence.guess(self._cost.share)[: len(held.blocks) * BLOCK - end]
+                costs = self._cost.costs(len(self._active), given)
+                guessed = sequence.guess(costs)[: len(held.blocks) * BLOCK - end]
+                given += len(guessed)
             parts.append(_Part(sequence, start, end, guessed, wanted))
             room -= end - start if end - start > 1 else 0  # who is writing is never kept waiting
         return parts

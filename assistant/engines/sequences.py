@@ -32,8 +32,10 @@ class Computed(Protocol):
 
     def over(self) -> bool: ...
 
-    def guess(self, share: float) -> list[int]:
-        """Tokens that may follow `tokens`, to be checked in the same step at `share` of its cost each."""
+    def guess(self, costs: Sequence[float]) -> list[int]:
+        """Tokens that may follow `tokens`, to be checked in the same step, which costs `costs` with 0, 1, ...
+        of them.
+        """
         ...
 
     def wanted(self, start: int, end: int) -> range:
@@ -69,8 +71,8 @@ class Writing:
     def over(self) -> bool:
         return self.abandoned or self._error is not None or self.reply.over()
 
-    def guess(self, share: float) -> list[int]:
-        guessed = list(self.reply.forced[:MOST_GUESSES]) or self._guesses.after(self.tokens, share)
+    def guess(self, costs: Sequence[float]) -> list[int]:
+        guessed = list(self.reply.forced[:MOST_GUESSES]) or self._guesses.after(self.tokens, costs)
         return guessed[: max(0, self.reply.tokens_left - 1)]
 
     def wanted(self, start: int, end: int) -> range:
@@ -162,7 +164,7 @@ class Scoring:
     def over(self) -> bool:
         return self._left == 0
 
-    def guess(self, share: float) -> list[int]:
+    def guess(self, costs: Sequence[float]) -> list[int]:
         return []
 
     def wanted(self, start: int, end: int) -> range:

@@ -173,7 +173,7 @@ def test_the_terminal_says_how_many_agreed_and_what_was_asked_again(
         engine.says = "word " * 70
         person.type("/strategy meta")
         person.type("Why?")
-        person.sees("\\(asked again 2 times; its text has 70 words, more than 60\\)")
+        person.sees("\\(asked again 2 times; its text has 70 words, more than 60; went on to reply\\)")
 
 
 def test_ctrl_c_stops_the_model_and_stays_ctrl_d_leaves(

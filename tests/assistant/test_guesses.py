@@ -5,64 +5,104 @@ from hypothesis import strategies as st
 
 from assistant.engines.guesses import MOST_GUESSES, TRY_AGAIN_TOKENS, Guesses, StepCost, worthwhile
 
+SEEN = [*range(20), *range(4)]
+"""Tokens whose last four stood together before, with sixteen after them."""
+CHEAP = [1 + 0.01 * count for count in range(MOST_GUESSES + 1)]
+DEAR = [1 + 0.25 * count for count in range(MOST_GUESSES + 1)]
 
-def speed(chance: float, share: float, count: int) -> float:
+costs = st.lists(st.floats(0, 3), min_size=MOST_GUESSES, max_size=MOST_GUESSES).map(
+    lambda extra: [1.0, *(1 + more for more in extra)]
+)
+
+
+def speed(chance: float, costs: list[float], count: int) -> float:
     """Tokens a step of plain length, worked out from the meaning of the words."""
     right = [chance**place * (1 - chance) * place for place in range(count)]
-    return (1 + sum(right) + chance**count * count) / (1 + share * count)
+    return (1 + sum(right) + chance**count * count) / costs[count]
 
 
-@given(st.floats(0, 1), st.floats(0, 1))
-def test_no_other_number_of_guesses_would_be_faster(chance: float, share: float) -> None:
-    chosen = speed(chance, share, worthwhile(chance, share))
-    assert all(speed(chance, share, count) <= chosen * (1 + 1e-9) for count in range(MOST_GUESSES + 1))
+@given(st.floats(0, 1), costs, st.integers(0, MOST_GUESSES))
+def test_no_other_number_of_guesses_would_be_faster(chance: float, costs: list[float], fewest: int) -> None:
+    chosen = worthwhile(chance, costs, fewest)
+    fastest = speed(chance, costs, chosen)
+    assert chosen >= fewest
+    assert all(
+        speed(chance, costs, count) <= fastest * (1 + 1e-9) for count in range(fewest, MOST_GUESSES + 1)
+    )
 
 
 def test_what_is_always_right_is_guessed_as_far_as_it_goes() -> None:
-    tokens = [*range(20), *range(3)]
-    guesses = Guesses(tokens)
-    assert guesses.after(tokens, 0.25) == [3, 4, 5, 6][: worthwhile(0.8, 0.25)]
+    guesses = Guesses(SEEN)
+    assert guesses.after(SEEN, DEAR) == [4, 5, 6, 7, 8, 9, 10][: worthwhile(0.8, DEAR)]
     for _ in range(20):
         guesses.judge(3, 3)
-    assert guesses.after(tokens, 0.25) == [3, 4, 5, 6, 7, 8, 9]
+    assert guesses.after(SEEN, DEAR) == [4, 5, 6, 7, 8, 9, 10]
+
+
+def test_two_tokens_seen_before_are_guessed_from_when_four_were_not() -> None:
+    tokens = [*range(20), 50, 51, 2, 3]
+    assert Guesses(tokens).after(tokens, CHEAP) == [4, 5, 6, 7]  # 40 in 100 such guesses are held to be right
+    assert Guesses([*range(20), 50, 51, 52, 3]).after([*range(20), 50, 51, 52, 3], CHEAP) == []
+
+
+def test_the_latest_place_is_guessed_from() -> None:
+    tokens = [1, 2, 3, 4, 5, 1, 2, 3, 4, 6, 1, 2, 3, 4]
+    assert Guesses(tokens).after(tokens, CHEAP)[0] == 6
 
 
 def test_what_is_always_wrong_is_soon_left_but_tried_again() -> None:
-    tokens = [*range(20), *range(3)]
-    guesses = Guesses(tokens)
+    guesses = Guesses(SEEN)
     tried = []
-    for _ in range(100):
-        guessed = guesses.after(tokens, 0.25)
+    for _ in range(200):
+        guessed = guesses.after(SEEN, DEAR)
         guesses.judge(0, len(guessed))
         tried.append(len(guessed))
-    assert sum(tried[:10]) < 15
-    late = tried[50:]
+    assert sum(tried[:40]) < 40
+    late = tried[100:]
     assert max(late) == 1
-    assert 1 <= sum(late) <= 1 + len(late) // TRY_AGAIN_TOKENS
+    assert 1 <= sum(late) <= 2 * (1 + len(late) // TRY_AGAIN_TOKENS)
 
 
 def test_one_slow_step_does_not_end_guessing_for_good() -> None:
-    tokens = [*range(20), *range(3)]
-    guesses, cost = Guesses(tokens), StepCost()
+    guesses, cost = Guesses(SEEN), StepCost()
     cost.seen(1, 0, 0.010)
     for _ in range(10):
-        cost.seen(1, 3, 10.0)
-    assert worthwhile(0.8, cost.share) == 0
-    for _ in range(20 * TRY_AGAIN_TOKENS):
-        count = len(guesses.after(tokens, cost.share))
+        for count in range(1, MOST_GUESSES + 1):
+            cost.seen(1, count, 10.0)
+    assert worthwhile(0.8, cost.costs(1, 0)) == 0
+    for _ in range(30 * TRY_AGAIN_TOKENS):
+        count = len(guesses.after(SEEN, cost.costs(1, 0)))
         cost.seen(1, count, 0.010 * (1 + 0.05 * count))
         guesses.judge(count, count)
-    assert abs(cost.share - 0.05) < 0.02
-    assert len(guesses.after(tokens, cost.share)) == MOST_GUESSES
+    assert len(guesses.after(SEEN, cost.costs(1, 0))) == MOST_GUESSES
+    assert abs(cost.ratio(1, MOST_GUESSES) - (1 + 0.05 * MOST_GUESSES)) < 0.05
+
+
+def test_costs_that_rise_in_steps_are_kept_to() -> None:
+    cost = StepCost()
+    for _ in range(40):
+        cost.seen(1, 0, 0.010)
+        for count in range(1, MOST_GUESSES + 1):
+            cost.seen(1, count, 0.011 if count <= 3 else 0.040)
+    assert worthwhile(0.8, cost.costs(1, 0)) == 3
 
 
 def test_a_step_is_held_against_steps_of_as_many_replies() -> None:
     cost = StepCost()
-    before = cost.share
+    before = cost.ratio(2, 4)
     cost.seen(2, 4, 1.0)
-    assert cost.share == before, "no plain step of two replies was seen"
+    assert cost.ratio(2, 4) == before, "no plain step of two replies was seen"
     cost.seen(2, 0, 0.5)
     cost.seen(1, 0, 0.1)
-    for _ in range(40):
-        cost.seen(2, 4, 1.0)
-    assert abs(cost.share - 0.25) < 0.01
+    cost.seen(2, 4, 1.0)
+    assert cost.ratio(2, 4) == 2
+    assert cost.ratio(1, 4) == before
+
+
+def test_a_guess_must_make_up_for_everybody_it_holds_up() -> None:
+    cost = StepCost()
+    for replies in (1, 2):
+        cost.seen(replies, 0, 0.010)
+        cost.seen(replies, 1, 0.015)
+    assert cost.costs(1, 0)[1] == 1.5
+    assert cost.costs(2, 0)[1] == 2

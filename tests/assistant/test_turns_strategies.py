@@ -77,7 +77,7 @@ def test_samples_are_written_side_by_side_each_by_a_seed_of_its_own(opened: Open
     assert (reply.content, reply.reasoning) == ("7", "Thinking: so.")
     assert remarks.agreement(seen[-1]) == "9 of 9 agreed"
     assert sorted(request.sampling.seed or 0 for request in engine.requests) == list(range(100, 109))
-    assert {request.sampling.temperature for request in engine.requests} == {0.7}
+    assert {request.sampling.temperature for request in engine.requests} == {0.4}
     assert len({request.prompt for request in engine.requests}) == 1
     assert reply.ended
     assert reply.reply_tokens
