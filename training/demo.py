@@ -19,6 +19,7 @@ from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER, ModelVersionId
 from feedback.snapshots import Snapshot
+from feedback.statistics import Interval, wilson
 from feedback.store import Store
 from prompts import library
 from prompts.library import PromptVersion
@@ -26,7 +27,6 @@ from prompts.plain import ZERO_SHOT, plain_messages
 from training import gate, promotion, recipes, runs, tastes
 from training.gate import GateReport
 from training.runs import Run
-from training.statistics import Interval, wilson
 from training.tastes import Taste
 
 DATA = Path(__file__).parent / "data"

@@ -15,10 +15,10 @@ from assistant.engines.interface import Engine
 from feedback import snapshots
 from feedback.errors import ConflictError, HoneError
 from feedback.ids import GateReportId, ModelVersionId, SnapshotId, new_id
+from feedback.statistics import Interval, bootstrap_mean, sign_test, wilson
 from feedback.store import Store, now
 from training.data import strategy_of
 from training.measure import Asked, Measurement, Progress, SampledReply, measure
-from training.statistics import Interval, bootstrap_mean, sign_test, wilson
 
 Verdict = Literal["pass", "fail", "not_enough_evidence"]
 

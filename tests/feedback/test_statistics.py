@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.statistics import bootstrap_mean, sign_test, wilson
+from feedback.statistics import bootstrap_mean, sign_test, wilson
 
 finite = st.floats(-1e3, 1e3)
 
