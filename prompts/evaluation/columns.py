@@ -1,0 +1,128 @@
+"""What is measured: columns (a strategy on a model, in one way), and what came out of each on each dataset.
+
+Plain data; knows no model and no file.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, cast, get_args
+
+from feedback.conversations import Sampling
+from feedback.errors import HoneError
+from feedback.statistics import Interval
+from prompts.evaluation.model import Model
+from prompts.evaluation.shown import CHOOSING, Choosing
+from prompts.strategy import Strategy
+
+By = Literal["auto", "likelihood", "generation"]
+"""likelihood: the option that the model finds most probable is its answer. generation: it writes one. auto:
+likelihood where the items have options and the strategy asks once and plainly."""
+
+GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=256, seed=0)
+"""How answers are written, unless a strategy sets its own temperature."""
+
+
+@dataclass(frozen=True)
+class How:
+    """The way of one column. `shots` and `choose` None: as the strategy says."""
+
+    by: By = "auto"
+    calibrate: bool = False
+    shots: int | None = None
+    choose: Choosing | None = None
+    sampling: Sampling = GREEDY
+
+    def changed(self, written: str) -> "How":
+        """With `key=value,key=value` in place of what it says. HoneError for what cannot be read."""
+        how = self
+        for part in filter(None, written.split(",")):
+            key, _, value = part.partition("=")
+            how = _changed(how, key.strip(), value.strip())
+        return how
+
+
+def _changed(how: How, key: str, value: str) -> How:
+    if key == "by" and value in get_args(By):
+        return replace(how, by=cast(By, value))
+    if key == "calibrate" and value in ("yes", "no", ""):
+        return replace(how, calibrate=value != "no")
+    if key == "shots" and value.isdigit():
+        return replace(how, shots=int(value))
+    if key == "choose" and value in CHOOSING:
+        return replace(how, choose=cast(Choosing, value))
+    if key == "seed" and value.isdigit():
+        return replace(how, sampling=replace(how.sampling, seed=int(value)))
+    if key == "max_tokens" and value.isdigit() and int(value) > 0:
+        return replace(how, sampling=replace(how.sampling, max_tokens=int(value)))
+    raise HoneError(
+        f"A column cannot have {key}={value}.",
+        f"Known are by={'|'.join(get_args(By))}, calibrate=yes|no, shots=NUMBER, choose={'|'.join(CHOOSING)}, "
+        "max_tokens=NUMBER and seed=NUMBER.",
+        "For example few-shot:shots=8,choose=nearest.",
+    )
+
+
+@dataclass(frozen=True)
+class Column:
+    """One strategy, or version of it, on one model. `label`: for people; `version`: the id of its text."""
+
+    label: str
+    version: str
+    strategy: Strategy
+    model: Model
+    how: How = How()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one item. `value`: None when it could not be judged; `error` says why.
+
+    `prompt`: the exact text that the answer was given to. `shares`: of each option, where they were compared;
+    `lean`: what calibration took out. `seconds`: of computing; tokens are summed over all that was asked.
+    """
+
+    item_id: str
+    question: str
+    gold: str
+    value: float | None
+    prompt: str = ""
+    said: str = ""
+    read: str = ""
+    reasoning: str = ""
+    shares: tuple[tuple[str, float], ...] = ()
+    lean: tuple[float, ...] = ()
+    written_tokens: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A column on a dataset. `score`: the mean over the items that could be judged; None when none could."""
+
+    column: str
+    version: str
+    model: str
+    dataset: str
+    by: str
+    calibrated: bool
+    examples: str
+    metric: str
+    rule: str
+    outcomes: tuple[Outcome, ...] = field(repr=False)
+    score: Interval | None = None
+
+    @property
+    def failed(self) -> int:
+        return sum(outcome.value is None for outcome in self.outcomes)
+
+    @property
+    def seconds(self) -> float:
+        return sum(outcome.seconds for outcome in self.outcomes)
+
+    def tokens(self) -> tuple[int, int]:
+        """Read and written, summed over the items."""
+        read = sum(outcome.prompt_tokens for outcome in self.outcomes)
+        return read, sum(outcome.written_tokens for outcome in self.outcomes)

@@ -1,0 +1,121 @@
+"""Which examples of a dataset a strategy shows, and in which form. Knows strategies and datasets; no model.
+
+A strategy that shows examples is measured with the dataset's own, from its training part: those of a chat say
+nothing about labels. They take the place of the answering step's examples; all else stays as the person wrote
+it. A dataset without a training part leaves the strategy as it is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
+from typing import Literal, get_args
+
+from feedback.errors import HoneError
+from prompts.evaluation.items import Dataset, Item
+from prompts.examples import Choice, Example, ExamplePool
+from prompts.step import FromPool, Step
+from prompts.strategy import Strategy
+
+Choosing = Literal["first", "balanced", "nearest"]
+"""first: in the order of the file. balanced: from each answer in turn. nearest: to the question, by BM25."""
+
+CHOOSING: tuple[Choosing, ...] = get_args(Choosing)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A strategy as it is measured on one dataset.
+
+    `pools`: examples by the group of the item; under "" those of all. `what`: how many of which, for people.
+    """
+
+    strategy: Strategy
+    pools: dict[str, ExamplePool]
+    what: str
+
+    def pool(self, item: Item) -> ExamplePool | None:
+        """Where the item's examples come from: its own group where that has any."""
+        return self.pools.get(item.group) or self.pools.get("")
+
+
+class Pinned:
+    """The same examples for any question: content-free questions stand where a real one stood."""
+
+    def __init__(self, examples: tuple[Example, ...]) -> None:
+        self._examples = examples
+
+    def choose(self, question: str, count: int, how: Choice) -> tuple[Example, ...]:
+        return self._examples[:count]
+
+
+def fit(strategy: Strategy, dataset: Dataset, shots: int | None, choosing: Choosing | None) -> Shown:
+    """`strategy` with `shots` examples of `dataset`; None: as many as it has of its own, chosen as it says, or
+    balanced. HoneError for a number of examples that nothing can be shown of.
+    """
+    step = strategy.steps[-1]
+    if "examples" not in step.variables or shots == 0:
+        return Shown(_without(strategy) if shots == 0 else strategy, {}, "none")
+    if not dataset.train or not _can_show(step, dataset.train):
+        return _unchanged(strategy, dataset, shots, choosing)
+    count = shots or (step.pool.count if step.pool else len(step.examples))
+    chosen = choosing or (step.pool.choose if step.pool else "balanced")
+    how: Choice = "nearest" if chosen == "nearest" else "first"
+    fitted = replace(step, examples=(), pool=FromPool(count, how))
+    groups = {item.group for item in dataset.train} | {""}
+    pools = {
+        group: _pool([item for item in dataset.train if group in ("", item.group)], step, chosen)
+        for group in groups
+    }
+    what = f"{count} of the dataset, {chosen}"
+    return Shown(replace(strategy, steps=(*strategy.steps[:-1], fitted)), pools, what)
+
+
+def _unchanged(
+    strategy: Strategy, dataset: Dataset, shots: int | None, choosing: Choosing | None
+) -> Shown:
+    if shots or choosing:
+        missing = "no training part" if not dataset.train else "no worked answers to show"
+        raise HoneError(
+            f"{strategy.name} cannot show examples of {dataset.name}.",
+            f"The data have {missing}.",
+            "Name a training file with --train FORMAT:FILE, or leave out shots and choose.",
+        )
+    count = len(strategy.steps[-1].examples)
+    return Shown(strategy, {}, f"{count} of its own")
+
+
+def _without(strategy: Strategy) -> Strategy:
+    bare = replace(strategy.steps[-1], examples=(), pool=None)
+    return replace(strategy, steps=(*strategy.steps[:-1], bare))
+
+
+def _can_show(step: Step, train: Sequence[Item]) -> bool:
+    """A step that thinks before it answers needs examples that do."""
+    return step.answer.marker is None or all(item.worked for item in train)
+
+
+def _pool(items: Sequence[Item], step: Step, chosen: str) -> ExamplePool:
+    ordered = balanced(items) if chosen == "balanced" else list(items)
+    lead = _lead(step)
+    return ExamplePool([Example(item.question, _answer(item, step, lead), item.id) for item in ordered])
+
+
+def balanced(items: Sequence[Item]) -> list[Item]:
+    """One item of each answer in turn, each in the order given; answers in the order of their first item."""
+    by_answer: dict[str, list[Item]] = {}
+    for item in items:
+        by_answer.setdefault(item.answer, []).append(item)
+    return [item for item in chain.from_iterable(zip_longest(*by_answer.values())) if item is not None]
+
+
+def _answer(item: Item, step: Step, lead: str) -> str:
+    if step.answer.marker is None:
+        return item.answer
+    return f"{lead}{item.worked}\n{step.answer.marker} {item.answer}"
+
+
+def _lead(step: Step) -> str:
+    """What all of the step's own examples open with, such as "Thinking: "; "" where they do not."""
+    heads = {example.answer.partition(":")[0] for example in step.examples}
+    only = next(iter(heads)) if len(heads) == 1 else ""
+    return f"{only}: " if only.isalpha() else ""
