@@ -1,24 +1,32 @@
 """What can be shown of a reply, and how a turn's events make it grow. Pure: no thread, store or page."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from assistant.reply_record import Made, from_pool, made_by, made_of, step_json, step_of
 from feedback.conversations import Message, Turn
 from feedback.ids import MessageId
-from prompts import run
-from prompts.run import TraceStep
+from prompts import answers, events
+from prompts.events import TraceStep, Try
 
 
 @dataclass(frozen=True)
 class StepState:
-    """One step of a chain, or the prompt that meta prompting wrote: named, filled as it runs, then done."""
+    """One step before the answer: named, filled as it runs, then done. `tries`: its texts that failed.
+
+    `record`: all there is to say of it, once it is done.
+    """
 
     name: str
     title: str
     text: str = ""
-    done: bool = False
-    prompt: str = ""
+    tries: tuple[Try, ...] = ()
+    record: TraceStep | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.record is not None
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,7 @@ class ReplyState:
     content: str = ""
     reasoning: str = ""
     steps: tuple[StepState, ...] = ()
+    made: Made = field(default_factory=Made)
     dropped_turns: int = 0
     error: str = ""
     waiting: int = 0
@@ -39,6 +48,11 @@ class ReplyState:
     @property
     def finished(self) -> bool:
         return self.status != "writing"
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything to see of it."""
+        return bool(self.content or self.reasoning or self.steps or self.made.samples or self.made.tries)
 
 
 def history_of(path: Sequence[Message]) -> tuple[tuple[Turn, ...], str]:
@@ -57,42 +71,66 @@ def history_of(path: Sequence[Message]) -> tuple[tuple[Turn, ...], str]:
     return tuple(turns), path[-1].content
 
 
-def after(state: ReplyState, event: object) -> ReplyState:
-    """The reply's state once `event` (of prompts.run) has happened."""
-    steps = {step.name: step for step in state.steps}
+def after(state: ReplyState, event: events.Event) -> ReplyState:
+    """The reply's state once `event` has happened."""
+    made = state.made
     match event:
-        case run.StepStarted():
-            steps[event.name] = StepState(event.name, event.title)
-        case run.StepText():
-            steps[event.name] = replace(steps[event.name], text=steps[event.name].text + event.text)
-        case run.StepDone():
-            steps[event.name] = replace(
-                steps[event.name], text=event.output, done=True, prompt=event.prompt_text
-            )
-        case run.ReasoningText():
+        case events.StepStarted() | events.StepText() | events.StepRetried() | events.StepDone():
+            return replace(state, steps=_grown(state.steps, event))
+        case events.ReasoningText():
             return replace(state, reasoning=state.reasoning + event.text)
-        case run.AnswerText():
+        case events.AnswerText():
             return replace(state, content=state.content + event.text)
-        case run.Finished():
+        case events.AnswerRetried():
+            return replace(state, made=replace(made, tries=(*made.tries, event.tried)))
+        case events.SampleDone():
+            samples = (*made.samples, event.sample)
+            votes = answers.majority([sample.taken for sample in samples])
+            return replace(
+                state, made=replace(made, samples=samples, wanted_samples=event.wanted, votes=votes)
+            )
+        case events.Finished():
             return replace(
                 state,
                 content=event.answer,
                 reasoning=event.reasoning,
+                made=made_by(event, made.wanted_samples),
                 dropped_turns=event.dropped_turns,
                 prompt_text=event.prompt_text,
                 prompt_tokens=event.prompt_tokens,
             )
-    return replace(state, steps=tuple(steps.values()))
+
+
+def _grown(
+    steps: Sequence[StepState],
+    event: events.StepStarted | events.StepText | events.StepRetried | events.StepDone,
+) -> tuple[StepState, ...]:
+    if isinstance(event, events.StepStarted):
+        return (*steps, StepState(event.name, event.title))
+    *before, step = steps
+    match event:
+        case events.StepText():
+            step = replace(step, text=step.text + event.text)
+        case events.StepRetried():
+            step = replace(step, text="", tries=(*step.tries, event.tried))
+        case events.StepDone():
+            record = replace(event.step, examples=from_pool(event.step.examples))
+            step = replace(step, text=record.output, record=record)
+    return (*before, step)
 
 
 def trace_of(steps: Sequence[StepState]) -> list[dict[str, Any]]:
-    """Steps as the store keeps them: the fields of prompts.run.TraceStep."""
-    return [asdict(TraceStep(step.name, step.title, step.prompt, step.text)) for step in steps]
+    """Steps as the store keeps them: the fields of prompts.events.TraceStep."""
+    return [
+        step_json(step.record or TraceStep(step.name, step.title, "", step.text, tries=step.tries))
+        for step in steps
+    ]
 
 
 def steps_of(trace: Sequence[dict[str, Any]]) -> tuple[StepState, ...]:
     """The way back from `trace_of`, for a reply that is finished."""
-    return tuple(StepState(s["name"], s["title"], s["output"], True, s["prompt_text"]) for s in trace)
+    records = [step_of(data) for data in trace]
+    return tuple(StepState(one.name, one.title, one.output, one.tries, one) for one in records)
 
 
 def stored_state(message: Message) -> ReplyState:
@@ -103,6 +141,7 @@ def stored_state(message: Message) -> ReplyState:
         message.content,
         message.reasoning or "",
         steps_of(message.trace),
+        made_of(message.made),
         message.dropped_turns,
         message.error or "",
     )

@@ -3,8 +3,10 @@
 Knows the engine and what was decided for the reply; no queue and no store.
 """
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 
 from assistant.engines.interface import Completion, Engine, Request, Wanted
 from assistant.live import LiveReply
@@ -13,6 +15,9 @@ from feedback.conversations import Sampling
 from feedback.ids import MessageId, UserId
 from prompts.chat import ChatTemplate
 from prompts.library import PromptVersion
+from prompts.teller import Ask
+
+SEEDS = 2**31
 
 
 @dataclass(frozen=True)
@@ -32,13 +37,21 @@ class Job:
 
 
 class Teller:
-    """Puts rendered prompts to the engine for one reply; remembers the last one and what came of it."""
+    """Puts rendered prompts to the engine for one reply; remembers the last one and what came of it.
+
+    `chosen`: which draw became the reply, where several were asked for.
+    """
 
     def __init__(self, engine: Engine, job: Job) -> None:
         self._engine, self._job = engine, job
-        self._steps_left = len(job.prompt.strategy.steps)
+        self._completions: dict[int, Completion] = {}  # of the answer, by draw
         self.prompt_text = ""
-        self.completion: Completion | None = None
+        self.chosen = 0
+
+    @property
+    def completion(self) -> Completion | None:
+        """What the engine said of the answer; None while it is not whole."""
+        return self._completions.get(self.chosen)
 
     @property
     def ended(self) -> bool:
@@ -69,11 +82,61 @@ class Teller:
     def count_tokens(self, text: str) -> int:
         return self._engine.count_tokens(text)
 
-    def generate(self, prompt_text: str, max_tokens: int) -> Iterator[str]:
-        """Pieces of what the model writes; `max_tokens` is this step's limit."""
-        self.prompt_text, self.completion = prompt_text, None
-        self._steps_left -= 1
-        sampling = replace(self._job.sampling, max_tokens=max_tokens)
-        wanted = Wanted() if self._steps_left else self._job.wanted
-        request = Request(prompt_text, sampling, self._job.model, self._job.live.stop, wanted)
-        self.completion = yield from self._engine.stream(request)
+    def generate(self, ask: Ask) -> Iterator[str]:
+        """Pieces of what the model writes."""
+        self.prompt_text = ask.prompt_text
+        yield from self._stream(ask)
+
+    def sample(self, asks: Sequence[Ask]) -> Iterator[tuple[int, str | None]]:
+        """Pieces of all texts as they come, and None at the end of each.
+
+        All but the first are asked once the first has begun: then what they have in common has been read, and
+        an engine that finds it again reads it once.
+        """
+        self.prompt_text = asks[0].prompt_text
+        told: SimpleQueue[tuple[int, str | None] | Exception] = SimpleQueue()
+        over = threading.Event()
+
+        def write(which: int) -> None:
+            pieces = self._stream(asks[which])
+            try:
+                for piece in pieces:
+                    told.put((which, piece))
+                    if over.is_set():
+                        break
+                told.put((which, None))
+            except Exception as error:  # noqa: BLE001 - raised again where the samples are read
+                told.put(error)
+            finally:
+                pieces.close()
+
+        writers = [threading.Thread(target=write, args=(which,), daemon=True) for which in range(len(asks))]
+        writers[0].start()
+        begun, whole = 1, 0
+        try:
+            while whole < len(asks):
+                event = told.get()
+                if isinstance(event, Exception):
+                    raise event
+                for writer in writers[begun:]:
+                    writer.start()
+                begun = len(writers)
+                whole += event[1] is None
+                yield event
+        finally:
+            over.set()
+            for writer in writers[:begun]:
+                writer.join()
+
+    def _stream(self, ask: Ask) -> Generator[str, None, None]:
+        job = self._job
+        sampling = replace(job.sampling, max_tokens=ask.max_tokens)
+        if ask.temperature is not None:
+            sampling = replace(sampling, temperature=ask.temperature)
+        if ask.draw and sampling.seed is not None:
+            sampling = replace(sampling, seed=(sampling.seed + ask.draw) % SEEDS)
+        wanted = job.wanted if ask.final else Wanted()
+        request = Request(ask.prompt_text, sampling, job.model, job.live.stop, wanted)
+        completion = yield from self._engine.stream(request)
+        if ask.final:
+            self._completions[ask.draw] = completion

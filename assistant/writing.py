@@ -10,9 +10,11 @@ import threading
 import time
 
 from assistant.engines.interface import Engine
+from assistant.example_pools import ExamplePools
 from assistant.fair_line import FairLine, Traffic
 from assistant.live import LiveReply
 from assistant.partials import Partials
+from assistant.reply_record import made_json
 from assistant.reply_state import ReplyState, after, history_of, trace_of
 from assistant.teller import Job, Teller
 from feedback import conversations
@@ -21,7 +23,8 @@ from feedback.errors import ConflictError, HoneError
 from feedback.ids import MessageId
 from feedback.message import EndStatus
 from feedback.store import Store
-from prompts import run
+from prompts.events import Finished
+from prompts.run import run
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ class ReplyWriters:
     """Writes what it is given, in fair order. `close()` stops what is being written, and keeps it."""
 
     def __init__(self, store: Store, engine: Engine, most_waiting: int) -> None:
-        self._store, self._engine = store, engine
+        self._store, self._engine, self._pools = store, engine, ExamplePools(store)
         self._jobs: dict[MessageId, Job] = {}
         self._line = FairLine(engine.capacity, most_waiting)
         self._threads: set[threading.Thread] = set()
@@ -118,7 +121,7 @@ class ReplyWriters:
     def _growing(self) -> list[ReplyState]:
         with self._lock:
             states = [job.live.state for job in self._jobs.values()]
-        return [state for state in states if state.content or state.reasoning or state.steps]
+        return [state for state in states if state.begun]
 
     def _start_thread(self, job: Job) -> None:
         thread = threading.Thread(
@@ -144,7 +147,10 @@ class ReplyWriters:
         teller, started = Teller(self._engine, job), time.monotonic()
         try:
             history, question = history_of(conversations.path(self._store, job.parent_id))
-            for event in run.run(job.prompt.strategy, history, question, teller):
+            pool = self._pools.of(job.user_id, job.prompt.strategy)
+            for event in run(job.prompt.strategy, history, question, teller, pool):
+                if isinstance(event, Finished):
+                    teller.chosen = event.chosen
                 job.live.update(after(job.live.state, event))
             self._finish(job, "stopped" if teller.stopped else "complete", teller, started)
         except HoneError as error:
@@ -179,6 +185,7 @@ class ReplyWriters:
             content=state.content,
             reasoning=state.reasoning,
             trace=trace_of(state.steps),
+            made=made_json(state.made),
             prompt_text=state.prompt_text,
             prompt_tokens=state.prompt_tokens,
             reply_tokens=teller.completion.tokens if teller.completion else 0,

@@ -18,11 +18,14 @@ Exclusion = Literal["no consent", "deleted conversation"]
 
 @dataclass(frozen=True)
 class PromptEvidence:
-    """What was asked, after a caller's system text. excluded: why nothing said of it may be used, if so."""
+    """What was asked, after a caller's system text. excluded: why nothing said of it may be used, if so.
+    whose: who asked it; None: nobody, it was drawn for the label queue.
+    """
 
     turns: tuple[Turn, ...]
     excluded: Exclusion | None = None
     system_text: str = ""
+    whose: UserId | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ WITH RECURSIVE up(prompt_id, id, height) AS (
   SELECT up.prompt_id, m.parent_id, up.height + 1
   FROM up JOIN messages m ON m.id = up.id WHERE m.parent_id IS NOT NULL
 )
-SELECT up.prompt_id, m.role, m.content, c.consent, c.deleted_at, c.system_text
+SELECT up.prompt_id, m.role, m.content, c.consent, c.deleted_at, c.system_text, c.user_id, c.origin
 FROM up JOIN messages m ON m.id = up.id JOIN conversations c ON c.id = m.conversation_id
 ORDER BY up.prompt_id, up.height DESC
 """
@@ -180,13 +183,15 @@ def _prompts(store: Store, prompt_ids: set[MessageId]) -> dict[MessageId, Prompt
     turns: dict[MessageId, list[Turn]] = {}
     excluded: dict[MessageId, Exclusion | None] = {}
     system_texts: dict[MessageId, str] = {}
+    whose: dict[MessageId, UserId | None] = {}
     for row in store.rows(TURNS_SQL, json.dumps(sorted(prompt_ids))):
         turns.setdefault(row["prompt_id"], []).append(Turn(row["role"], row["content"]))
         system_texts[row["prompt_id"]] = row["system_text"]
+        whose[row["prompt_id"]] = None if row["origin"] == "drawn" else row["user_id"]
         excluded[row["prompt_id"]] = (
             "deleted conversation" if row["deleted_at"] else None if row["consent"] else "no consent"
         )
     return {
-        prompt_id: PromptEvidence(tuple(path), excluded[prompt_id], system_texts[prompt_id])
+        prompt_id: PromptEvidence(tuple(path), excluded[prompt_id], system_texts[prompt_id], whose[prompt_id])
         for prompt_id, path in turns.items()
     }

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -44,6 +44,7 @@ class Message:
     status: Status
     reasoning: str | None
     trace_json: str | None
+    made_json: str | None
     model_version_id: ModelVersionId | None
     prompt_version_id: PromptVersionId | None
     strategy: str | None
@@ -69,6 +70,11 @@ class Message:
     def trace(self) -> list[Any]:
         """The steps of a chain or of meta prompting, in order; empty when there were none."""
         return json.loads(self.trace_json) if self.trace_json else []
+
+    @property
+    def made(self) -> dict[str, Any] | None:
+        """How the answer came about, beyond its steps and its prompt; None when there is nothing to say."""
+        return json.loads(self.made_json) if self.made_json else None
 
 
 @dataclass(frozen=True)
@@ -105,13 +111,15 @@ class Partial:
 class ReplyEnd:
     """How a reply ended. `ended`: by itself, not cut off by the token limit or by a person.
 
-    `trace` is a sequence of dataclasses or JSON values; duration_s is wall time in seconds.
+    `trace` is a sequence of dataclasses or JSON values, `made` a JSON object; duration_s is wall time in
+    seconds.
     """
 
     status: EndStatus
     content: str
     reasoning: str | None = None
     trace: Sequence[Any] | None = None
+    made: Mapping[str, Any] | None = None
     prompt_text: str | None = None
     prompt_tokens: int | None = None
     reply_tokens: int | None = None

@@ -199,13 +199,15 @@ def finish_reply(store: Store, reply_id: MessageId, end: ReplyEnd) -> None:
     """Close a reply, once. Raises ConflictError when it was not being written."""
     with store.transaction():
         changed = store.execute(
-            "UPDATE messages SET status = ?, content = ?, reasoning = ?, trace_json = ?, prompt_text = ?,"
-            " prompt_tokens = ?, reply_tokens = ?, dropped_turns = ?, duration_s = ?, ended = ?, error = ?"
+            "UPDATE messages SET status = ?, content = ?, reasoning = ?, trace_json = ?, made_json = ?,"
+            " prompt_text = ?, prompt_tokens = ?, reply_tokens = ?, dropped_turns = ?, duration_s = ?,"
+            " ended = ?, error = ?"
             " WHERE id = ? AND status = 'writing'",
             end.status,
             end.content,
             end.reasoning,
             _trace_json(end.trace),
+            json.dumps(end.made, ensure_ascii=False) if end.made else None,
             end.prompt_text,
             end.prompt_tokens,
             end.reply_tokens,

@@ -15,7 +15,7 @@ class Try:
 
 @dataclass(frozen=True)
 class Sample:
-    """One of the answers of self-consistency. `taken`: what the answer's rule took of it, which is voted on."""
+    """One of the answers of self-consistency. `taken`: what the answer's rule took of it: its vote."""
 
     answer: str
     reasoning: str
@@ -79,7 +79,7 @@ class AnswerText:
 
 @dataclass(frozen=True)
 class AnswerRetried:
-    """The answer so far failed a check: it is asked again, and answer and reasoning begin anew."""
+    """An answer failed a check, so it is asked again. Nothing of it was told."""
 
     tried: Try
 

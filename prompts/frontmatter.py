@@ -3,11 +3,18 @@
 Unknown, repeated and wrongly typed keys are refused with their line.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import yaml
 
 FENCE = "---"
+
+T = TypeVar("T", bound=str)
+
+_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 class FormatError(Exception):
@@ -30,39 +37,79 @@ def split(text: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Section:
-    """A YAML mapping with the line of each key."""
+    """A YAML mapping with the line of each key, and the one it opens at. first_line: of all the YAML."""
 
     nodes: dict[str, yaml.Node]
     lines: dict[str, int]
+    opens: int
     first_line: int
 
     def has(self, key: str) -> bool:
         return key in self.nodes
 
-    def line(self, key: str) -> int | None:
-        return self.lines.get(key, self.first_line)
+    def line(self, key: str) -> int:
+        return self.lines.get(key, self.opens)
 
     def text(self, key: str) -> str:
         """A text that is not blank."""
         node = self.nodes.get(key)
         if node is None:
-            raise FormatError(self.first_line, f"{key!r} is missing")
+            raise FormatError(self.opens, f"{key!r} is missing")
         if not isinstance(node, yaml.ScalarNode) or not str(node.value).strip():
             raise FormatError(self.lines[key], f"{key!r} must be a text")
         if any("\ud800" <= character <= "\udfff" for character in node.value):
             raise FormatError(self.lines[key], f"{key!r} holds half a character")
         return str(node.value)
 
-    def positive(self, key: str) -> int | None:
-        """A whole number above 0, or None where the key is absent."""
+    def positive(self, key: str, most: int = 1_000_000) -> int | None:
+        """A whole number from 1 to `most`, or None where the key is absent."""
         node = self.nodes.get(key)
         if node is None:
             return None
         if not isinstance(node, yaml.ScalarNode) or not node.value.isascii() or not node.value.isdigit():
             raise FormatError(self.lines[key], f"{key!r} must be a whole number")
-        if int(node.value) == 0:
+        digits = node.value.lstrip("0")
+        if not digits:
             raise FormatError(self.lines[key], f"{key!r} must be above 0")
-        return int(node.value)
+        if len(digits) > len(str(most)) or int(digits) > most:
+            raise FormatError(self.lines[key], f"{key!r} may be {most} at most")
+        return int(digits)
+
+    def number(self, key: str, most: float) -> float | None:
+        """A decimal number from 0 to `most`, or None where the key is absent."""
+        node = self.nodes.get(key)
+        if node is None:
+            return None
+        if not isinstance(node, yaml.ScalarNode) or not _DECIMAL.fullmatch(node.value):
+            raise FormatError(self.lines[key], f"{key!r} must be a number such as 0.7")
+        if float(node.value) > most:
+            raise FormatError(self.lines[key], f"{key!r} may be {most:g} at most")
+        return float(node.value)
+
+    def true(self, key: str) -> bool:
+        """Whether the key is there; where it is, it can only be true."""
+        node = self.nodes.get(key)
+        if node is not None and (not isinstance(node, yaml.ScalarNode) or node.value != "true"):
+            raise FormatError(self.lines[key], f"{key!r} can only be true")
+        return node is not None
+
+    def one_of(self, key: str, values: Sequence[T]) -> T:
+        """The one of `values` that stands under the key."""
+        text = self.text(key)
+        for value in values:
+            if value == text:
+                return value
+        raise FormatError(self.lines[key], f"{key!r} must be one of {', '.join(values)}")
+
+    def texts(self, key: str) -> list[str]:
+        """A list of texts that are not blank; at least one."""
+        node = self.nodes.get(key)
+        if not isinstance(node, yaml.SequenceNode) or not node.value:
+            raise FormatError(self.line(key), f"{key!r} must be a list of texts")
+        return [self._item(key, item).text(key) for item in node.value]
+
+    def is_mapping(self, key: str) -> bool:
+        return isinstance(self.nodes.get(key), yaml.MappingNode)
 
     def names(self, key: str) -> list[str]:
         """A list of different names, each fit for a variable; at least one."""
@@ -92,6 +139,11 @@ class Section:
         if not isinstance(node, yaml.SequenceNode):
             raise FormatError(self.lines[key], f"{key!r} must be a list")
         return [_section(item, self.first_line, keys) for item in node.value]
+
+    def _item(self, key: str, item: yaml.Node) -> "Section":
+        """An item of the list under `key`, as if it stood alone there."""
+        line = self._line_of(item)
+        return Section({key: item}, {key: line}, line, self.first_line)
 
     def _line_of(self, node: yaml.Node) -> int:
         return self.first_line + int(node.start_mark.line)
@@ -123,4 +175,4 @@ def _section(node: yaml.Node | None, first_line: int, keys: tuple[str, ...]) -> 
         if key in values:
             raise FormatError(line, f"the key {key!r} stands twice")
         values[key], lines[key] = value, line
-    return Section(values, lines, first_line)
+    return Section(values, lines, first_line + int(node.start_mark.line), first_line)

@@ -1,213 +1,243 @@
-"""Puts one question by one strategy and streams what comes back. Knows steps and events, not the model.
+"""Puts one question by one strategy and streams what comes back. Knows steps and events, not the model."""
 
-The model is whatever `Teller` the caller brings: an engine behind a chat turn, or a stand-in in a test.
-"""
-
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from feedback.conversations import Turn
-from prompts.chat import ChatTemplate, with_system
-from prompts.strategy import Step, Strategy
-from prompts.window import Fitted, fit
+from prompts.answers import MarkerSplit, majority, normal
+from prompts.chat import ChatMessage, with_system
+from prompts.events import (
+    AnswerRetried,
+    AnswerText,
+    Event,
+    Finished,
+    ReasoningText,
+    Sample,
+    SampleDone,
+    StepDone,
+    StepRetried,
+    StepStarted,
+    StepText,
+    TraceStep,
+    Try,
+)
+from prompts.examples import Example, Examples
+from prompts.step import Step
+from prompts.strategy import Strategy
+from prompts.teller import Ask, Teller
+from prompts.window import Fitted, fit_examples
 
 
-class Teller(Protocol):
-    """Who answers: one model version with the person's sampling settings."""
-
-    @property
-    def template(self) -> ChatTemplate: ...
-
-    @property
-    def window(self) -> int:
-        """Tokens that prompt and reply may take together."""
-        ...
-
-    @property
-    def max_tokens(self) -> int:
-        """The person's limit on a reply's tokens."""
-        ...
-
-    @property
-    def system_text(self) -> str:
-        """What stands before everything else in each prompt, from a program that asks; "" for none."""
-        ...
-
-    @property
-    def stopped(self) -> bool:
-        """True once the person has stopped this reply: no further step runs."""
-        ...
-
-    def count_tokens(self, text: str) -> int: ...
-
-    def generate(self, prompt_text: str, max_tokens: int) -> Iterator[str]:
-        """The reply to this exact text, piece by piece; ends early when stopped."""
-        ...
-
-
-@dataclass(frozen=True)
-class TraceStep:
-    """A step that ran before the answer: the exact text the model received, and what it wrote."""
-
-    name: str
-    title: str
-    prompt_text: str
-    output: str
-
-
-@dataclass(frozen=True)
-class StepStarted:
-    name: str
-    title: str
-
-
-@dataclass(frozen=True)
-class StepText:
-    name: str
-    text: str
-
-
-@dataclass(frozen=True)
-class StepDone:
-    name: str
-    prompt_text: str
-    output: str
-
-
-@dataclass(frozen=True)
-class ReasoningText:
-    text: str
-
-
-@dataclass(frozen=True)
-class AnswerText:
-    text: str
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The whole reply; comes last, always, and outranks the pieces before it.
-
-    `trace` holds the steps before the answer. `prompt_text` and `prompt_tokens` are the answer's, "" and 0
-    when a stop kept it from being asked. `dropped_turns` is the most that any step had to leave out.
-    """
-
-    answer: str
-    reasoning: str
-    trace: tuple[TraceStep, ...]
-    prompt_text: str
-    prompt_tokens: int
-    dropped_turns: int
-
-
-Event = StepStarted | StepText | StepDone | ReasoningText | AnswerText | Finished
-
-
-def run(strategy: Strategy, history: Sequence[Turn], question: str, teller: Teller) -> Iterator[Event]:
-    """Ask `question` after `history` by `strategy`.
+def run(
+    strategy: Strategy,
+    history: Sequence[Turn],
+    question: str,
+    teller: Teller,
+    pool: Examples | None = None,
+) -> Iterator[Event]:
+    """Ask `question` after `history` by `strategy`; `pool`: where steps that want it take examples from.
 
     Every step but the last streams as StepText; the last as AnswerText, or ReasoningText until its answer
     marker. A reply without the marker is all answer: its text then comes again as one AnswerText, and
-    `Finished` has no reasoning. Raises HoneError when the question does not fit the window.
+    `Finished` has no reasoning. An answer that may still be replaced, because it is checked or voted on, is
+    told only once it stands. Raises HoneError when the question does not fit the window.
     """
-    trace: list[TraceStep] = []
-    outputs: dict[str, str] = {}
-    dropped = 0
-    for step in strategy.steps[:-1]:
-        fitted, limit = _put(step, history, question, outputs, teller)
-        dropped = max(dropped, fitted.dropped_turns)
+    return _Run(strategy, tuple(history), question, teller, pool).events()
+
+
+@dataclass(frozen=True)
+class _Put:
+    """A step's prompt, fitted, and the tokens that its text may take."""
+
+    fitted: Fitted
+    max_tokens: int
+    examples: tuple[Example, ...]
+    dropped_examples: int
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a step was asked and what came of it. `taken`: what counts of `answer`."""
+
+    answer: str = ""
+    reasoning: str = ""
+    taken: str = ""
+    tries: tuple[Try, ...] = ()
+    failed: tuple[str, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    votes: tuple[tuple[str, int], ...] = ()
+    chosen: int = 0
+
+
+@dataclass
+class _Run:
+    strategy: Strategy
+    history: tuple[Turn, ...]
+    question: str
+    teller: Teller
+    pool: Examples | None
+    trace: list[TraceStep] = field(default_factory=list)
+    dropped_turns: int = 0
+
+    def __post_init__(self) -> None:
+        self.outputs = {step.name: "" for step in self.strategy.steps}  # a step that is skipped says nothing
+
+    def events(self) -> Iterator[Event]:
+        steps = {step.name: step for step in self.strategy.steps}
+        order = list(steps)
+        name = order[0]
+        while name != order[-1]:
+            went_to = yield from self._step(steps[name])
+            if self.teller.stopped:
+                yield Finished("", "", tuple(self.trace), "", 0, self.dropped_turns)
+                return
+            name = went_to or order[order.index(name) + 1]
+        yield from self._answer(steps[name])
+
+    def _step(self, step: Step) -> Generator[Event, None, str]:
+        """One step before the answer; returns the name of the step that a branch leads to, or ""."""
+        put = self._put(step)
         yield StepStarted(step.name, step.title)
-        pieces: list[str] = []
-        for piece in teller.generate(fitted.text, limit):
-            pieces.append(piece)
-            yield StepText(step.name, piece)
-        outputs[step.name] = "".join(pieces).strip()
-        trace.append(TraceStep(step.name, step.title, fitted.text, outputs[step.name]))
-        yield StepDone(step.name, fitted.text, outputs[step.name])
-        if teller.stopped:
-            yield Finished("", "", tuple(trace), "", 0, dropped)
-            return
-    fitted, limit = _put(strategy.steps[-1], history, question, outputs, teller)
-    split = MarkerSplit(strategy.steps[-1].marker)
-    for piece in teller.generate(fitted.text, limit):
-        yield from split.feed(piece)
-    yield from split.end()
-    yield Finished(
-        split.answer,
-        split.reasoning,
-        tuple(trace),
-        fitted.text,
-        fitted.prompt_tokens,
-        max(dropped, fitted.dropped_turns),
-    )
+        tries: list[Try] = []
+        while True:
+            pieces: list[str] = []
+            for piece in self.teller.generate(self._ask(step, put, len(tries))):
+                pieces.append(piece)
+                yield StepText(step.name, piece)
+            output = "".join(pieces).strip()
+            taken = step.answer.taken(step.answer.parted(output)[1])
+            failed = self._failed(step, taken)
+            if not failed or len(tries) == step.retries or self.teller.stopped:
+                break
+            tries.append(Try(output, failed))
+            yield StepRetried(step.name, tries[-1])
+        self.outputs[step.name] = taken
+        went_to = step.otherwise if failed else step.go_on
+        done = TraceStep(
+            name=step.name,
+            title=step.title,
+            prompt_text=put.fitted.text,
+            output=output,
+            taken=taken,
+            examples=put.examples,
+            dropped_examples=put.dropped_examples,
+            tries=tuple(tries),
+            failed=failed,
+            went_to=went_to,
+        )
+        self.trace.append(done)
+        yield StepDone(done)
+        return went_to
+
+    def _answer(self, step: Step) -> Iterator[Event]:
+        put = self._put(step)
+        if step.samples > 1:
+            said = yield from self._voted(step, put)
+        elif step.retries:
+            said = yield from self._checked(step, put)
+        else:
+            said = yield from self._streamed(step, put)
+        yield Finished(
+            answer=said.answer,
+            reasoning=said.reasoning,
+            trace=tuple(self.trace),
+            prompt_text=put.fitted.text,
+            prompt_tokens=put.fitted.prompt_tokens,
+            dropped_turns=self.dropped_turns,
+            taken=said.taken,
+            examples=put.examples,
+            dropped_examples=put.dropped_examples,
+            tries=said.tries,
+            failed=said.failed,
+            samples=said.samples,
+            votes=said.votes,
+            chosen=said.chosen,
+        )
+
+    def _streamed(self, step: Step, put: _Put) -> Generator[Event, None, _Said]:
+        """The answer as it comes; returns what was said."""
+        split = MarkerSplit(step.answer.marker)
+        for piece in self.teller.generate(self._ask(step, put, 0, final=True)):
+            yield from split.feed(piece)
+        yield from split.end()
+        taken = step.answer.taken(split.answer)
+        return _Said(split.answer, split.reasoning, taken, failed=self._failed(step, taken))
+
+    def _checked(self, step: Step, put: _Put) -> Generator[Event, None, _Said]:
+        """The first answer that passes, or the last one that may be asked for; returns what was said."""
+        tries: list[Try] = []
+        while True:
+            text = "".join(self.teller.generate(self._ask(step, put, len(tries), final=True)))
+            reasoning, answer = step.answer.parted(text)
+            taken = step.answer.taken(answer)
+            failed = self._failed(step, taken)
+            if not failed or len(tries) == step.retries or self.teller.stopped:
+                break
+            tries.append(Try(text.strip(), failed))
+            yield AnswerRetried(tries[-1])
+        yield from _told(reasoning, answer)
+        return _Said(answer, reasoning, taken, tuple(tries), failed, chosen=len(tries))
+
+    def _voted(self, step: Step, put: _Put) -> Generator[Event, None, _Said]:
+        """Self-consistency (Wang et al., 2023): the answer that most samples agree on; returns what was said.
+
+        Told is the first sample that says so, with its reasoning. Samples that a stop cut off have no vote;
+        where it left none whole, what there is of the first is told.
+        """
+        asks = [self._ask(step, put, draw, final=True) for draw in range(step.samples)]
+        texts = [""] * step.samples
+        whole: dict[int, Sample] = {}
+        for which, piece in self.teller.sample(asks):
+            if piece is not None:
+                texts[which] += piece
+            elif not self.teller.stopped:
+                whole[which] = _sample(step, texts[which])
+                yield SampleDone(whole[which], step.samples)
+        votes = majority([whole[which].taken for which in sorted(whole)])
+        chosen = min(whole, default=0)
+        if votes:
+            chosen = min(which for which in whole if normal(whole[which].taken) == normal(votes[0][0]))
+        kept = whole.get(chosen) or _sample(step, texts[chosen])
+        yield from _told(kept.reasoning, kept.answer)
+        samples = tuple(whole[which] for which in sorted(whole))
+        return _Said(kept.answer, kept.reasoning, kept.taken, samples=samples, votes=votes, chosen=chosen)
+
+    def _put(self, step: Step) -> _Put:
+        limit = min(step.max_tokens or self.teller.max_tokens, self.teller.max_tokens)
+        # A limit is not a wish: who allows very long replies still gets half the window for the conversation.
+        reserve = min(limit, self.teller.window // 2)
+        chosen = step.chosen(self.question, self.pool) if "examples" in step.variables else ()
+
+        def messages_with(count: int) -> list[ChatMessage]:
+            written = step.messages(self.question, self.history, self.outputs, chosen[:count])
+            return with_system(written, self.teller.system_text)
+
+        kept, fitted = fit_examples(
+            messages_with,
+            len(chosen),
+            self.teller.template,
+            self.teller.count_tokens,
+            self.teller.window - reserve,
+        )
+        self.dropped_turns = max(self.dropped_turns, fitted.dropped_turns)
+        room = min(limit, self.teller.window - fitted.prompt_tokens)
+        return _Put(fitted, room, chosen[:kept], len(chosen) - kept)
+
+    def _ask(self, step: Step, put: _Put, draw: int, final: bool = False) -> Ask:
+        return Ask(put.fitted.text, put.max_tokens, step.temperature, draw, final)
+
+    def _failed(self, step: Step, taken: str) -> tuple[str, ...]:
+        """What of the step's check does not hold. What a stop cut off is not judged."""
+        return () if step.check is None or self.teller.stopped else step.check.failed(taken)
 
 
-def _put(
-    step: Step, history: Sequence[Turn], question: str, outputs: dict[str, str], teller: Teller
-) -> tuple[Fitted, int]:
-    """The step's prompt, fitted, and the tokens that its text may take."""
-    limit = min(step.max_tokens or teller.max_tokens, teller.max_tokens)
-    # A limit is not a wish: who allows very long replies still gets half the window for the conversation.
-    reserve = min(limit, teller.window // 2)
-    messages = with_system(step.messages(question, history, outputs), teller.system_text)
-    fitted = fit(messages, teller.template, teller.count_tokens, teller.window - reserve)
-    return fitted, min(limit, teller.window - fitted.prompt_tokens)
+def _sample(step: Step, text: str) -> Sample:
+    reasoning, answer = step.answer.parted(text)
+    return Sample(answer, reasoning, step.answer.taken(answer))
 
 
-class MarkerSplit:
-    """Parts a stream into reasoning and answer at the first `marker`, even when pieces cut the marker.
-
-    Without a marker all is answer, unchanged. `answer` and `reasoning` are complete after `end()`.
-    """
-
-    def __init__(self, marker: str | None) -> None:
-        self._marker = marker
-        self._held = ""  # the end of what came, while it may still become the marker
-        self._before: list[str] = []
-        self._after: list[str] = []
-        self._in_answer = marker is None
-
-    def feed(self, piece: str) -> Iterator[ReasoningText | AnswerText]:
-        if self._marker is None or self._in_answer:
-            yield from self._answer(piece)
-            return
-        text = self._held + piece
-        before, found, after = text.partition(self._marker)
-        keep = 0 if found else overlap(text, self._marker)
-        self._held = text[len(text) - keep :]
-        before = before[: len(before) - keep] if not found else before
-        if before:
-            self._before.append(before)
-            yield ReasoningText(before)
-        if found:
-            self._in_answer = True
-            yield from self._answer(after)
-
-    def end(self) -> Iterator[AnswerText]:
-        if not self._in_answer:
-            whole = "".join(self._before) + self._held
-            self._before, self._held = [], ""
-            if whole:
-                self._after.append(whole)
-                yield AnswerText(whole)
-
-    def _answer(self, piece: str) -> Iterator[AnswerText]:
-        if self._marker is not None and not self._after:
-            piece = piece.lstrip()  # the space after the marker belongs to it
-        if piece:
-            self._after.append(piece)
-            yield AnswerText(piece)
-
-    @property
-    def answer(self) -> str:
-        return "".join(self._after)
-
-    @property
-    def reasoning(self) -> str:
-        return "".join(self._before).strip()
-
-
-def overlap(text: str, marker: str) -> int:
-    """The length of the longest end of `text` that begins `marker`."""
-    return next((n for n in range(min(len(marker) - 1, len(text)), 0, -1) if text.endswith(marker[:n])), 0)
+def _told(reasoning: str, answer: str) -> Iterator[ReasoningText | AnswerText]:
+    if reasoning:
+        yield ReasoningText(reasoning)
+    if answer:
+        yield AnswerText(answer)

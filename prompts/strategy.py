@@ -7,74 +7,18 @@ its name.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError, TemplateSyntaxError
-
 from feedback.conversations import Turn
-from feedback.errors import HoneError
-from prompts.chat import ChatMessage
-from prompts.frontmatter import FormatError, Section, mapping, split
-from prompts.sandbox import compile_body, line_of, render_messages
-
-GIVEN = ("question", "history", "examples")
-"""The variables that every template may declare, beside the outputs of earlier steps."""
+from prompts.examples import Example
+from prompts.frontmatter import FormatError, mapping
+from prompts.source import Place, read_step
+from prompts.step import GIVEN, Step, refused
 
 CHAIN_FILE = "strategy.yaml"
-
-
-@dataclass(frozen=True)
-class Example:
-    """A question and the answer that a few-shot prompt shows."""
-
-    question: str
-    answer: str
-
-
-@dataclass(frozen=True)
-class Step:
-    """One request to the model.
-
-    `file`: where it was written. `body`: Jinja, its line numbers those of the file. `max_tokens`: at most
-    this many for this step; None: the person's limit. `marker`: what parts reasoning from answer; None: all
-    is answer.
-    """
-
-    name: str
-    title: str
-    file: str
-    body: str
-    variables: tuple[str, ...]
-    examples: tuple[Example, ...] = ()
-    max_tokens: int | None = None
-    marker: str | None = None
-
-    def messages(
-        self, question: str, history: Sequence[Turn] = (), outputs: Mapping[str, str] | None = None
-    ) -> list[ChatMessage]:
-        """The messages that put `question`, after `history`, with the `outputs` of earlier steps by name.
-
-        Values are data: nothing in them is read as template. Raises HoneError when the template fails.
-        """
-        known = {
-            "question": question,
-            "history": tuple(history),
-            "examples": self.examples,
-            **(outputs or {}),
-        }
-        try:
-            template = compile_body(self.body, self.variables)
-            written = render_messages(template, {name: known[name] for name in self.variables})
-        except (TemplateError, TypeError, ValueError) as error:
-            raise _refused(self.file, line_of(error), str(error)) from error
-        if not written or written[-1].role != "user":
-            raise _refused(self.file, None, "the last message must be the user's")
-        if any(message.role == "system" for message in written[1:]):
-            raise _refused(self.file, None, "only the first message may be the system's")
-        return written
 
 
 @dataclass(frozen=True)
@@ -98,16 +42,23 @@ def load(folder: Path) -> dict[str, Strategy]:
     found: dict[str, Strategy] = {}
     for path in sorted(folder.iterdir()):
         if path.is_dir() and (path / CHAIN_FILE).exists():
-            files = {part.name: part.read_text("utf-8") for part in sorted(path.iterdir()) if part.is_file()}
+            files = {part.name: _text(part) for part in sorted(path.iterdir()) if part.is_file()}
         elif path.suffix == ".jinja":
-            files = {path.name: path.read_text("utf-8")}
+            files = {path.name: _text(path)}
         else:
             continue
         name = path.name.removesuffix(".jinja")
         if name in found:
-            raise _refused(path.name, None, "a file and a folder have the same name")
+            raise refused(path.name, None, "a file and a folder have the same name")
         found[name] = parse(name, files)
     return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise refused(path.name, None, f"it cannot be read as UTF-8 text ({error})") from error
 
 
 def parse(name: str, files: Mapping[str, str]) -> Strategy:
@@ -117,82 +68,40 @@ def parse(name: str, files: Mapping[str, str]) -> Strategy:
         return _chain(name, parts)
     file = f"{name}.jinja"
     if set(files) != {file}:
-        raise _refused(
+        raise refused(
             file, None, f"a strategy is this one file, or has a {CHAIN_FILE}; found {', '.join(files)}"
         )
-    step, description = _step(name, file, files[file], outputs=())
+    step, description = read_step(name, file, files[file], Place())
     strategy = Strategy(name, step.title, description or "", (step,), parts)
     _try(strategy)
     return strategy
 
 
 def _chain(name: str, parts: tuple[tuple[str, str], ...]) -> Strategy:
-    files = dict(parts)
+    files, head = dict(parts), f"{name}/{CHAIN_FILE}"
     try:
         section = mapping(files[CHAIN_FILE], first_line=1, keys=("title", "description", "steps"))
         title, description = section.text("title"), section.text("description")
         names = section.names("steps")
     except FormatError as error:
-        raise _refused(CHAIN_FILE, error.line, error.reason) from error
+        raise refused(head, error.line, error.reason) from error
     wanted = [f"{step}.jinja" for step in names]
     if sorted([*wanted, CHAIN_FILE]) != sorted(files):
         reason = f"the steps are {', '.join(wanted)}, but the folder holds {', '.join(sorted(files))}"
-        raise _refused(CHAIN_FILE, section.line("steps"), reason)
+        raise refused(head, section.line("steps"), reason)
     if clash := [step for step in names if step in GIVEN]:
-        raise _refused(CHAIN_FILE, section.line("steps"), f"{clash[0]!r} is the name of a given variable")
+        raise refused(head, section.line("steps"), f"{clash[0]!r} is the name of a given variable")
     steps = []
     for position, step_name in enumerate(names):
-        step, extra = _step(
-            step_name, wanted[position], files[wanted[position]], outputs=tuple(names[:position])
-        )
+        place = Place(tuple(names[:position]), tuple(names[position + 1 :]))
+        file = wanted[position]
+        step, extra = read_step(step_name, f"{name}/{file}", files[file], place)
         if extra is not None:
-            raise _refused(step.file, 1, f"the description belongs in {CHAIN_FILE}")
-        if step.marker is not None and position < len(names) - 1:
-            raise _refused(step.file, 1, "only the last step may have an `answer` rule")
+            raise refused(step.file, 1, f"the description belongs in {CHAIN_FILE}")
         steps.append(step)
     strategy = Strategy(name, title, description, tuple(steps), parts)
     _try(strategy)
     return strategy
-
-
-def _step(name: str, file: str, text: str, outputs: tuple[str, ...]) -> tuple[Step, str | None]:
-    """One step and the description in its front matter, if any."""
-    keys = ("title", "description", "variables", "examples", "answer", "max_tokens")
-    try:
-        front, body = split(text)
-        section = mapping(front, first_line=2, keys=keys)
-        variables = section.names("variables")
-        if unknown := [v for v in variables if v not in (*GIVEN, *outputs)]:
-            can_be = ", ".join((*GIVEN, *outputs))
-            raise FormatError(
-                section.line("variables"), f"{unknown[0]!r} is not known here; known are {can_be}"
-            )
-        examples = tuple(_example(part) for part in section.sections("examples", ("question", "answer")))
-        if bool(examples) != ("examples" in variables):
-            raise FormatError(
-                section.line("variables"), "`examples` must be both given and declared as a variable"
-            )
-        answer = section.section("answer", ("marker",))
-        step = Step(
-            name=name,
-            title=section.text("title"),
-            file=file,
-            body=body,
-            variables=tuple(variables),
-            examples=examples,
-            max_tokens=section.positive("max_tokens"),
-            marker=answer.text("marker") if answer else None,
-        )
-        compile_body(step.body, step.variables)
-        return step, section.text("description") if section.has("description") else None
-    except FormatError as error:
-        raise _refused(file, error.line, error.reason) from error
-    except TemplateSyntaxError as error:
-        raise _refused(file, error.lineno, error.message or "the template cannot be read") from error
-
-
-def _example(section: Section) -> Example:
-    return Example(section.text("question"), section.text("answer"))
 
 
 def _try(strategy: Strategy) -> None:
@@ -200,15 +109,7 @@ def _try(strategy: Strategy) -> None:
     history: Any = (Turn("user", "Hello."), Turn("assistant", "Hello!"))
     outputs = {step.name: "A text." for step in strategy.steps}
     for step in strategy.steps:
-        step.messages("A question?", history, outputs)
-        step.messages("A question?", (), dict.fromkeys(outputs, ""))
-
-
-def _refused(file: str, line: int | None, reason: str) -> HoneError:
-    where = f"Line {line}: " if line else ""
-    reason = reason.rstrip(".")
-    return HoneError(
-        f"The template {file} cannot be used.",
-        f"{where}{reason}.",
-        "Mend the file; docs/prompts.md says what a template may hold.",
-    )
+        examples = step.examples or ((Example("Another?", "Yes."),) if step.pool else ())
+        step.messages("A question?", history, outputs, examples)
+        # A step may be skipped, and examples may find no room.
+        step.messages("A question?", (), dict.fromkeys(outputs, ""), ())

@@ -1,4 +1,4 @@
-"""Fits a conversation into a model's window by dropping its oldest exchanges. Knows messages, no model."""
+"""Fits a prompt into a model's window: examples go first, then the oldest exchanges. Knows no model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,13 +20,46 @@ class Fitted:
     dropped_turns: int
 
 
+def fit_examples(
+    messages_with: Callable[[int], Sequence[ChatMessage]],
+    most: int,
+    template: ChatTemplate,
+    count_tokens: Callable[[str], int],
+    budget: int,
+) -> tuple[int, Fitted]:
+    """As many examples as fit in `budget` tokens beside the whole conversation, and the prompt.
+
+    `messages_with(n)`: the messages with n of the `most` examples. Where even none leaves too little room,
+    turns are dropped as `fit` does. Raises HoneError as `fit` does.
+    """
+
+    def whole(count: int) -> Fitted:
+        text = template.text(messages_with(count))
+        return Fitted(text, count_tokens(text), 0)
+
+    best, fitted = most, whole(most)
+    if fitted.prompt_tokens <= budget:
+        return best, fitted
+    if not most or (fitted := whole(0)).prompt_tokens > budget:
+        return 0, fit(messages_with(0), template, count_tokens, budget)
+    best, too_many = 0, most
+    while too_many - best > 1:
+        middle = (best + too_many) // 2
+        candidate = whole(middle)
+        if candidate.prompt_tokens <= budget:
+            best, fitted = middle, candidate
+        else:
+            too_many = middle
+    return best, fitted
+
+
 def fit(
     messages: Sequence[ChatMessage], template: ChatTemplate, count_tokens: Callable[[str], int], budget: int
 ) -> Fitted:
     """The longest recent part of the conversation whose prompt takes at most `budget` tokens.
 
-    Only messages marked `earlier` are dropped, oldest first, a question always together with its reply; the
-    strategy's own messages and the question stay. Raises HoneError when even these alone are too long.
+    Only messages marked `earlier` are dropped, oldest first, a question always together with its reply; all
+    others and the question stay. Raises HoneError when even these alone are too long.
     Counts once when all fits, else about log2(exchanges) times more.
     """
     exchanges = _exchanges(messages)

@@ -100,7 +100,7 @@ async def _states(turns: Turns, reply_id: MessageId) -> AsyncIterator[ReplyState
                 continue
             seen = newer
             yield seen
-            if seen.waiting or seen.content or seen.reasoning or seen.steps:
+            if seen.waiting or seen.begun:
                 await asyncio.sleep(EVENT_EVERY_S)
     finally:
         live.forget(tell)

@@ -13,7 +13,7 @@ from assistant.engines.remote_dialects import Chunk
 from assistant.engines.reply import Vocabulary
 from assistant.engines.stop_texts import StopTexts
 from feedback.errors import HoneError
-from prompts.run import overlap
+from prompts.answers import overlap
 
 FINISHES: dict[str, Finish] = {"stop": "stop", "length": "length"}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from prompts.run import overlap
+from prompts.answers import overlap
 
 
 class StopTexts:
