@@ -16,6 +16,7 @@ from assistant.chat_command import chat
 from assistant.commands import models
 from assistant.doctor import doctor
 from assistant.key_commands import keys_group
+from assistant.prompt_commands import prompts_group
 from assistant.user_commands import users
 from feedback.command_line import HoneGroup, home_option, open_store
 from feedback.commands import feedback as feedback_group
@@ -146,6 +147,7 @@ cli.add_command(training_commands.train)
 cli.add_command(training_commands.runs_group)
 cli.add_command(training_commands.evaluate)
 cli.add_command(models)
+cli.add_command(prompts_group)
 cli.add_command(demo)
 cli.add_command(doctor)
 

@@ -1,4 +1,4 @@
-"""Asks the model by way of the kept calls, and tells prompts.run what it needs. Knows no dataset and no metric."""
+"""Asks the model by way of the kept calls, as prompts.run wants it. Knows no dataset and no metric."""
 
 import threading
 import time
@@ -71,9 +71,7 @@ class Asking:
     def _keep(
         self, keys: Sequence[str], answers: Sequence[Written] | Sequence[Likelihood], seconds: float
     ) -> dict[str, Kept]:
-        kept = {
-            key: Kept(answer, seconds / len(keys)) for key, answer in zip(keys, answers, strict=True)
-        }
+        kept = {key: Kept(answer, seconds / len(keys)) for key, answer in zip(keys, answers, strict=True)}
         self.calls.keep(kept.items())
         return kept
 

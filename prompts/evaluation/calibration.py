@@ -21,7 +21,7 @@ def shares(nats: Sequence[float]) -> list[float]:
 
 
 def leaning(content_free: Sequence[Sequence[float]]) -> list[float]:
-    """p_cf: the mean over content-free inputs of the options' shares, from their log-probabilities in nats."""
+    """p_cf: the mean over content-free inputs of the options' shares; given log-probabilities, in nats."""
     all_shares = [shares(nats) for nats in content_free]
     return [fsum(column) / len(all_shares) for column in zip(*all_shares, strict=True)]
 

@@ -99,7 +99,7 @@ class Calls:
             self._connection.close()
 
 
-def _kept(  # noqa: PLR0913 - the columns of a row
+def _kept(
     text: str | None, nats: float | None, tokens: int, prompt_tokens: int, cached_tokens: int, seconds: float
 ) -> Kept:
     if text is not None:

@@ -55,8 +55,8 @@ def _changed(how: How, key: str, value: str) -> How:
         return replace(how, sampling=replace(how.sampling, max_tokens=int(value)))
     raise HoneError(
         f"A column cannot have {key}={value}.",
-        f"Known are by={'|'.join(get_args(By))}, calibrate=yes|no, shots=NUMBER, choose={'|'.join(CHOOSING)}, "
-        "max_tokens=NUMBER and seed=NUMBER.",
+        f"Known are by={'|'.join(get_args(By))}, calibrate=yes|no, shots=NUMBER, choose={'|'.join(CHOOSING)},"
+        " max_tokens=NUMBER and seed=NUMBER.",
         "For example few-shot:shots=8,choose=nearest.",
     )
 

@@ -62,7 +62,7 @@ def source(written: str) -> Source:
     return Source(name, Path(file).expanduser(), part)
 
 
-def load(asked: Source, shown: Source | None = None, wording: Wording = Wording()) -> Dataset:  # noqa: B008
+def load(asked: Source, shown: Source | None = None, wording: Wording = Wording()) -> Dataset:
     """The dataset in `asked`, with examples from `shown`. A question that is asked is never shown: such
     examples are left out. HoneError for files and rows that cannot be used.
     """
@@ -178,4 +178,3 @@ def _checked(reading: Callable[[Row], Any], row: Row, where: str) -> Any:
             f"{where[0].upper()}{where[1:]} cannot be used.", f"{error}."[0].upper() + f"{error}."[1:],
             "Mend the row, or choose another format."
         ) from error  # fmt: skip
-

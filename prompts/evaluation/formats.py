@@ -24,7 +24,7 @@ class RowError(Exception):
 
 @dataclass(frozen=True)
 class Gold:
-    """What is right, and between what is chosen. `worked`: the way to it in words. `extra`: for the metric."""
+    """What is right, and what is chosen between. `worked`: the way to it. `extra`: for the metric."""
 
     answer: str
     options: tuple[str, ...] = ()
@@ -135,6 +135,7 @@ def _bbh_example(block: str, row: Row) -> Row:
 
 _PAIRS = (("True", "False"), ("Yes", "No"), ("yes", "no"), ("valid", "invalid"))
 """The answers of the tasks whose questions do not list them."""
+
 
 def _ifeval_gold(row: Row) -> Gold:
     wanted = {"prompt": row.get("prompt"), "ids": row.get("instruction_id_list"), "kwargs": row.get("kwargs")}

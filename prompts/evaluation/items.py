@@ -1,4 +1,4 @@
-"""What an evaluation asks: items with their gold answers, in datasets. Plain data; knows no file and no model."""
+"""What an evaluation asks: items with gold answers, in datasets. Plain data; knows no file, no model."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -122,9 +122,7 @@ def _examples_of(work: Work, item: Item) -> tuple[str, ...]:
     return (*(example.source for example in reversed(chosen)), item.question)
 
 
-def _at_once(
-    items: Sequence[Item], answer: Callable[[Item], Outcome], asking: Asking
-) -> Iterator[Outcome]:
+def _at_once(items: Sequence[Item], answer: Callable[[Item], Outcome], asking: Asking) -> Iterator[Outcome]:
     """The outcomes of all items, as many under way together as the model likes. Whatever goes wrong ends the
     others within one token.
     """

@@ -36,9 +36,9 @@ class Exact:
 class Choice:
     name: str = "choice"
     rule: str = (
-        "The option that the answer names first, as a whole word, is the gold one; after \"answer is\" or"
-        ' "Answer:", if it says so. An option of one letter must stand in capitals: alone, first, or in brackets.'
-    )  # fmt: skip
+        'The option that the answer names first, as a whole word, is the gold one; after "answer is" or'
+        ' "Answer:", if it says so. An option of one letter stands in capitals: alone, first, or in brackets.'
+    )
 
     def score(self, said: str, item: Item) -> Score:
         read = named_option(conclusion(said), item.options) or named_option(said, item.options)
@@ -63,9 +63,9 @@ def _letter(text: str, options: Sequence[str]) -> str:
 class Number:
     name: str = "number"
     rule: str = (
-        "The last number is the gold number: after \"answer is\", \"Answer:\" or \"####\" if the text says so,"
-        " else in all of it. Commas and trailing zeros do not count."
-    )  # fmt: skip
+        'The last number is the gold number: after "answer is", "Answer:" or "####" if the text says so, else'
+        " in all of it. Commas and trailing zeros do not count."
+    )
 
     def score(self, said: str, item: Item) -> Score:
         read = last_number(conclusion(said)) or last_number(said) or ""

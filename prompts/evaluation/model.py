@@ -25,7 +25,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """log p(answer | prompt) in nats, over `tokens` tokens of the answer. `prompt_tokens`: what stood before."""
+    """log p(answer | prompt) in nats, over `tokens` tokens of the answer. `prompt_tokens`: before it."""
 
     nats: float
     tokens: int

@@ -45,7 +45,7 @@ class Test:
 
 @dataclass(frozen=True)
 class Report:
-    """Cells and the tests between them. `made_at`: UTC. `command`: how it was asked for; "" if nobody knows."""
+    """Cells and the tests between them. `made_at`: UTC. `command`: how it was asked for, if known."""
 
     cells: tuple[Cell, ...]
     tests: tuple[Test, ...]
@@ -123,7 +123,9 @@ def _safe(value: object) -> object:
 
 def table(found: Report) -> str:
     """Cells and tests for a terminal."""
-    rows = [("dataset", "column", "by", "examples", "right", CONFIDENCE, "items", "seconds", "read", "written")]
+    rows = [
+        ("dataset", "column", "by", "examples", "right", CONFIDENCE, "items", "seconds", "read", "written")
+    ]
     for cell in found.cells:
         read, written = cell.tokens()
         by = cell.by + (", calibrated" if cell.calibrated else "")

@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: no server, no network, no other file. Knows reports only.
+"""A report as one HTML file that needs nothing else: no server, no network, no other file.
 
 All texts are written by a model or come from data: they are escaped in the markup, and in the data of the
 script, which puts them in as text and never as markup.
@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from html import escape
-from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +73,9 @@ def _cells(cells: Sequence[Cell]) -> str:
         texts = (cell.dataset, name(cell, cells), by, cell.examples)
         parts = [f"<td>{escape(text)}</td>" for text in texts]
         parts += [f"<td>{_bar(cell)}</td>", f"<td>{len(cell.outcomes) - cell.failed}{failed}</td>"]
-        parts += [f'<td class="n">{text}</td>' for text in (f"{cell.seconds:.1f}", f"{read:,}", f"{written:,}")]
+        parts += [
+            f'<td class="n">{text}</td>' for text in (f"{cell.seconds:.1f}", f"{read:,}", f"{written:,}")
+        ]
         rows.append(f"<tr>{''.join(parts)}</tr>")
     head = "".join(f'<th scope="col">{label}</th>' for label in LABELS)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
@@ -127,13 +128,27 @@ def _data(report: Report) -> str:
 
 
 def _cell_data(cell: Cell, cells: Sequence[Cell]) -> Mapping[str, Any]:
-    opening = commonprefix([outcome.prompt for outcome in cell.outcomes if outcome.prompt])
+    opening = _common([outcome.prompt for outcome in cell.outcomes if outcome.prompt])
     rows = [_outcome_data(outcome, len(opening)) for outcome in cell.outcomes]
     return {"column": name(cell, cells), "dataset": cell.dataset, "opening": opening, "rows": rows}
+
+
+def _common(texts: Sequence[str]) -> str:
+    """What all of them begin with."""
+    least, most = min(texts, default=""), max(texts, default="")
+    return least[
+        : next((at for at, (a, b) in enumerate(zip(least, most, strict=False)) if a != b), len(least))
+    ]
 
 
 def _outcome_data(outcome: Outcome, opening: int) -> Sequence[Any]:
     shares = " · ".join(f"{option} {share:.3f}" for option, share in outcome.shares)
     said = outcome.error or outcome.said or shares
     texts = (outcome.item_id, outcome.question, outcome.gold, outcome.read, said, outcome.reasoning)
-    return [*texts, outcome.value, outcome.prompt[opening:], round(outcome.seconds, 3), outcome.written_tokens]
+    return [
+        *texts,
+        outcome.value,
+        outcome.prompt[opening:],
+        round(outcome.seconds, 3),
+        outcome.written_tokens,
+    ]

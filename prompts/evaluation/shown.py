@@ -49,8 +49,8 @@ class Pinned:
 
 
 def fit(strategy: Strategy, dataset: Dataset, shots: int | None, choosing: Choosing | None) -> Shown:
-    """`strategy` with `shots` examples of `dataset`; None: as many as it has of its own, chosen as it says, or
-    balanced. HoneError for a number of examples that nothing can be shown of.
+    """`strategy` with `shots` examples of `dataset`; None: as many as it has of its own, chosen as it says,
+    else balanced. HoneError where it was asked to show what there is not.
     """
     step = strategy.steps[-1]
     if "examples" not in step.variables or shots == 0:
@@ -70,9 +70,7 @@ def fit(strategy: Strategy, dataset: Dataset, shots: int | None, choosing: Choos
     return Shown(replace(strategy, steps=(*strategy.steps[:-1], fitted)), pools, what)
 
 
-def _unchanged(
-    strategy: Strategy, dataset: Dataset, shots: int | None, choosing: Choosing | None
-) -> Shown:
+def _unchanged(strategy: Strategy, dataset: Dataset, shots: int | None, choosing: Choosing | None) -> Shown:
     if shots or choosing:
         missing = "no training part" if not dataset.train else "no worked answers to show"
         raise HoneError(

@@ -35,7 +35,7 @@ def share(scores: Sequence[float]) -> Interval:
 
 
 def paired(a: Sequence[float], b: Sequence[float]) -> Paired:
-    """Compare the scores of the same items, in the same order. ValueError for none, or for unequal numbers."""
+    """Compare scores of the same items, in the same order. ValueError for none, or unequal numbers."""
     if len(a) != len(b):
         raise ValueError("paired scores are of the same items")
     differences = [after - before for before, after in zip(a, b, strict=True)]
