@@ -113,9 +113,10 @@ def named(spec: str) -> Metric:
     if name in simple and not more:
         return simple[name]
     if name == "ifeval" and not more:
-        from prompts.evaluation.instructions import Instructions
+        from prompts.evaluation import instructions
 
-        return Instructions()
+        instructions.check_installed()
+        return instructions.Instructions()
     if name == "regex" and more:
         return _regex(more)
     if name == "length" and more.isdigit() and int(more) > 0:
