@@ -19,7 +19,8 @@ HOSTILE = '</script><img src=x onerror="document.title=1">{{ x }}'
 
 def outcome(number: int, right: bool, said: str = "yes") -> Outcome:
     return Outcome(
-        f"i{number}", f"Question {number}?", "yes", float(right), f"Shown to all. Question {number}?", said, said,
+        f"i{number}", f"Question {number}?", "yes", float(right), f"Shown to all. Question {number}?",
+        said, said,
         written_tokens=3, prompt_tokens=20, calls=1, seconds=0.5,
     )  # fmt: skip
 
