@@ -79,7 +79,7 @@ def _base_choice(base: str, quantize: str, engine: str, remotes: tuple[str, ...]
 @click.option("--by", type=click.Choice(get_args(By)), default="auto", show_default=True)
 @click.option("--calibrate", is_flag=True, help="Take the model's leaning out of likelihoods.")
 @click.option("--shots", type=click.IntRange(0), help="Examples to show (default: as the strategy says).")
-@click.option("--choose", type=click.Choice(CHOOSING), help="Which (default: as it says, or balanced).")
+@click.option("--choose", type=click.Choice(CHOOSING), help="Which (default: as it says, else balanced).")
 @click.option("--max-tokens", type=click.IntRange(1), default=GREEDY.max_tokens, show_default=True)
 @click.option("--question", default="", metavar="JINJA", help="The question, over the fields of a row.")
 @click.option("--answer", default="", metavar="JINJA", help="The right answer, for plain files.")

@@ -37,6 +37,11 @@ class Home:
         return self.path / "models"
 
     @property
+    def prompts(self) -> Path:
+        """Strategies that people added, as files; read at each start."""
+        return self.path / "prompts"
+
+    @property
     def runs(self) -> Path:
         """One folder a run: log, checkpoints, plots."""
         return self.path / "runs"

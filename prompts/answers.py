@@ -86,7 +86,7 @@ def normal(text: str) -> str:
     """What makes two answers the same: NFC, small letters, one space between words, and no space, quotes,
     stars or marks of a sentence's end at either end. A text of such marks alone is left as it is.
     """
-    plain = " ".join(unicodedata.normalize("NFC", text).casefold().split())
+    plain = " ".join(unicodedata.normalize("NFC", text.casefold()).split())
     return plain.strip(_ENDS) or plain
 
 

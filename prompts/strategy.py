@@ -41,6 +41,8 @@ def load(folder: Path) -> dict[str, Strategy]:
     """Every strategy in `folder`, by name. Raises HoneError with file and line if one cannot be used."""
     found: dict[str, Strategy] = {}
     for path in sorted(folder.iterdir()):
+        if path.is_dir() and any(path.glob("*.jinja")) and not (path / CHAIN_FILE).exists():
+            raise refused(f"{path.name}/{CHAIN_FILE}", None, "a folder with steps needs this file")
         if path.is_dir() and (path / CHAIN_FILE).exists():
             files = {part.name: _text(part) for part in sorted(path.iterdir()) if part.is_file()}
         elif path.suffix == ".jinja":

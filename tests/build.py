@@ -1,6 +1,6 @@
 """Shared builders: small, real things made through public doors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from feedback.conversations import ReplyEnd, ReplyStart, Sampling
 from feedback.ids import LOCAL_USER, ConversationId, MessageId, ModelVersionId, PromptVersionId, UserId
 from feedback.store import Store, now
 from prompts.chat import ChatTemplate
+from prompts.teller import Ask
 
 MODEL_VERSION = ModelVersionId("mv_test")
 PROMPT_VERSION = PromptVersionId("pv_test")
@@ -109,13 +110,16 @@ def chatml() -> ChatTemplate:
 
 @dataclass
 class ScriptedTeller:
-    """A model that says what it was told to, character by character; one character of prompt is one token."""
+    """A model that says what it was told to, character by character; one character of prompt is one token.
+
+    Samples come a character of each in turn, so that they are written side by side.
+    """
 
     says: list[str]
     window: int = 10_000
     max_tokens: int = 100
     stop_after: int | None = None  # replies
-    asked: list[tuple[str, int]] = field(default_factory=list)  # (prompt text, max tokens)
+    asked: list[Ask] = field(default_factory=list)
     template: ChatTemplate = field(default_factory=chatml)
     system_text: str = ""
 
@@ -126,6 +130,18 @@ class ScriptedTeller:
     def count_tokens(self, text: str) -> int:
         return len(text)
 
-    def generate(self, prompt_text: str, max_tokens: int) -> Iterator[str]:
-        self.asked.append((prompt_text, max_tokens))
+    def generate(self, ask: Ask) -> Iterator[str]:
+        self.asked.append(ask)
         yield from self.says[len(self.asked) - 1]
+
+    def sample(self, asks: Sequence[Ask]) -> Iterator[tuple[int, str | None]]:
+        texts = self.says[len(self.asked) : len(self.asked) + len(asks)]
+        for place in range(max(map(len, texts)) + 1):
+            for which, text in enumerate(texts):
+                if place < len(text):
+                    yield which, text[place]
+                elif place == len(text):
+                    yield which, None
+                    self.asked.append(asks[which])
+                    if self.stopped:
+                        return

@@ -1,11 +1,13 @@
 """How the API shows what the rooms know: plain data and safe HTML. Knows no route and decides nothing."""
 
 from collections import defaultdict
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from assistant import registry
-from assistant.reply_state import ReplyState, StepState
+from assistant import registry, remarks
+from assistant.reply_record import made_of, step_of
+from assistant.reply_state import ReplyState
 from assistant.turns import Turns
 from feedback import comparisons, conversations, demonstrations, ratings
 from feedback.comparisons import Comparison
@@ -14,6 +16,7 @@ from feedback.growing_markdown import GrowingMarkdown
 from feedback.ids import UserId
 from feedback.markdown import to_html
 from feedback.store import Store
+from prompts.answers import normal
 
 # A thread is sent anew after each reply; its finished texts do not change.
 _kept_html = lru_cache(maxsize=4096)(to_html)
@@ -30,26 +33,46 @@ def reply_state(state: ReplyState) -> dict[str, Any]:
         state,
         html=render(state.content),
         reasoning_html=render(state.reasoning) if state.reasoning else "",
-        steps=[(step, render(step.text)) for step in state.steps],
+        steps=[render(step.text) for step in state.steps],
     )
 
 
-def _shaped(
-    state: ReplyState, *, html: Any, reasoning_html: Any, steps: list[tuple[StepState, Any]]
-) -> dict[str, Any]:
+def _shaped(state: ReplyState, *, html: Any, reasoning_html: Any, steps: list[Any]) -> dict[str, Any]:
+    return _said(state, [{"html": shown} for shown in steps]) | {
+        "html": html,
+        "reasoning_html": reasoning_html,
+        "content": state.content if state.finished else "",
+    }
+
+
+def _said(state: ReplyState, texts: list[dict[str, Any]]) -> dict[str, Any]:
+    """What every shape of a reply says beside its texts. `texts`: of the steps, each in its shape."""
     return {
         "id": state.reply_id,
         "status": state.status,
-        "html": html,
-        "reasoning_html": reasoning_html,
         "steps": [
-            {"name": step.name, "title": step.title, "html": shown, "done": step.done}
-            for step, shown in steps
+            {"name": step.name, "title": step.title, "done": step.done, "remark": remarks.step_remark(step)}
+            | text
+            for step, text in zip(state.steps, texts, strict=True)
         ],
+        "agreement": remarks.agreement(state),
+        "made": _made(state),
+        "notes": [list(note) for note in remarks.notes(state)],
         "dropped_turns": state.dropped_turns,
         "error": state.error,
         "waiting": state.waiting,
-        "content": state.content if state.finished else "",
+    }
+
+
+def _made(state: ReplyState) -> dict[str, Any]:
+    """How the answer came about. Whole texts once it is finished: they need not go out with each word."""
+    made = state.made
+    winner = normal(made.votes[0][0]) if made.votes else ""
+    samples = [asdict(one) | {"agrees": normal(one.taken) == winner} for one in made.samples]
+    return {
+        "votes": [list(vote) for vote in made.votes],
+        "samples": samples if state.finished else [],
+        "examples": [asdict(one) for one in made.examples],
     }
 
 
@@ -67,7 +90,7 @@ class ReplyChanges:
             state,
             html=self._html("answer", state.content),
             reasoning_html=self._html("reasoning", state.reasoning),
-            steps=[(step, self._html(f"step {step.name}", step.text)) for step in state.steps],
+            steps=[self._html(f"step {step.name}", step.text) for step in state.steps],
         )
 
     def _html(self, part: str, text: str) -> dict[str, Any]:
@@ -77,18 +100,9 @@ class ReplyChanges:
 
 def reply_text(state: ReplyState) -> dict[str, Any]:
     """As `reply_state`, for a program: the text as it was written, not HTML."""
-    return {
-        "id": state.reply_id,
-        "status": state.status,
+    return _said(state, [{"text": step.text} for step in state.steps]) | {
         "content": state.content,
         "reasoning": state.reasoning,
-        "steps": [
-            {"name": step.name, "title": step.title, "text": step.text, "done": step.done}
-            for step in state.steps
-        ],
-        "dropped_turns": state.dropped_turns,
-        "error": state.error,
-        "waiting": state.waiting,
     }
 
 
@@ -117,6 +131,8 @@ def thread_item(turns: Turns, user_id: UserId, item: ThreadItem) -> dict[str, An
 def record(store: Store, reply: Message) -> dict[str, Any]:
     """Everything that made a reply: versions by name, strategy, settings, and the exact prompt."""
     model = registry.get(store, reply.model_version_id) if reply.model_version_id else None
+    steps = [step_of(step) for step in reply.trace]
+    examples = [example for part in (*steps, made_of(reply.made)) for example in part.examples]
     return {
         "id": reply.id,
         "status": reply.status,
@@ -136,6 +152,8 @@ def record(store: Store, reply: Message) -> dict[str, Any]:
         "dropped_turns": reply.dropped_turns,
         "duration_s": reply.duration_s,
         "steps": reply.trace,
+        "made": reply.made,
+        "examples": sorted({example.source for example in examples}),
         "created_at": reply.created_at,
         "error": reply.error,
     }

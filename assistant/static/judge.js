@@ -68,6 +68,7 @@ export function recordRows(record) {
     ["Read", record.prompt_tokens ? `${record.prompt_tokens} tokens` : null, "record-read"],
     ["Time", record.duration_s === null ? null : `${record.duration_s.toFixed(1)} s`, "record-time"],
     ["Engine", record.engine, "record-engine"],
+    ["Examples", record.examples.join(", "), "record-examples"],
   ].filter(([, value]) => value !== null && value !== undefined && value !== "");
 }
 

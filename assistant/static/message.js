@@ -1,6 +1,7 @@
 // One message on show: a question with its edit, a reply with its text, steps, notes and tools. Told what to show by thread.js.
 import { api, attempt, autosize, copyText, h, iconButton, showHtml, toast } from "./dom.js";
 import { detailsPanel, demonstrationPanel, ratingPopover } from "./judge.js";
+import { examplesBody, examplesTitle, votesBody } from "./made.js";
 
 /** The `< 2/3 >` switcher, or nothing where there is one branch. */
 function switcher(item, page) {
@@ -52,13 +53,15 @@ export class ReplyNode {
     this.page = page;
     this.steps = h("div.hc-steps");
     this.reasoning = h("details.hc-fold", { testid: "reasoning", hidden: true }, h("summary", {}, "Reasoning"), h("div.hone-md"));
+    this.votes = h("details.hc-fold", { testid: "votes", hidden: true }, h("summary"), h("div"));
+    this.examples = h("details.hc-fold", { testid: "examples", hidden: true }, h("summary"), h("div"));
     this.body = h("div.hone-md.hc-body", { testid: "reply-text" });
     this.notes = h("div.hc-notes", { "aria-live": "polite" });
     this.tools = h("div.hc-tools");
     this.panels = h("div.hc-panels");
     this.node = h("article.hc-message.reply",
       { "data-id": item.id, "data-role": "assistant", testid: "message", "aria-label": "Reply" },
-      this.steps, this.reasoning, this.body, this.notes, this.tools, this.panels);
+      this.steps, this.votes, this.reasoning, this.body, this.examples, this.notes, this.tools, this.panels);
     this.update(item);
   }
 
@@ -70,6 +73,7 @@ export class ReplyNode {
     showHtml(this.body, state.html);
     this.says = this.body.childElementCount > 0;
     this.showSteps(state, writing);
+    this.showMade(state, writing);
     this.showReasoning(state.reasoning_html, writing);
     this.showNotes(state, writing);
     const signature = JSON.stringify([state.status, this.item.rating, this.item.branches, this.item.demonstration]);
@@ -95,22 +99,37 @@ export class ReplyNode {
     state.steps.forEach((step, index) => {
       let fold = this.steps.children[index];
       if (!fold) {
-        fold = h("details.hc-fold", { testid: "step", open: !step.done }, h("summary", {}, step.title), h("div.hone-md"));
+        fold = h("details.hc-fold", { testid: "step", open: !step.done },
+          h("summary", {}, step.title, h("span.hc-remark")), h("div.hone-md"));
         this.steps.append(fold);
       }
       if (step.done && !fold.dataset.done) { fold.dataset.done = "yes"; fold.open = false; }
       fold.classList.toggle("running", writing && !step.done);
+      fold.firstChild.lastChild.textContent = step.remark && ` (${step.remark})`;
       showHtml(fold.lastChild, step.html);
     });
   }
 
+  showMade({ made, agreement }, writing) {
+    this.votes.hidden = !agreement;
+    this.examples.hidden = !made.examples.length;
+    this.votes.firstChild.textContent = agreement;
+    this.votes.classList.toggle("running", writing);
+    this.examples.firstChild.textContent = examplesTitle(made.examples);
+    const signature = JSON.stringify([made.votes, made.samples.length, made.examples.length]);
+    if (signature === this.shownMade) return;
+    this.shownMade = signature;
+    this.votes.lastChild.replaceChildren(...votesBody(made));
+    this.examples.lastChild.replaceChildren(...examplesBody(made.examples));
+  }
+
   showNotes(state, writing) {
     const said = [];
-    if (writing && !this.says && this.reasoning.hidden && !state.steps.length) {
+    if (writing && !this.says && this.reasoning.hidden && this.votes.hidden && !state.steps.length) {
       const waits = state.waiting ? busySentence(state.waiting) : "Reading your message";
       said.push(h("p.hc-waiting", { testid: "waiting" }, waits, h("span.dots", { "aria-hidden": "true" }, h("i"), h("i"), h("i"))));
     }
-    if (state.dropped_turns) said.push(h("p.hc-note", { testid: "dropped" }, droppedSentence(state.dropped_turns)));
+    for (const [testid, sentence] of state.notes) said.push(h("p.hc-note", { testid }, sentence));
     if (state.status === "stopped" || state.status === "failed") {
       const sentence = state.error || (this.says ? "Stopped. What was written is kept." : "Stopped before the first word.");
       said.push(h(`p.hc-note.${state.status}`, { testid: state.status, role: state.status === "failed" ? "alert" : null },
@@ -171,8 +190,4 @@ export class ReplyNode {
 /** The model has its hands full: how many start before this reply. */
 export function busySentence(before) {
   return `Busy: ${before === 1 ? "1 reply is" : `${before} replies are`} before yours`;
-}
-
-function droppedSentence(count) {
-  return `The conversation is longer than the model can read: the oldest ${count === 1 ? "message was" : `${count} messages were`} left out of this reply.`;
 }

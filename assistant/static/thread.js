@@ -138,7 +138,7 @@ export class Thread {
       const reply = this.nodes.get(replyId)?.reply;
       reply?.update(state);
       if (this.stick) this.toEnd();
-      if (!said && (state.waiting || state.steps.length || state.html.blocks.length || state.reasoning_html.blocks.length)) {
+      if (!said && (state.waiting || state.steps.length || state.agreement || state.html.blocks.length || state.reasoning_html.blocks.length)) {
         said = true;
         this.page.changed();
       }

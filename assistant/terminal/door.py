@@ -39,15 +39,18 @@ class Way:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a chain: what it is called, and what it says so far."""
+    """One step of a chain: what it is called, what it says so far, and what is to be said of it."""
 
     title: str
     text: str
+    remark: str = ""
 
 
 @dataclass(frozen=True)
 class Growing:
-    """A reply as it stands. `waiting`: replies that start before it."""
+    """A reply as it stands. `waiting`: replies that start before it. `agreement`: how self-consistency
+    stands. `notes`: sentences on how the reply came about.
+    """
 
     status: str  # writing, complete, stopped, failed
     content: str = ""
@@ -55,6 +58,8 @@ class Growing:
     steps: tuple[Step, ...] = ()
     waiting: int = 0
     error: str = ""
+    agreement: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def finished(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from assistant import compare, registry
+from assistant import compare, registry, remarks
 from assistant.engines.interface import Engine
 from assistant.terminal.door import Growing, Listed, Pair, Said, Step, Way
 from assistant.turns import Turns, TurnSettings
@@ -49,8 +49,16 @@ class LocalDoor:
 
     def watch(self, reply_id: MessageId) -> Iterator[Growing]:
         for state in self._turns.events(reply_id):
-            steps = tuple(Step(step.title, step.text) for step in state.steps)
-            yield Growing(state.status, state.content, state.reasoning, steps, state.waiting, state.error)
+            yield Growing(
+                state.status,
+                state.content,
+                state.reasoning,
+                tuple(Step(step.title, step.text, remarks.step_remark(step)) for step in state.steps),
+                state.waiting,
+                state.error,
+                remarks.agreement(state),
+                tuple(sentence for _, sentence in remarks.notes(state)),
+            )
 
     def stop(self, reply_id: MessageId) -> None:
         self._turns.stop(reply_id)

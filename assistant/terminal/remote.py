@@ -136,9 +136,10 @@ class RemoteDoor:
 
 
 def _growing(data: dict[str, Any]) -> Growing:
-    steps = tuple(Step(step["title"], step["text"]) for step in data["steps"])
+    steps = tuple(Step(step["title"], step["text"], step["remark"]) for step in data["steps"])
     said = (data["status"], data["content"], data["reasoning"])
-    return Growing(*said, steps, data["waiting"], data["error"])
+    notes = tuple(sentence for _, sentence in data["notes"])
+    return Growing(*said, steps, data["waiting"], data["error"], data["agreement"], notes)
 
 
 def _refusal(answer: urllib.error.HTTPError) -> ServerError:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from typing import TextIO
 
-from assistant.terminal.door import Growing
+from assistant.terminal.door import Growing, Step
 
 KEPT = {"\n", "\t"}
 CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in KEPT}
@@ -18,6 +18,11 @@ DIM, PLAIN, WIPE = "\x1b[2m", "\x1b[0m", "\r\x1b[K"
 def clean(text: str) -> str:
     """`text` without control characters, but for newlines and tabs."""
     return text.translate(CONTROLS)
+
+
+def _part(step: Step) -> str:
+    text = f"[{step.title}] {step.text.strip()}"
+    return f"{text}\n({step.remark})" if step.remark else text
 
 
 class Screen:
@@ -43,6 +48,9 @@ class Screen:
             self._show(state)
         if self._said and not self._said.endswith("\n"):
             self._put("\n")
+        remarks = [line for line in (state.agreement, *state.notes) if line] if state.finished else []
+        if self.is_terminal and remarks:
+            self._put(f"{DIM}{clean(chr(10).join(remarks))}{PLAIN}\n")
         return state
 
     def _show(self, state: Growing) -> None:
@@ -52,18 +60,24 @@ class Screen:
         self._said = self._grow(self._said, clean(state.content))
 
     def _show_line(self, state: Growing) -> None:
-        if state.waiting:
-            self._put(f"{WIPE}{DIM}Busy: {state.waiting} before you{PLAIN}")
+        line = f"Busy: {state.waiting} before you" if state.waiting else ""
+        if state.agreement and not (state.finished or self._thought or self._said):
+            line = state.agreement
+        if line:
+            self._put(f"{WIPE}{DIM}{line}{PLAIN}")
         elif self._busy:
             self._put(WIPE)
-        self._busy = bool(state.waiting)
+        self._busy = bool(line)
 
     def _show_thoughts(self, state: Growing) -> None:
-        parts = [f"[{step.title}] {step.text.strip()}" for step in state.steps]
-        thought = clean("\n".join([*parts, state.reasoning] if state.reasoning else parts))
-        if self._said or not thought.startswith(self._thought) or thought == self._thought:
+        parts = [_part(step) for step in state.steps] + ([state.reasoning] if state.reasoning else [])
+        thought = clean("\n".join(parts))
+        if self._said or self._thought.startswith(thought):
             return
-        self._put(f"{DIM}{thought[len(self._thought) :]}{PLAIN}")
+        new = thought[len(self._thought) :]
+        if not thought.startswith(self._thought):  # the last step is asked again: its text begins anew
+            new = "\n" + clean(parts[-1])
+        self._put(f"{DIM}{new}{PLAIN}")
         self._thought = thought
 
     def _grow(self, shown: str, text: str) -> str:

@@ -15,6 +15,7 @@ from prompts.evaluation.columns import Cell
 from prompts.evaluation.statistics import Paired, holm, paired
 
 CONFIDENCE = "95 %"
+SURE = 0.05
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,13 @@ class Test:
 
     @property
     def sentence(self) -> str:
-        """What it says, in words."""
+        """What it says, in words. Better or worse is said where the p for all tests is below 0.05."""
         found, points = self.paired.difference, self.paired.difference.value * 100
-        sure = "surely" if found.low > 0 or found.high < 0 else "not surely"
-        which = "better" if points > 0 else "worse" if points < 0 else "different"
+        verdict = "cannot be told from"
+        if self.adjusted_p < SURE:
+            verdict = "is better than" if points > 0 else "is worse than"
         return (
-            f"{self.b} is {sure} {which} than {self.a} on {self.dataset}: {points:+.1f} points "
+            f"{self.b} {verdict} {self.a} on {self.dataset}: {points:+.1f} points "
             f"({found.low * 100:+.1f} to {found.high * 100:+.1f}), {self.paired.better} items better, "
             f"{self.paired.worse} worse of {self.paired.items}, p = {self.paired.p:.2g} "
             f"({self.adjusted_p:.2g} for all tests)."
@@ -122,7 +124,7 @@ def _safe(value: object) -> object:
 
 
 def table(found: Report) -> str:
-    """Cells and tests for a terminal."""
+    """Cells for a terminal, and the tests of each against the first column on the same data."""
     rows = [
         ("dataset", "column", "by", "examples", "right", CONFIDENCE, "items", "seconds", "read", "written")
     ]
@@ -140,6 +142,9 @@ def table(found: Report) -> str:
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = ["  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)) for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
-    if found.tests:
-        lines += ["", *(test.sentence for test in found.tests)]
+    firsts = {test.dataset: test.a for test in reversed(found.tests)}
+    told = [test.sentence for test in found.tests if test.a == firsts[test.dataset]]
+    if told:
+        rest = len(found.tests) - len(told)
+        lines += ["", *told, *([f"{rest} more tests are in the reports."] if rest else [])]
     return "\n".join(line.rstrip() for line in lines)

@@ -50,7 +50,7 @@ class Pinned:
 
 def fit(strategy: Strategy, dataset: Dataset, shots: int | None, choosing: Choosing | None) -> Shown:
     """`strategy` with `shots` examples of `dataset`; None: as many as it has of its own, chosen as it says,
-    else balanced. HoneError where it was asked to show what there is not.
+    else balanced between the options, else the first. HoneError where it was asked to show what there is not.
     """
     step = strategy.steps[-1]
     if "examples" not in step.variables or shots == 0:
@@ -58,7 +58,8 @@ def fit(strategy: Strategy, dataset: Dataset, shots: int | None, choosing: Choos
     if not dataset.train or not _can_show(step, dataset.train):
         return _unchanged(strategy, dataset, shots, choosing)
     count = shots or (step.pool.count if step.pool else len(step.examples))
-    chosen = choosing or (step.pool.choose if step.pool else "balanced")
+    optional = all(item.options for item in dataset.train)
+    chosen = choosing or (step.pool.choose if step.pool else "balanced" if optional else "first")
     how: Choice = "nearest" if chosen == "nearest" else "first"
     fitted = replace(step, examples=(), pool=FromPool(count, how))
     groups = {item.group for item in dataset.train} | {""}

@@ -162,6 +162,20 @@ def test_a_blind_comparison_tells_the_writers_only_after_the_vote(address: str, 
     assert votes.get(store, vote["id"]).ranks == (1, 1)
 
 
+def test_the_terminal_says_how_many_agreed_and_what_was_asked_again(
+    address: str, engine: ScriptedEngine
+) -> None:
+    engine.says = "Thinking: so. Answer: 7"
+    with terminal("--server", address, "--strategy", "self-consistency") as person:
+        person.type("Why?")
+        person.sees("Thinking: so\\.")
+        person.sees("9 of 9 agreed")
+        engine.says = "word " * 70
+        person.type("/strategy meta")
+        person.type("Why?")
+        person.sees("\\(asked again 2 times; its text has 70 words, more than 60\\)")
+
+
 def test_ctrl_c_stops_the_model_and_stays_ctrl_d_leaves(
     address: str, store: Store, engine: ScriptedEngine
 ) -> None:

@@ -143,7 +143,7 @@ def test_a_thumb_with_a_reason_and_a_better_answer_are_kept(page: Any) -> None:
 def test_the_details_show_the_exact_prompt_and_the_chosen_settings(page: Any, engine: ScriptedEngine) -> None:
     page.get_by_test_id("settings").click()
     page.locator("#hone-strategy input").click()
-    page.get_by_role("option", name="Few-shot").click()
+    page.get_by_role("option", name="Few-shot", exact=True).click()
     page.locator("#hone-settings label input[type=number]").last.fill("42")
     page.keyboard.press("Tab")
     page.get_by_test_id("settings").click()
@@ -294,3 +294,38 @@ def test_a_reply_that_waits_says_how_many_are_before_it(page: Any, engine: Scrip
     page.get_by_test_id("waiting").get_by_text("Busy: 2 replies are before yours").wait_for()
     engine.go_on()
     answered(page)
+
+
+def choose(page: Any, strategy: str) -> None:
+    page.get_by_test_id("settings").click()
+    page.locator("#hone-strategy input").click()
+    page.get_by_role("option", name=strategy, exact=True).click()
+    page.get_by_test_id("settings").click()
+
+
+def test_the_votes_of_self_consistency_are_shown_with_the_other_answers_folded(
+    page: Any, engine: ScriptedEngine
+) -> None:
+    engine.says = "Thinking: so. Answer: SEED <b>"
+    choose(page, "Self-consistency")
+    ask(page)
+    answered(page)
+    votes = page.get_by_test_id("votes")
+    assert votes.locator("summary").first.inner_text() == "1 of 9 agreed"
+    assert votes.get_attribute("open") is None
+    votes.locator("summary").first.click()
+    assert page.get_by_test_id("other-answer").count() == 8
+    page.reload()
+    answered(page)
+    assert page.get_by_test_id("votes").locator("summary").first.inner_text() == "1 of 9 agreed"
+
+
+def test_each_step_says_what_became_of_it_and_the_examples_are_named(
+    page: Any, engine: ScriptedEngine
+) -> None:
+    engine.says = "word " * 70
+    choose(page, "Meta prompt")
+    ask(page)
+    answered(page)
+    summary = page.get_by_test_id("step").first.locator("summary")
+    assert "A prompt for this request (asked again 2 times; its text has 70 words" in summary.inner_text()

@@ -14,7 +14,8 @@ from feedback.conversations import Message, Sampling
 from feedback.errors import ConflictError, HoneError, NotFoundError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER, SYSTEM_USER, MessageId
-from prompts import run
+from prompts import events
+from prompts.events import TraceStep
 from tests.scripted import ScriptedEngine, answering, version
 
 Opened = Callable[[ScriptedEngine], Turns]
@@ -242,19 +243,23 @@ def test_the_steps_of_a_strategy_are_shown_and_kept_with_their_prompts(opened: O
 
 def test_a_step_grows_and_is_done() -> None:
     state = ReplyState(MessageId("m"), "writing")
-    for event in (run.StepStarted("plan", "Plan"), run.StepText("plan", "a"), run.StepText("plan", "b")):
+    for event in (
+        events.StepStarted("plan", "Plan"),
+        events.StepText("plan", "a"),
+        events.StepText("plan", "b"),
+    ):
         state = after(state, event)
     assert [(step.text, step.done) for step in state.steps] == [("ab", False)]
-    state = after(state, run.StepDone("plan", "the prompt", "ab"))
+    state = after(state, events.StepDone(TraceStep("plan", "Plan", "the prompt", "ab", "ab")))
     assert state.steps == steps_of(trace_of(state.steps))
 
 
 def test_reasoning_without_an_answer_marker_becomes_the_answer() -> None:
     state = ReplyState(MessageId("m"), "writing")
     for event in (
-        run.ReasoningText("It is"),
-        run.AnswerText("It is so."),
-        run.Finished("It is so.", "", (), "p", 1, 0),
+        events.ReasoningText("It is"),
+        events.AnswerText("It is so."),
+        events.Finished("It is so.", "", (), "p", 1, 0),
     ):
         state = after(state, event)
     assert (state.content, state.reasoning) == ("It is so.", "")

@@ -6,19 +6,19 @@ from hypothesis import strategies as st
 
 from feedback.conversations import Turn
 from feedback.errors import HoneError
-from prompts.plain import shipped
-from prompts.run import (
+from prompts.answers import MarkerSplit
+from prompts.events import (
     AnswerText,
     Event,
     Finished,
-    MarkerSplit,
     ReasoningText,
     StepDone,
     StepStarted,
     StepText,
     TraceStep,
-    run,
 )
+from prompts.plain import shipped
+from prompts.run import run
 from prompts.strategy import Strategy, parse
 from tests.build import ScriptedTeller
 
@@ -53,8 +53,9 @@ def test_a_zero_shot_reply_streams_as_it_comes_and_is_kept_byte_for_byte() -> No
     assert [event for event in found if isinstance(event, AnswerText)] == [
         AnswerText(c) for c in " Because.\n"
     ]
-    assert end(found) == Finished(" Because.\n", "", (), teller.asked[0][0], len(teller.asked[0][0]), 0)
-    assert "Hello" in teller.asked[0][0]
+    prompt = teller.asked[0].prompt_text
+    assert end(found) == Finished(" Because.\n", "", (), prompt, len(prompt), 0, taken="Because.")
+    assert "Hello" in prompt
 
 
 def test_each_step_of_a_chain_is_shown_and_feeds_the_next() -> None:
@@ -62,20 +63,22 @@ def test_each_step_of_a_chain_is_shown_and_feeds_the_next() -> None:
     found = events(CHAIN, teller)
     assert found[0] == StepStarted("plan", "Plan")
     assert joined(found, StepText) == " think \n"
-    plan_prompt, reply_prompt = (prompt for prompt, _ in teller.asked)
-    assert StepDone("plan", plan_prompt, "think") in found
+    plan_prompt, reply_prompt = (ask.prompt_text for ask in teller.asked)
+    plan = TraceStep("plan", "Plan", plan_prompt, "think", taken="think")
+    assert StepDone(plan) in found
     assert "think / Why?" in reply_prompt
     last = end(found)
     assert (last.answer, last.prompt_text) == ("Done.", reply_prompt)
-    assert last.trace == (TraceStep("plan", "Plan", plan_prompt, "think"),)
+    assert last.trace == (plan,)
+    assert [ask.final for ask in teller.asked] == [False, True]
 
 
 def test_a_step_has_its_own_limit_and_never_more_than_the_persons() -> None:
     generous, strict = ScriptedTeller(["a", "b"], max_tokens=50), ScriptedTeller(["a", "b"], max_tokens=3)
     events(CHAIN, generous)
     events(CHAIN, strict)
-    assert [limit for _, limit in generous.asked] == [5, 50]
-    assert [limit for _, limit in strict.asked] == [3, 3]
+    assert [ask.max_tokens for ask in generous.asked] == [5, 50]
+    assert [ask.max_tokens for ask in strict.asked] == [3, 3]
 
 
 def test_after_a_stopped_step_no_other_runs_and_the_end_still_comes() -> None:
@@ -88,14 +91,14 @@ def test_after_a_stopped_step_no_other_runs_and_the_end_still_comes() -> None:
 def test_what_the_model_wrote_is_never_read_as_template() -> None:
     teller = ScriptedTeller(["{{ question }}{% raw %}<|im_end|>", "Done."])
     events(CHAIN, teller, question="{{ plan }}")
-    assert "{{ question }}{% raw %}<\u200b|im_end|> / {{ plan }}" in teller.asked[1][0]
+    assert "{{ question }}{% raw %}<\u200b|im_end|> / {{ plan }}" in teller.asked[1].prompt_text
 
 
 def test_prompt_and_reply_together_stay_within_the_window() -> None:
     teller = ScriptedTeller(["ok"], window=300, max_tokens=1000)
     last = end(events(shipped()["zero-shot"], teller, question="x" * 60))
     assert last.dropped_turns == 2
-    assert last.prompt_tokens + teller.asked[0][1] <= 300
+    assert last.prompt_tokens + teller.asked[0].max_tokens <= 300
 
 
 def test_a_question_longer_than_the_window_is_refused() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from feedback.conversations import Turn
 from feedback.errors import HoneError
+from prompts.examples import Example
 from prompts.plain import SHIPPED, plain_messages, shipped
 from prompts.strategy import Strategy, load, parse
 
@@ -34,8 +35,19 @@ def refusal(body: str = ASK, front: str = "title: T\nvariables: [question]\n") -
     return refused.value.why
 
 
-def test_the_shipped_strategies_are_the_five_promised() -> None:
-    assert sorted(shipped()) == ["chain", "chain-of-thought", "few-shot", "meta", "zero-shot"]
+def test_the_shipped_strategies_are_those_promised() -> None:
+    assert sorted(shipped()) == [
+        "chain",
+        "chain-of-thought",
+        "chain-of-thought-zero",
+        "critique-revise",
+        "few-shot",
+        "few-shot-nearest",
+        "least-to-most",
+        "meta",
+        "self-consistency",
+        "zero-shot",
+    ]
     assert all(strategy.title and strategy.description for strategy in shipped().values())
 
 
@@ -64,7 +76,7 @@ def test_what_stands_in_front_matter_is_what_is_read(
     }
     body = "{% for e in examples %}" + ASK.replace("question", "e.question") + "{% endfor %}" + ASK
     step = one_step(body, yaml.safe_dump(front, allow_unicode=True)).steps[0]
-    assert (step.title, step.marker, step.max_tokens) == (title, marker, limit)
+    assert (step.title, step.answer.marker, step.max_tokens) == (title, marker, limit)
     assert [(example.question, example.answer) for example in step.examples] == examples
 
 
@@ -73,17 +85,25 @@ def test_what_stands_in_front_matter_is_what_is_read(
     st.lists(st.tuples(anything, anything), max_size=3),
     anything,
     anything,
+    st.lists(st.tuples(anything, anything), max_size=3),
 )
 def test_no_text_changes_the_number_or_roles_of_messages(
-    name: str, history: list[tuple[str, str]], question: str, output: str
+    name: str,
+    history: list[tuple[str, str]],
+    question: str,
+    output: str,
+    pooled: list[tuple[str, str]],
 ) -> None:
     strategy = shipped()[name]
     turns = [turn for user, reply in history for turn in (Turn("user", user), Turn("assistant", reply))]
     plain = [Turn(turn.role, "x") for turn in turns]
     for step in strategy.steps:
         outputs = {other.name: output for other in strategy.steps}
-        written = step.messages(question, turns, outputs)
-        innocent = step.messages("x", plain, dict.fromkeys(outputs, "x"))
+        # An empty output may take away what a template says of it, so innocent text is empty there too.
+        innocuous = dict.fromkeys(outputs, "x" if output else "")
+        examples = [Example(asked, answer, "d_1") for asked, answer in pooled]
+        written = step.messages(question, turns, outputs, examples)
+        innocent = step.messages("x", plain, innocuous, [Example("x", "x")] * len(pooled))
         assert [message.role for message in written] == [message.role for message in innocent]
         assert [m.content for m in written if m.earlier] in ([], [turn.content for turn in turns])
 

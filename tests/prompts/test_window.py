@@ -45,7 +45,7 @@ def test_no_exchange_is_dropped_that_would_have_fitted(pairs: list[tuple[str, st
         assert len(chatml().text(asked(pairs[dropped - 1 :], "And now?"))) > budget
 
 
-def test_the_examples_of_a_strategy_and_its_system_message_are_never_dropped() -> None:
+def test_nothing_but_turns_is_dropped_from_messages() -> None:
     step = shipped()["chain-of-thought"].steps[0]
     alone = step.messages("Why?")
     history = (Turn("user", "x" * 500), Turn("assistant", "y" * 500))
