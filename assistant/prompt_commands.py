@@ -30,7 +30,7 @@ from prompts.evaluation.items import Dataset
 from prompts.evaluation.matrix import Work
 from prompts.evaluation.model import CancelledError
 from prompts.evaluation.report import Report
-from prompts.evaluation.shown import CHOOSING, Choosing
+from prompts.evaluation.shown import CHOOSING, Choosing, Picking
 
 EXIT_BELOW_BAR = 1
 EXIT_CANCELLED = 130
@@ -80,6 +80,7 @@ def _base_choice(base: str, quantize: str, engine: str, remotes: tuple[str, ...]
 @click.option("--calibrate", is_flag=True, help="Take the model's leaning out of likelihoods.")
 @click.option("--shots", type=click.IntRange(0), help="Examples to show (default: as the strategy says).")
 @click.option("--choose", type=click.Choice(CHOOSING), help="Which (default: as it says, else balanced).")
+@click.option("--draw", type=click.IntRange(0), default=0, help="Shuffle them, each number in its own way.")
 @click.option("--max-tokens", type=click.IntRange(1), default=GREEDY.max_tokens, show_default=True)
 @click.option("--question", default="", metavar="JINJA", help="The question, over the fields of a row.")
 @click.option("--answer", default="", metavar="JINJA", help="The right answer, for plain files.")
@@ -104,8 +105,7 @@ def evaluate(home: Home, as_json: bool, **asked: Any) -> None:
     how = How(
         cast(By, asked["by"]),
         asked["calibrate"],
-        asked["shots"],
-        cast("Choosing | None", asked["choose"]),
+        Picking(asked["shots"], cast("Choosing | None", asked["choose"]), asked["draw"]),
         replace(GREEDY, max_tokens=asked["max_tokens"]),
     )
     choice = _base_choice(asked["base"], asked["quantize"], asked["engine"], asked["remotes"])

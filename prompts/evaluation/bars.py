@@ -12,12 +12,12 @@ from typing import get_args
 from feedback.errors import HoneError
 from prompts.evaluation.columns import By, Cell, How
 from prompts.evaluation.datasets import Source, Wording, source
-from prompts.evaluation.shown import CHOOSING
+from prompts.evaluation.shown import CHOOSING, Picking
 from prompts.frontmatter import FormatError, Section, mapping
 
 KEYS = (
     *("name", "strategy", "model", "data", "train", "limit", "bar"),
-    *("question", "answer", "options", "metric", "by", "calibrate", "shots", "choose", "max_tokens"),
+    *("question", "answer", "options", "metric", "by", "calibrate", "shots", "choose", "draw", "max_tokens"),
 )
 
 
@@ -93,8 +93,11 @@ def _how(section: Section) -> How:
     how = How(
         by=section.one_of("by", get_args(By)) if section.has("by") else "auto",
         calibrate=section.true("calibrate"),
-        shots=section.positive("shots"),
-        choose=section.one_of("choose", CHOOSING) if section.has("choose") else None,
+        examples=Picking(
+            section.positive("shots"),
+            section.one_of("choose", CHOOSING) if section.has("choose") else None,
+            section.positive("draw") or 0,
+        ),
     )
     most = section.positive("max_tokens")
     return replace(how, sampling=replace(how.sampling, max_tokens=most)) if most else how

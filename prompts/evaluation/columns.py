@@ -10,7 +10,7 @@ from feedback.conversations import Sampling
 from feedback.errors import HoneError
 from feedback.statistics import Interval
 from prompts.evaluation.model import Model
-from prompts.evaluation.shown import CHOOSING, Choosing
+from prompts.evaluation.shown import CHOOSING, Choosing, Picking
 from prompts.strategy import Strategy
 
 By = Literal["auto", "likelihood", "generation"]
@@ -23,12 +23,11 @@ GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=256, seed=0)
 
 @dataclass(frozen=True)
 class How:
-    """The way of one column. `shots` and `choose` None: as the strategy says."""
+    """The way of one column."""
 
     by: By = "auto"
     calibrate: bool = False
-    shots: int | None = None
-    choose: Choosing | None = None
+    examples: Picking = Picking()
     sampling: Sampling = GREEDY
 
     def changed(self, written: str) -> "How":
@@ -46,9 +45,11 @@ def _changed(how: How, key: str, value: str) -> How:
     if key == "calibrate" and value in ("yes", "no", ""):
         return replace(how, calibrate=value != "no")
     if key == "shots" and value.isdigit():
-        return replace(how, shots=int(value))
+        return replace(how, examples=replace(how.examples, shots=int(value)))
     if key == "choose" and value in CHOOSING:
-        return replace(how, choose=cast(Choosing, value))
+        return replace(how, examples=replace(how.examples, choose=cast(Choosing, value)))
+    if key == "draw" and value.isdigit():
+        return replace(how, examples=replace(how.examples, draw=int(value)))
     if key == "seed" and value.isdigit():
         return replace(how, sampling=replace(how.sampling, seed=int(value)))
     if key == "max_tokens" and value.isdigit() and int(value) > 0:
@@ -56,7 +57,7 @@ def _changed(how: How, key: str, value: str) -> How:
     raise HoneError(
         f"A column cannot have {key}={value}.",
         f"Known are by={'|'.join(get_args(By))}, calibrate=yes|no, shots=NUMBER, choose={'|'.join(CHOOSING)},"
-        " max_tokens=NUMBER and seed=NUMBER.",
+        " draw=NUMBER, max_tokens=NUMBER and seed=NUMBER.",
         "For example few-shot:shots=8,choose=nearest.",
     )
 

@@ -61,7 +61,7 @@ def _work(column: Column, dataset: Dataset) -> Work:
             "Its format has no question without content.",
             "Leave --calibrate out for it.",
         )
-    shown = showing.fit(column.strategy, dataset, column.how.shots, column.how.choose)
+    shown = showing.fit(column.strategy, dataset, column.how.examples)
     return Work(column, dataset, shown, by_likelihood, None if by_likelihood else dataset.judge())
 
 

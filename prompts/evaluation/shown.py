@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from typing import Literal, get_args
 
+from feedback.canonical import sha256_of
 from feedback.errors import HoneError
 from prompts.evaluation.items import Dataset, Item
 from prompts.examples import Choice, Example, ExamplePool
@@ -20,6 +21,17 @@ Choosing = Literal["first", "balanced", "nearest"]
 """first: in the order of the file. balanced: from each answer in turn. nearest: to the question, by BM25."""
 
 CHOOSING: tuple[Choosing, ...] = get_args(Choosing)
+
+
+@dataclass(frozen=True)
+class Picking:
+    """Which examples are shown. `shots`, `choose` None: as the strategy says. `draw`: 0 leaves the training
+    part in its order, each other number shuffles it in its own way, the same each time.
+    """
+
+    shots: int | None = None
+    choose: Choosing | None = None
+    draw: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,31 +60,34 @@ class Pinned:
         return self._examples[:count]
 
 
-def fit(strategy: Strategy, dataset: Dataset, shots: int | None, choosing: Choosing | None) -> Shown:
-    """`strategy` with `shots` examples of `dataset`; None: as many as it has of its own, chosen as it says,
-    else balanced between the options, else the first. HoneError where it was asked to show what there is not.
+def fit(strategy: Strategy, dataset: Dataset, picking: Picking) -> Shown:
+    """`strategy` with examples of `dataset`. Where nobody says, it shows as many as it has of its own, chosen
+    as it says, else balanced between the options, else the first. HoneError where it was asked to show what
+    there is not.
     """
     step = strategy.steps[-1]
-    if "examples" not in step.variables or shots == 0:
-        return Shown(_without(strategy) if shots == 0 else strategy, {}, "none")
+    if "examples" not in step.variables or picking.shots == 0:
+        return Shown(_without(strategy) if picking.shots == 0 else strategy, {}, "none")
     if not dataset.train or not _can_show(step, dataset.train):
-        return _unchanged(strategy, dataset, shots, choosing)
-    count = shots or (step.pool.count if step.pool else len(step.examples))
-    optional = all(item.options for item in dataset.train)
-    chosen = choosing or (step.pool.choose if step.pool else "balanced" if optional else "first")
+        return _unchanged(strategy, dataset, picking)
+    train = dataset.train
+    if picking.draw:
+        train = tuple(sorted(train, key=lambda item: sha256_of([picking.draw, item.id, item.question])))
+    count = picking.shots or (step.pool.count if step.pool else len(step.examples))
+    optional = all(item.options for item in train)
+    chosen = picking.choose or (step.pool.choose if step.pool else "balanced" if optional else "first")
     how: Choice = "nearest" if chosen == "nearest" else "first"
     fitted = replace(step, examples=(), pool=FromPool(count, how))
-    groups = {item.group for item in dataset.train} | {""}
+    groups = {item.group for item in train} | {""}
     pools = {
-        group: _pool([item for item in dataset.train if group in ("", item.group)], step, chosen)
-        for group in groups
+        group: _pool([item for item in train if group in ("", item.group)], step, chosen) for group in groups
     }
-    what = f"{count} of the dataset, {chosen}"
+    what = f"{count} of the dataset, {chosen}" + (f", draw {picking.draw}" if picking.draw else "")
     return Shown(replace(strategy, steps=(*strategy.steps[:-1], fitted)), pools, what)
 
 
-def _unchanged(strategy: Strategy, dataset: Dataset, shots: int | None, choosing: Choosing | None) -> Shown:
-    if shots or choosing:
+def _unchanged(strategy: Strategy, dataset: Dataset, picking: Picking) -> Shown:
+    if picking.shots or picking.choose:
         missing = "no training part" if not dataset.train else "no worked answers to show"
         raise HoneError(
             f"{strategy.name} cannot show examples of {dataset.name}.",
