@@ -22,6 +22,7 @@ from prompts.evaluation import datasets, matrix
 from prompts.evaluation.calls import Calls
 from prompts.evaluation.columns import GREEDY, Cell, Column, How
 from prompts.evaluation.datasets import Source
+from prompts.evaluation.shown import Picking
 from prompts.plain import shipped
 
 ROOT = Path(__file__).parent.parent
@@ -35,7 +36,7 @@ def hone(home: Home, args: argparse.Namespace) -> tuple[float, Cell]:
     strategy = shipped()["chain-of-thought"]
     with prompt_evaluation.opened(home, BaseChoice()) as bench, tempfile.TemporaryDirectory() as folder:
         model = bench.model("champion")
-        column = Column("chain-of-thought", "", strategy, model, How(shots=SHOTS, choose="first"))
+        column = Column("chain-of-thought", "", strategy, model, How(examples=Picking(SHOTS, "first")))
         works = matrix.plan([column], [data])
         bench.serving.engine.warm_up(registry.champion(bench.store))
         began = time.perf_counter()

@@ -21,13 +21,16 @@ GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=256, seed=0)
 """How answers are written, unless a strategy sets its own temperature."""
 
 
+AS_IT_SAYS = Picking()
+
+
 @dataclass(frozen=True)
 class How:
     """The way of one column."""
 
     by: By = "auto"
     calibrate: bool = False
-    examples: Picking = Picking()
+    examples: Picking = AS_IT_SAYS
     sampling: Sampling = GREEDY
 
     def changed(self, written: str) -> "How":
@@ -40,20 +43,17 @@ class How:
 
 
 def _changed(how: How, key: str, value: str) -> How:
+    number = int(value) if value.isascii() and value.isdigit() else None
     if key == "by" and value in get_args(By):
         return replace(how, by=cast(By, value))
     if key == "calibrate" and value in ("yes", "no", ""):
         return replace(how, calibrate=value != "no")
-    if key == "shots" and value.isdigit():
-        return replace(how, examples=replace(how.examples, shots=int(value)))
     if key == "choose" and value in CHOOSING:
         return replace(how, examples=replace(how.examples, choose=cast(Choosing, value)))
-    if key == "draw" and value.isdigit():
-        return replace(how, examples=replace(how.examples, draw=int(value)))
-    if key == "seed" and value.isdigit():
-        return replace(how, sampling=replace(how.sampling, seed=int(value)))
-    if key == "max_tokens" and value.isdigit() and int(value) > 0:
-        return replace(how, sampling=replace(how.sampling, max_tokens=int(value)))
+    if key in ("shots", "draw") and number is not None:
+        return replace(how, examples=replace(how.examples, **{key: number}))
+    if key in ("seed", "max_tokens") and number is not None and (number or key == "seed"):
+        return replace(how, sampling=replace(how.sampling, **{key: number}))
     raise HoneError(
         f"A column cannot have {key}={value}.",
         f"Known are by={'|'.join(get_args(By))}, calibrate=yes|no, shots=NUMBER, choose={'|'.join(CHOOSING)},"

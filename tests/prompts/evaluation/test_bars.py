@@ -48,7 +48,7 @@ def test_a_file_is_read_and_its_paths_are_its_own(tmp_path: Path) -> None:
         100,
         0.8,
     )
-    assert (first.how.by, first.how.calibrate, first.how.shots) == ("likelihood", True, 8)
+    assert (first.how.by, first.how.calibrate, first.how.examples.shots) == ("likelihood", True, 8)
     assert (second.name, second.model, second.how.sampling.max_tokens) == ("zero-shot", "champion", 20)
     assert second.wording.answer == "{{ capital }}"
 

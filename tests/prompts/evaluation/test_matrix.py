@@ -151,7 +151,7 @@ def test_examples_come_from_the_training_part_and_the_shipped_ones_stay_out(
     train = reviews(tmp_path / "train.jsonl", 20)
     data = load(source(f"sst2:{reviews(tmp_path / 'd.jsonl', 4)}"), source(f"sst2:{train}"))
     model = RuledModel(finds=good_is_positive)
-    (cell,) = fill(calls, model, data, How(shots=4, choose="balanced"), shipped()["few-shot"])
+    (cell,) = fill(calls, model, data, How().changed("shots=4,choose=balanced"), shipped()["few-shot"])
     prompt = cell.outcomes[0].prompt
     assert cell.examples == "4 of the dataset, balanced"
     assert "sky" not in prompt
@@ -165,16 +165,32 @@ def test_the_nearest_examples_differ_between_questions(tmp_path: Path, calls: Ca
     items = (Item("a", "Ann has 103 pens", "206"), Item("b", "Ann has 107 pens", "214"))
     data = Dataset("sums", items, load(source(f"gsm8k:{tmp_path / 'train.jsonl'}")).judge, train)
     (cell,) = fill(
-        calls, RuledModel(says=doubled), data, How(shots=1, choose="nearest"), shipped()["few-shot"]
+        calls, RuledModel(says=doubled), data, How().changed("shots=1,choose=nearest"), shipped()["few-shot"]
     )
     assert "Ann has 103 pens and" in cell.outcomes[0].prompt
     assert "Ann has 107 pens and" in cell.outcomes[1].prompt
 
 
+def test_each_draw_shows_other_examples_and_the_same_again(tmp_path: Path, calls: Calls) -> None:
+    train = source(f"sst2:{reviews(tmp_path / 'train.jsonl', 60)}")
+    data = load(source(f"sst2:{reviews(tmp_path / 'd.jsonl', 1)}"), train)
+    prompts = [
+        fill(calls, RuledModel(), data, How().changed(f"shots=4,draw={draw}"), shipped()["few-shot"])[0]
+        .outcomes[0]
+        .prompt
+        for draw in (0, 1, 2, 1)
+    ]
+    assert len(set(prompts)) == 3
+    assert prompts[1] == prompts[3]
+    assert all(one.count("positive<|im_end|>") == 2 for one in prompts)
+
+
 def test_a_strategy_that_thinks_shows_worked_answers(tmp_path: Path, calls: Calls) -> None:
     train = source(f"gsm8k:{sums(tmp_path / 'train.jsonl', 9, first=100)}")
     data = load(source(f"gsm8k:{sums(tmp_path / 't.jsonl', 1)}"), train)
-    (cell,) = fill(calls, RuledModel(says=doubled), data, How(shots=2), shipped()["chain-of-thought"])
+    (cell,) = fill(
+        calls, RuledModel(says=doubled), data, How().changed("shots=2"), shipped()["chain-of-thought"]
+    )
     assert "She has 100 + 100 = 200 pens.\nAnswer: 200" in cell.outcomes[0].prompt
 
 
@@ -183,7 +199,7 @@ def test_data_without_examples_leave_the_strategy_its_own(tmp_path: Path, calls:
     (cell,) = fill(calls, RuledModel(), data, How(), shipped()["few-shot"])
     assert cell.examples.endswith("of its own")
     with pytest.raises(HoneError, match="no training part"):
-        fill(calls, RuledModel(), data, How(shots=4), shipped()["few-shot"])
+        fill(calls, RuledModel(), data, How().changed("shots=4"), shipped()["few-shot"])
 
 
 def test_calibration_asks_of_nothing_with_the_same_examples_and_turns_the_scale(
@@ -195,8 +211,8 @@ def test_calibration_asks_of_nothing_with_the_same_examples_and_turns_the_scale(
     train = source(f"sst2:{reviews(tmp_path / 'train.jsonl', 20)}")
     data = load(source(f"sst2:{reviews(tmp_path / 'd.jsonl', 4)}"), train)
     few, model = shipped()["few-shot"], RuledModel(finds=leans)
-    (plain,) = fill(calls, model, data, How(shots=2), few)
-    (mended,) = fill(calls, model, data, How(shots=2, calibrate=True), few)
+    (plain,) = fill(calls, model, data, How().changed("shots=2"), few)
+    (mended,) = fill(calls, model, data, How().changed("shots=2,calibrate=yes"), few)
     assert plain.score is not None
     assert mended.score is not None
     assert (plain.score.value, mended.score.value) == (0.5, 1.0)
