@@ -188,7 +188,8 @@ def test_each_draw_shows_other_examples_and_the_same_again(tmp_path: Path, calls
 def test_a_strategy_that_thinks_shows_worked_answers(tmp_path: Path, calls: Calls) -> None:
     train = source(f"gsm8k:{sums(tmp_path / 'train.jsonl', 9, first=100)}")
     data = load(source(f"gsm8k:{sums(tmp_path / 't.jsonl', 1)}"), train)
-    (cell,) = fill(
+    how = How().changed("shots=2")
+    (cell,) = fill(calls, RuledModel(says=doubled), data, how, shipped()["chain-of-thought"])
         calls, RuledModel(says=doubled), data, How().changed("shots=2"), shipped()["chain-of-thought"]
     )
     assert "She has 100 + 100 = 200 pens.\nAnswer: 200" in cell.outcomes[0].prompt
