@@ -7,19 +7,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app import cli
-from assistant import registry
-from assistant.base import Base, chat_template
+from assistant.base import Base
 from feedback.home import Home
-from feedback.store import Store
-from prompts import library
 from tests.evaluation_ground import jsonl, reviews, sums
 
 
 @pytest.fixture
-def on(home: Home, store: Store, tiny_base: Base) -> tuple[str, ...]:
+def on(home: Home, tiny_base: Base) -> tuple[str, ...]:
     """Options that name the home and the tiny base."""
-    library.register_shipped(store)
-    registry.ensure_base(store, tiny_base, chat_template(tiny_base))
     base = ("--base", str(tiny_base.folder), "--quantize", "none", "--engine", "transformers")
     return ("--home", str(home.path), *base)
 

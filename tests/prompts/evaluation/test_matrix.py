@@ -190,8 +190,6 @@ def test_a_strategy_that_thinks_shows_worked_answers(tmp_path: Path, calls: Call
     data = load(source(f"gsm8k:{sums(tmp_path / 't.jsonl', 1)}"), train)
     how = How().changed("shots=2")
     (cell,) = fill(calls, RuledModel(says=doubled), data, how, shipped()["chain-of-thought"])
-        calls, RuledModel(says=doubled), data, How().changed("shots=2"), shipped()["chain-of-thought"]
-    )
     assert "She has 100 + 100 = 200 pens.\nAnswer: 200" in cell.outcomes[0].prompt
 
 

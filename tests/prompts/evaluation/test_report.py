@@ -48,9 +48,7 @@ def found() -> Report:
 def test_any_two_columns_on_the_same_data_are_tested_and_no_others(found: Report) -> None:
     (test,) = found.tests
     assert (test.a, test.b, test.paired.better, test.paired.worse) == ("zero-shot", "few-shot", 8, 0)
-    assert test.sentence.startswith(
-        "few-shot is better than zero-shot on gsm8k:test.jsonl: +80.0 pointsoints"
-    )
+    assert test.sentence.startswith("few-shot is better than zero-shot on gsm8k:test.jsonl: +80.0 points")
 
 
 def test_items_that_one_column_could_not_judge_are_left_out_of_the_test() -> None:
