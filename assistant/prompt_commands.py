@@ -16,13 +16,13 @@ from tqdm import tqdm
 
 from assistant import prompt_evaluation
 from assistant.base import BaseChoice, EngineName, Quantize
-from assistant.prompt_evaluation import Bench
-from feedback.command_line import HoneGroup, home_option, json_option, say
+from feedback.command_line import HoneGroup, home_option, json_option, open_store, say
 from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.store import now
+from prompts import library
 from prompts.evaluation import bars, datasets, matrix, named, report, report_page
-from prompts.evaluation.bars import Bar, Verdict
+from prompts.evaluation.bars import Verdict
 from prompts.evaluation.calls import Calls
 from prompts.evaluation.columns import GREEDY, By, Cell, Column, How
 from prompts.evaluation.datasets import Source, Wording
@@ -31,6 +31,7 @@ from prompts.evaluation.matrix import Work
 from prompts.evaluation.model import CancelledError
 from prompts.evaluation.report import Report
 from prompts.evaluation.shown import CHOOSING, Choosing, Picking
+from prompts.strategy import Strategy
 
 EXIT_BELOW_BAR = 1
 EXIT_CANCELLED = 130
@@ -109,8 +110,9 @@ def evaluate(home: Home, as_json: bool, **asked: Any) -> None:
         replace(GREEDY, max_tokens=asked["max_tokens"]),
     )
     choice = _base_choice(asked["base"], asked["quantize"], asked["engine"], asked["remotes"])
+    ways = _ways(home, asked["strategies"], how)
     with prompt_evaluation.opened(home, choice) as bench:
-        columns = _columns(bench, asked["strategies"], asked["models"], how)
+        columns = [Column(*way, bench.model(model)) for model in asked["models"] for way in ways]
         cells = _fill(home, matrix.plan(columns, sets))
     found = report.report(cells, now(), f"hone {shlex.join(sys.argv[1:])}")
     for file in asked["out"]:
@@ -132,23 +134,17 @@ def test(context: click.Context, home: Home, file: Path, as_json: bool, **base: 
     """
     tests = bars.read(file)
     sets = [datasets.load(one.data, one.train, one.wording).limited(one.limit) for one in tests]
+    ways = [_ways(home, [one.strategy], one.how)[0] for one in tests]
     with prompt_evaluation.opened(home, _base_choice(**base)) as bench:
-        verdicts = _verdicts(home, bench, tests, sets)
+        columns = [Column(*way, bench.model(one.model)) for way, one in zip(ways, tests, strict=True)]
+        pairs = zip(columns, sets, strict=True)
+        cells = _fill(home, [work for column, one in pairs for work in matrix.plan([column], [one])])
+    verdicts = [bars.judge(one, cell) for one, cell in zip(tests, cells, strict=True)]
     passed = sum(verdict.passed for verdict in verdicts)
     lines = [*(verdict.sentence for verdict in verdicts), "", f"{passed} of {len(verdicts)} pass."]
     say("\n".join(lines), {"passed": bars.all_pass(verdicts), "tests": _test_data(verdicts)}, as_json)
     if not bars.all_pass(verdicts):
         context.exit(EXIT_BELOW_BAR)
-
-
-def _verdicts(home: Home, bench: Bench, tests: Sequence[Bar], sets: Sequence[Dataset]) -> list[Verdict]:
-    works = [
-        work
-        for one, dataset in zip(tests, sets, strict=True)
-        for work in matrix.plan(_columns(bench, [one.strategy], [one.model], one.how), [dataset])
-    ]
-    cells = _fill(home, works)
-    return [bars.judge(one, cell) for one, cell in zip(tests, cells, strict=True)]
 
 
 def _test_data(verdicts: Sequence[Verdict]) -> list[dict[str, object]]:
@@ -197,13 +193,15 @@ def _examples_for(asked: Source, shown: Sequence[Source]) -> Source | None:
     return replace(same[0], part=same[0].part or asked.part)
 
 
-def _columns(bench: Bench, strategies: Sequence[str], models: Sequence[str], how: How) -> list[Column]:
+def _ways(home: Home, strategies: Sequence[str], how: How) -> list[tuple[str, str, Strategy, How]]:
+    """Each strategy as it was asked for: label, version, text and settings. Needs no model."""
+    store = open_store(home)
+    library.register_shipped(store)
     found = []
-    for model in (bench.model(one) for one in models):
-        for written in strategies:
-            name, settings = named.parted(written)
-            version = named.version(bench.store, name)
-            found.append(Column(written, version.id, version.strategy, model, how.changed(settings)))
+    for written in strategies:
+        name, settings = named.parted(written)
+        version = named.version(store, name)
+        found.append((written, version.id, version.strategy, how.changed(settings)))
     return found
 
 

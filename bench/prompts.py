@@ -36,7 +36,7 @@ def hone(home: Home, args: argparse.Namespace) -> tuple[float, Cell]:
     strategy = shipped()["chain-of-thought"]
     with prompt_evaluation.opened(home, BaseChoice()) as bench, tempfile.TemporaryDirectory() as folder:
         model = bench.model("champion")
-        column = Column("chain-of-thought", "", strategy, model, How(examples=Picking(SHOTS, "first")))
+        column = Column("chain-of-thought", "", strategy, How(examples=Picking(SHOTS, "first")), model)
         works = matrix.plan([column], [data])
         bench.serving.engine.warm_up(registry.champion(bench.store))
         began = time.perf_counter()

@@ -69,8 +69,8 @@ class Column:
     label: str
     version: str
     strategy: Strategy
+    how: How
     model: Model
-    how: How = How()
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ def _from_file(path: Path) -> PromptVersion:
 
 
 def parted(written: str) -> tuple[str, str]:
-    """`NAME:key=value,...` as name and settings. A colon without a = after it belongs to the name."""
+    """`NAME:key=value,...` as name and settings. A colon with neither = nor `calibrate` after it belongs to
+    the name, as in a path.
+    """
     name, colon, settings = written.rpartition(":")
-    return (name, settings) if colon and "=" in settings else (written, "")
+    return (name, settings) if colon and ("=" in settings or settings == "calibrate") else (written, "")

@@ -18,7 +18,7 @@ from prompts.step import FromPool, Step
 from prompts.strategy import Strategy
 
 Choosing = Literal["first", "balanced", "nearest"]
-"""first: in the order of the file. balanced: from each answer in turn. nearest: to the question, by BM25."""
+"""first: in the order of the file. balanced: each answer equally often. nearest: to the question, by BM25."""
 
 CHOOSING: tuple[Choosing, ...] = get_args(Choosing)
 
@@ -80,7 +80,8 @@ def fit(strategy: Strategy, dataset: Dataset, picking: Picking) -> Shown:
     fitted = replace(step, examples=(), pool=FromPool(count, how))
     groups = {item.group for item in train} | {""}
     pools = {
-        group: _pool([item for item in train if group in ("", item.group)], step, chosen) for group in groups
+        group: _pool([item for item in train if group in ("", item.group)], step, chosen, count)
+        for group in groups
     }
     what = f"{count} of the dataset, {chosen}" + (f", draw {picking.draw}" if picking.draw else "")
     return Shown(replace(strategy, steps=(*strategy.steps[:-1], fitted)), pools, what)
@@ -108,18 +109,24 @@ def _can_show(step: Step, train: Sequence[Item]) -> bool:
     return step.answer.marker is None or all(item.worked for item in train)
 
 
-def _pool(items: Sequence[Item], step: Step, chosen: str) -> ExamplePool:
-    ordered = balanced(items) if chosen == "balanced" else list(items)
+def _pool(items: Sequence[Item], step: Step, chosen: str, count: int) -> ExamplePool:
+    ordered = balanced(items, count) if chosen == "balanced" else list(items)
     lead = _lead(step)
     return ExamplePool([Example(item.question, _answer(item, step, lead), item.id) for item in ordered])
 
 
-def balanced(items: Sequence[Item]) -> list[Item]:
-    """One item of each answer in turn, each in the order given; answers in the order of their first item."""
+def balanced(items: Sequence[Item], count: int) -> list[Item]:
+    """The first `count` hold each answer equally often, in an order that hangs on nothing but their hashes.
+
+    In turn they would teach the turn: after positive, negative, positive, negative a small model says
+    positive whatever is asked (measured: SST-2, 200 of 200 items).
+    """
     by_answer: dict[str, list[Item]] = {}
     for item in items:
         by_answer.setdefault(item.answer, []).append(item)
-    return [item for item in chain.from_iterable(zip_longest(*by_answer.values())) if item is not None]
+    turns = [item for item in chain.from_iterable(zip_longest(*by_answer.values())) if item is not None]
+    shown = sorted(turns[:count], key=lambda item: sha256_of([item.id, item.question]))
+    return [*shown, *turns[count:]]
 
 
 def _answer(item: Item, step: Step, lead: str) -> str:

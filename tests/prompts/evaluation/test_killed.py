@@ -17,7 +17,7 @@ import sys, time
 from pathlib import Path
 from prompts.evaluation import matrix
 from prompts.evaluation.calls import Calls
-from prompts.evaluation.columns import Column
+from prompts.evaluation.columns import Column, How
 from prompts.evaluation.datasets import load, source
 from prompts.plain import shipped
 from tests.evaluation_ground import RuledModel
@@ -29,7 +29,7 @@ def slowly(prompt, sampling):
 model = RuledModel(says=slowly)
 data = load(source("gsm8k:" + sys.argv[1]))
 zero_shot = shipped()["zero-shot"]
-works = matrix.plan([Column("zero-shot", "pv", zero_shot, model)], [data])
+works = matrix.plan([Column("zero-shot", "pv", zero_shot, How(), model)], [data])
 cell, = matrix.run(works, Calls(Path(sys.argv[2])))
 print(len(model.written), cell.score.value)
 """

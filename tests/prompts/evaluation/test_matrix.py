@@ -60,7 +60,7 @@ def good_is_positive(prompt: str, answer: str) -> float:
 def fill(
     calls: Calls, model: RuledModel, dataset: Dataset, how: How = PLAIN, *strategies: Strategy
 ) -> list[Cell]:
-    columns = [Column(one.name, "pv", one, model, how) for one in strategies or (ASK,)]
+    columns = [Column(one.name, "pv", one, how, model) for one in strategies or (ASK,)]
     return matrix.run(matrix.plan(columns, [dataset]), calls)
 
 
@@ -128,7 +128,7 @@ def test_a_stop_keeps_what_was_answered_and_the_next_run_goes_on(tmp_path: Path,
     data = load(source(f"gsm8k:{sums(tmp_path / 't.jsonl', 40)}"))
     stop = threading.Event()
     model = RuledModel(says=doubled)
-    works = matrix.plan([Column("ask", "pv", ASK, model)], [data])
+    works = matrix.plan([Column("ask", "pv", ASK, PLAIN, model)], [data])
 
     def enough(what: str, done: int, total: int) -> None:
         if done == 8:
