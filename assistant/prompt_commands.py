@@ -24,7 +24,7 @@ from prompts import library
 from prompts.evaluation import bars, datasets, matrix, named, report, report_page
 from prompts.evaluation.bars import Verdict
 from prompts.evaluation.calls import Calls
-from prompts.evaluation.columns import GREEDY, By, Cell, Column, How
+from prompts.evaluation.columns import GREEDY, By, Calibrate, Cell, Column, How
 from prompts.evaluation.datasets import Source, Wording
 from prompts.evaluation.items import Dataset
 from prompts.evaluation.matrix import Work
@@ -78,7 +78,14 @@ def _base_choice(base: str, quantize: str, engine: str, remotes: tuple[str, ...]
 @click.option("--train", multiple=True, metavar="FORMAT:FILE[#PART]", help="Where examples come from.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many items of each dataset.")
 @click.option("--by", type=click.Choice(get_args(By)), default="auto", show_default=True)
-@click.option("--calibrate", is_flag=True, help="Take the model's leaning out of likelihoods.")
+@click.option(
+    "--calibrate",
+    type=click.Choice(get_args(Calibrate)),
+    default="no",
+    is_flag=False,
+    flag_value="nothing",
+    help="Take the model's leaning out of likelihoods, as it answers nothing, or training questions.",
+)
 @click.option("--shots", type=click.IntRange(0), help="Examples to show (default: as the strategy says).")
 @click.option("--choose", type=click.Choice(CHOOSING), help="Which (default: as it says, else balanced).")
 @click.option("--draw", type=click.IntRange(0), default=0, help="Shuffle them, each number in its own way.")
@@ -105,7 +112,7 @@ def evaluate(home: Home, as_json: bool, **asked: Any) -> None:
     sets = _datasets(asked["data"], asked["train"], wording, asked["limit"])
     how = How(
         cast(By, asked["by"]),
-        asked["calibrate"],
+        cast(Calibrate, asked["calibrate"]),
         Picking(asked["shots"], cast("Choosing | None", asked["choose"]), asked["draw"]),
         replace(GREEDY, max_tokens=asked["max_tokens"]),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from feedback.errors import HoneError
-from prompts.evaluation.columns import By, Cell, How
+from prompts.evaluation.columns import By, Calibrate, Cell, How
 from prompts.evaluation.datasets import Source, Wording, source
 from prompts.evaluation.shown import CHOOSING, Picking
 from prompts.frontmatter import FormatError, Section, mapping
@@ -92,7 +92,7 @@ def _bar(section: Section, folder: Path) -> Bar:
 def _how(section: Section) -> How:
     how = How(
         by=section.one_of("by", get_args(By)) if section.has("by") else "auto",
-        calibrate=section.true("calibrate"),
+        calibrate=section.one_of("calibrate", get_args(Calibrate)) if section.has("calibrate") else "no",
         examples=Picking(
             section.positive("shots"),
             section.one_of("choose", CHOOSING) if section.has("choose") else None,

@@ -17,6 +17,10 @@ By = Literal["auto", "likelihood", "generation"]
 """likelihood: the option that the model finds most probable is its answer. generation: it writes one. auto:
 likelihood where the items have options and the strategy asks once and plainly."""
 
+Calibrate = Literal["no", "nothing", "training"]
+"""What tells the model's leaning, to be taken out: its answers to questions without content, or to questions
+of the training part, whose right answers nobody looks at."""
+
 GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=256, seed=0)
 """How answers are written, unless a strategy sets its own temperature."""
 
@@ -29,7 +33,7 @@ class How:
     """The way of one column."""
 
     by: By = "auto"
-    calibrate: bool = False
+    calibrate: Calibrate = "no"
     examples: Picking = AS_IT_SAYS
     sampling: Sampling = GREEDY
 
@@ -46,8 +50,8 @@ def _changed(how: How, key: str, value: str) -> How:
     number = int(value) if value.isascii() and value.isdigit() else None
     if key == "by" and value in get_args(By):
         return replace(how, by=cast(By, value))
-    if key == "calibrate" and value in ("yes", "no", ""):
-        return replace(how, calibrate=value != "no")
+    if key == "calibrate" and value in ("", *get_args(Calibrate)):
+        return replace(how, calibrate=cast(Calibrate, value or "nothing"))
     if key == "choose" and value in CHOOSING:
         return replace(how, examples=replace(how.examples, choose=cast(Choosing, value)))
     if key in ("shots", "draw") and number is not None:
@@ -56,8 +60,8 @@ def _changed(how: How, key: str, value: str) -> How:
         return replace(how, sampling=replace(how.sampling, **{key: number}))
     raise HoneError(
         f"A column cannot have {key}={value}.",
-        f"Known are by={'|'.join(get_args(By))}, calibrate=yes|no, shots=NUMBER, choose={'|'.join(CHOOSING)},"
-        " draw=NUMBER, max_tokens=NUMBER and seed=NUMBER.",
+        f"Known are by={'|'.join(get_args(By))}, calibrate={'|'.join(get_args(Calibrate))}, shots=NUMBER,"
+        f" choose={'|'.join(CHOOSING)}, draw=NUMBER, max_tokens=NUMBER and seed=NUMBER.",
         "For example few-shot:shots=8,choose=nearest.",
     )
 
@@ -108,7 +112,7 @@ class Cell:
     model: str
     dataset: str
     by: str
-    calibrated: bool
+    calibrated: str
     examples: str
     metric: str
     rule: str

@@ -4,9 +4,10 @@ An option's likelihood is that of a reply that begins with it: log p of its toke
 token; where one option begins another, of the whole reply, since both would begin alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
+from feedback.canonical import sha256_of
 from feedback.errors import HoneError
 from prompts.evaluation.asking import Asking, PromptTeller
 from prompts.evaluation.calibration import calibrated, leaning, shares
@@ -17,6 +18,9 @@ from prompts.evaluation.model import Likelihood
 from prompts.evaluation.shown import Pinned, Shown
 from prompts.examples import Examples
 from prompts.run import run
+
+UNLABELLED = 64
+"""Training questions whose mean answer is taken for the model's leaning."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,14 @@ class Likelihoods:
 
     def _content_free(self, item: Item) -> tuple[str, ...]:
         """The prompts of calibration for an item: with its own examples."""
-        if not self.how.calibrate:
+        if self.how.calibrate == "no":
             return ()
         pool = self.shown.pool(item)
-        pinned = Pinned(self.shown.strategy.steps[-1].chosen(item.question, pool)) if pool else None
-        return tuple(self._prompt(question, pinned) for question in self.dataset.content_free)
+        chosen = self.shown.strategy.steps[-1].chosen(item.question, pool) if pool else ()
+        questions = self.dataset.content_free
+        if self.how.calibrate == "training":
+            questions = unlabelled(self.dataset.train, item.group, {one.question for one in chosen})
+        return tuple(self._prompt(question, Pinned(chosen) if pool else None) for question in questions)
 
     def _outcome(self, put: _Put, known: dict[tuple[str, str], Kept]) -> Outcome:
         item, prompt, blanks = put.item, put.prompt, put.blanks
@@ -96,6 +103,16 @@ class Likelihoods:
             calls=len(asked),
             seconds=sum(kept.seconds for kept in asked),
         )
+
+
+def unlabelled(train: Sequence[Item], group: str, shown: Set[str]) -> tuple[str, ...]:
+    """Questions of the training part that the prompt does not show, of the item's group where it has any: a
+    fair draw, the same each time.
+    """
+    others = [item for item in train if item.question not in shown]
+    own = [item for item in others if item.group == group] or others
+    drawn = sorted(own, key=lambda item: sha256_of([item.id, item.question]))
+    return tuple(item.question for item in drawn[:UNLABELLED])
 
 
 def _place(option: str, items: Sequence[Item]) -> int:

@@ -15,7 +15,7 @@ from feedback.errors import HoneError
 from prompts.evaluation import shown as showing
 from prompts.evaluation.asking import Asking, Clock, ItemTeller
 from prompts.evaluation.calls import Calls
-from prompts.evaluation.columns import Cell, Column, Outcome
+from prompts.evaluation.columns import Calibrate, Cell, Column, Outcome
 from prompts.evaluation.items import Dataset, Item, Metric
 from prompts.evaluation.likelihoods import Likelihoods
 from prompts.evaluation.model import Written
@@ -55,14 +55,21 @@ def plan(columns: Sequence[Column], datasets: Sequence[Dataset]) -> list[Work]:
 
 def _work(column: Column, dataset: Dataset) -> Work:
     by_likelihood = _by_likelihood(column, dataset)
-    if column.how.calibrate and by_likelihood and not dataset.content_free:
-        raise HoneError(
-            f"{dataset.name} cannot be calibrated.",
-            "Its format has no question without content.",
-            "Leave --calibrate out for it.",
-        )
+    if by_likelihood:
+        _check_calibration(column.how.calibrate, dataset)
     shown = showing.fit(column.strategy, dataset, column.how.examples)
     return Work(column, dataset, shown, by_likelihood, None if by_likelihood else dataset.judge())
+
+
+def _check_calibration(calibrate: Calibrate, dataset: Dataset) -> None:
+    known = {"no": True, "nothing": bool(dataset.content_free), "training": bool(dataset.train)}
+    if not known[calibrate]:
+        missing = "no question without content" if calibrate == "nothing" else "no training part"
+        raise HoneError(
+            f"{dataset.name} cannot be calibrated by {calibrate}.",
+            f"It has {missing}.",
+            "Name a training file with --train, or leave --calibrate out.",
+        )
 
 
 def _by_likelihood(column: Column, dataset: Dataset) -> bool:
@@ -186,7 +193,7 @@ def _cell(work: Work, outcomes: Sequence[Outcome]) -> Cell:
         model=column.model.name,
         dataset=work.dataset.name,
         by="likelihood" if metric is None else "generation",
-        calibrated=column.how.calibrate and metric is None,
+        calibrated=column.how.calibrate if metric is None else "no",
         examples=work.shown.what,
         metric="choice" if metric is None else metric.name,
         rule=LIKELIHOOD_RULE if metric is None else metric.rule,

@@ -130,7 +130,7 @@ def table(found: Report) -> str:
     ]
     for cell in found.cells:
         read, written = cell.tokens()
-        by = cell.by + (", calibrated" if cell.calibrated else "")
+        by = cell.by + (f", calibrated by {cell.calibrated}" if cell.calibrated != "no" else "")
         items = str(len(cell.outcomes) - cell.failed) + (f" ({cell.failed} failed)" if cell.failed else "")
         column = name(cell, found.cells)
         right, interval = "-", "-"

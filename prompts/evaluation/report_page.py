@@ -68,7 +68,7 @@ def _cells(cells: Sequence[Cell]) -> str:
     rows = []
     for cell in cells:
         read, written = cell.tokens()
-        by = cell.by + (", calibrated" if cell.calibrated else "")
+        by = cell.by + (f", calibrated by {cell.calibrated}" if cell.calibrated != "no" else "")
         failed = f" <em>({cell.failed} could not be judged)</em>" if cell.failed else ""
         texts = (cell.dataset, name(cell, cells), by, cell.examples)
         parts = [f"<td>{escape(text)}</td>" for text in texts]

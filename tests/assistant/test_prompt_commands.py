@@ -33,7 +33,7 @@ def test_strategies_are_measured_and_reported_in_every_way(on: tuple[str, ...], 
     )  # fmt: skip
     assert found.exit_code == 0, found.output
     assert "few-shot:shots=2,choose=nearest" in found.stdout
-    assert "likelihood, calibrated" in found.stdout
+    assert "likelihood, calibrated by nothing" in found.stdout
     assert "2 of the dataset, nearest" in found.stdout
     html, told, rows = (file.read_text("utf-8") for file in reports)
     assert "Every answer" in html

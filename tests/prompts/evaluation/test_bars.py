@@ -18,7 +18,7 @@ tests:
     train: sst2:train.jsonl
     limit: 100
     by: likelihood
-    calibrate: true
+    calibrate: training
     shots: 8
     choose: balanced
     bar: 0.8
@@ -35,7 +35,7 @@ def cell(right: int, items: int, failed: int = 0) -> Cell:
     outcomes = [Outcome(str(n), "q", "a", float(n < right)) for n in range(items - failed)]
     outcomes += [Outcome(str(n), "q", "a", None, error="too long") for n in range(failed)]
     score = wilson(right, items - failed) if items > failed else None
-    return Cell("c", "pv", "m", "d", "generation", False, "", "exact", "", tuple(outcomes), score)
+    return Cell("c", "pv", "m", "d", "generation", "no", "", "exact", "", tuple(outcomes), score)
 
 
 def test_a_file_is_read_and_its_paths_are_its_own(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_file_is_read_and_its_paths_are_its_own(tmp_path: Path) -> None:
         100,
         0.8,
     )
-    assert (first.how.by, first.how.calibrate, first.how.examples.shots) == ("likelihood", True, 8)
+    assert (first.how.by, first.how.calibrate, first.how.examples.shots) == ("likelihood", "training", 8)
     assert (second.name, second.model, second.how.sampling.max_tokens) == ("zero-shot", "champion", 20)
     assert second.wording.answer == "{{ capital }}"
 

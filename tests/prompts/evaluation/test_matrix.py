@@ -211,13 +211,36 @@ def test_calibration_asks_of_nothing_with_the_same_examples_and_turns_the_scale(
     data = load(source(f"sst2:{reviews(tmp_path / 'd.jsonl', 4)}"), train)
     few, model = shipped()["few-shot"], RuledModel(finds=leans)
     (plain,) = fill(calls, model, data, How().changed("shots=2"), few)
-    (mended,) = fill(calls, model, data, How().changed("shots=2,calibrate=yes"), few)
+    (mended,) = fill(calls, model, data, How().changed("shots=2,calibrate=nothing"), few)
     assert plain.score is not None
     assert mended.score is not None
     assert (plain.score.value, mended.score.value) == (0.5, 1.0)
     blank = next(prompt for prompt, _ in model.scored if prompt.rpartition("Review: ")[2].startswith("N/A"))
     opening = mended.outcomes[0].prompt.rpartition("Review: ")[0]
     assert blank.startswith(opening)
+
+
+def test_calibration_by_training_questions_takes_out_what_the_examples_pull(
+    tmp_path: Path, calls: Calls
+) -> None:
+    def pulled(prompt: str, answer: str) -> float:
+        asked = prompt.rpartition("Review: ")[2]
+        if "film" not in asked:
+            return -1.0  # nothing is asked: no leaning shows
+        return good_is_positive(prompt, answer) + (0.0 if answer == "positive" else -5.0)
+
+    train = source(f"sst2:{reviews(tmp_path / 'train.jsonl', 40)}")
+    data = load(source(f"sst2:{reviews(tmp_path / 'd.jsonl', 4)}"), train)
+    scores, model = {}, RuledModel(finds=pulled)
+    for by in ("nothing", "training"):
+        how = How().changed(f"shots=2,calibrate={by}")
+        (cell,) = fill(calls, model, data, how, shipped()["few-shot"])
+        assert cell.score is not None
+        scores[by] = cell.score.value
+    assert scores == {"nothing": 0.5, "training": 1.0}
+    bare = load(source(f"sst2:{tmp_path / 'd.jsonl'}"))
+    with pytest.raises(HoneError, match="no training part"):
+        fill(calls, model, bare, How().changed("calibrate=training"))
 
 
 def test_self_consistency_and_chains_are_measured_as_they_are(tmp_path: Path, calls: Calls) -> None:

@@ -29,7 +29,7 @@ def cell(column: str, rights: list[bool], dataset: str = "gsm8k:test.jsonl") -> 
     outcomes = tuple(outcome(number, right) for number, right in enumerate(rights))
     score = wilson(sum(rights), len(rights))
     return Cell(
-        column, "pv_1", "base-1", dataset, "generation", False, "none", "exact", "It is.", outcomes, score
+        column, "pv_1", "base-1", dataset, "generation", "no", "none", "exact", "It is.", outcomes, score
     )
 
 
