@@ -6,7 +6,7 @@ q = softmax(W p + b), whose largest entry is that of W p.
 
 What a model answers to nothing says little of how it leans between real questions, where the examples in the
 prompt pull it (measured on SST-2 with 8 shots: 0.67 for positive of nothing, 0.79 of reviews). Zhou et al.
-2024, "Batch Calibration" (https://arxiv.org/abs/2309.17249), take the mean over a batch of questions for p_cf;
+2024, "Batch Calibration" (https://arxiv.org/abs/2309.17249), take the mean over a batch for p_cf;
 here they are the training part's, so that no item's score hangs on which others are asked.
 """
 
