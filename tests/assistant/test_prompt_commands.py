@@ -1,5 +1,7 @@
 """`hone prompts evaluate` and `hone prompts test`, on a tiny real model."""
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -40,7 +42,7 @@ def test_strategies_are_measured_and_reported_in_every_way(on: tuple[str, ...], 
     data = json.loads(told)
     assert [len(cell["outcomes"]) for cell in data["cells"]] == [4, 4]
     assert len(data["tests"]) == 1
-    assert rows.count("\n") == 9
+    assert len(list(csv.DictReader(io.StringIO(rows)))) == 8
 
 
 def test_answers_are_written_and_the_second_time_read(on: tuple[str, ...], tmp_path: Path) -> None:
