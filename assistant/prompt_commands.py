@@ -1,10 +1,237 @@
-"""`hone prompts`: the group that all commands on prompts belong to."""
+"""`hone prompts`: the group, and its commands `evaluate` and `test`. Knows click; holds no rule.
+
+The commands of the library are in a module of their own.
+"""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast, get_args
 
 import click
+from tqdm import tqdm
 
-from feedback.command_line import HoneGroup
+from assistant import prompt_evaluation
+from assistant.base import BaseChoice, EngineName, Quantize
+from feedback.command_line import HoneGroup, home_option, json_option, open_store, say
+from feedback.errors import HoneError
+from feedback.home import Home
+from feedback.store import now
+from prompts import library
+from prompts.evaluation import bars, datasets, matrix, named, report, report_page
+from prompts.evaluation.bars import Verdict
+from prompts.evaluation.calls import Calls
+from prompts.evaluation.columns import GREEDY, By, Calibrate, Cell, Column, How
+from prompts.evaluation.datasets import Source, Wording
+from prompts.evaluation.items import Dataset
+from prompts.evaluation.matrix import Work
+from prompts.evaluation.model import CancelledError
+from prompts.evaluation.report import Report
+from prompts.evaluation.shown import CHOOSING, Choosing, Picking
+from prompts.strategy import Strategy
+
+EXIT_BELOW_BAR = 1
+EXIT_CANCELLED = 130
+
+Tell = Callable[[str, int, int], None]
 
 
 @click.group("prompts", cls=HoneGroup)
 def prompts_group() -> None:
-    """Prompts: versions and labels, import and export, evaluation."""
+    """Prompts: versions and labels, import and export, and what each is worth on real tasks."""
+
+
+def _base_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which base computes, as for `hone serve`."""
+    options = (
+        click.option(
+            "--base", default="embedded", show_default=True, help="embedded, a folder, or a Hub id."
+        ),
+        click.option("--quantize", default="auto", show_default=True, type=click.Choice(get_args(Quantize))),
+        click.option("--engine", default="auto", show_default=True, type=click.Choice(get_args(EngineName))),
+        click.option("--remote", "remotes", multiple=True, metavar="URL", help="A server that computes."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _base_choice(base: str, quantize: str, engine: str, remotes: tuple[str, ...]) -> BaseChoice:
+    return BaseChoice(base, cast(Quantize, quantize), cast(EngineName, engine), remotes)
+
+
+@prompts_group.command("evaluate")
+@click.option(
+    "--strategy",
+    "strategies",
+    multiple=True,
+    default=("zero-shot", "few-shot"),
+    show_default=True,
+    metavar="NAME[:KEY=VALUE,...]",
+    help="A strategy, a version's id or a file; with settings of its own, as few-shot:shots=8.",
+)
+@click.option("--model", "models", multiple=True, default=("champion",), show_default=True, help="A version.")
+@click.option("--data", multiple=True, required=True, metavar="FORMAT:FILE[#PART]", help="What is asked.")
+@click.option("--train", multiple=True, metavar="FORMAT:FILE[#PART]", help="Where examples come from.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many items of each dataset.")
+@click.option("--by", type=click.Choice(get_args(By)), default="auto", show_default=True)
+@click.option(
+    "--calibrate",
+    type=click.Choice(get_args(Calibrate)),
+    default="no",
+    is_flag=False,
+    flag_value="nothing",
+    help="Take the model's leaning out of likelihoods, as it answers nothing, or training questions.",
+)
+@click.option("--shots", type=click.IntRange(0), help="Examples to show (default: as the strategy says).")
+@click.option("--choose", type=click.Choice(CHOOSING), help="Which (default: as it says, else balanced).")
+@click.option("--draw", type=click.IntRange(0), default=0, help="Shuffle them, each number in its own way.")
+@click.option("--max-tokens", type=click.IntRange(1), default=GREEDY.max_tokens, show_default=True)
+@click.option("--question", default="", metavar="JINJA", help="The question, over the fields of a row.")
+@click.option("--answer", default="", metavar="JINJA", help="The right answer, for plain files.")
+@click.option("--option", "options", multiple=True, help="One of the answers to choose from. Repeat it.")
+@click.option(
+    "--metric", default="", help="exact, choice, number, ifeval, regex:..., length:..., json-schema:..."
+)
+@click.option("--out", multiple=True, type=click.Path(path_type=Path), help="A report: .html, .json or .csv.")
+@_base_options
+@json_option
+@home_option
+def evaluate(home: Home, as_json: bool, **asked: Any) -> None:
+    """Measure prompts on data: every strategy on every model and dataset.
+
+    FORMAT is gsm8k, bbh, sst2, ag-news, mmlu, ifeval, or jsonl or csv with --question and --answer. What was
+    answered is kept: the same command, after a kill or with more strategies, computes only what is new.
+    """
+    for file in asked["out"]:
+        _check_out(file)
+    wording = Wording(asked["question"], asked["answer"], asked["options"], asked["metric"])
+    sets = _datasets(asked["data"], asked["train"], wording, asked["limit"])
+    how = How(
+        cast(By, asked["by"]),
+        cast(Calibrate, asked["calibrate"]),
+        Picking(asked["shots"], cast("Choosing | None", asked["choose"]), asked["draw"]),
+        replace(GREEDY, max_tokens=asked["max_tokens"]),
+    )
+    choice = _base_choice(asked["base"], asked["quantize"], asked["engine"], asked["remotes"])
+    ways = _ways(home, asked["strategies"], how)
+    with prompt_evaluation.opened(home, choice) as bench:
+        columns = [Column(*way, bench.model(model)) for model in asked["models"] for way in ways]
+        cells = _fill(home, matrix.plan(columns, sets))
+    found = report.report(cells, now(), f"hone {shlex.join(sys.argv[1:])}")
+    for file in asked["out"]:
+        file.write_text(_written(found, file), encoding="utf-8", newline="")
+    where = "".join(f"\nReport: {file}" for file in asked["out"]) or "\nNext: --out report.html shows it all."
+    say(f"{report.table(found)}\n{where}", report.as_data(found), as_json)
+
+
+@prompts_group.command("test")
+@click.argument("file", type=click.Path(path_type=Path))
+@_base_options
+@json_option
+@home_option
+@click.pass_context
+def test(context: click.Context, home: Home, file: Path, as_json: bool, **base: Any) -> None:
+    """Hold prompts to their bars: exit 1 when one of FILE's tests falls below its own.
+
+    FILE is YAML: a list of tests, each with a strategy, data and a bar. docs/evaluation.md shows one.
+    """
+    tests = bars.read(file)
+    sets = [datasets.load(one.data, one.train, one.wording).limited(one.limit) for one in tests]
+    ways = [_ways(home, [one.strategy], one.how)[0] for one in tests]
+    with prompt_evaluation.opened(home, _base_choice(**base)) as bench:
+        columns = [Column(*way, bench.model(one.model)) for way, one in zip(ways, tests, strict=True)]
+        pairs = zip(columns, sets, strict=True)
+        cells = _fill(home, [work for column, one in pairs for work in matrix.plan([column], [one])])
+    verdicts = [bars.judge(one, cell) for one, cell in zip(tests, cells, strict=True)]
+    passed = sum(verdict.passed for verdict in verdicts)
+    lines = [*(verdict.sentence for verdict in verdicts), "", f"{passed} of {len(verdicts)} pass."]
+    say("\n".join(lines), {"passed": bars.all_pass(verdicts), "tests": _test_data(verdicts)}, as_json)
+    if not bars.all_pass(verdicts):
+        context.exit(EXIT_BELOW_BAR)
+
+
+def _test_data(verdicts: Sequence[Verdict]) -> list[dict[str, object]]:
+    return [
+        {
+            "name": verdict.bar.name, "passed": verdict.passed, "bar": verdict.bar.bar,
+            "score": verdict.cell.score, "items": len(verdict.cell.outcomes), "failed": verdict.cell.failed,
+            "sentence": verdict.sentence,
+        }
+        for verdict in verdicts
+    ]  # fmt: skip
+
+
+def _check_out(file: Path) -> None:
+    if file.suffix not in (".html", ".json", ".csv"):
+        raise HoneError(
+            f"No report can be written to {file}.",
+            "Its ending says no kind.",
+            "End it in .html, .json or .csv.",
+        )
+    if not file.absolute().parent.is_dir():
+        raise HoneError(f"No report can be written to {file}.", "Its folder is missing.", "Make it first.")
+
+
+def _written(found: Report, file: Path) -> str:
+    ways = {".html": report_page.page, ".json": report.as_json, ".csv": report.as_csv}
+    return ways[file.suffix](found)
+
+
+def _datasets(
+    data: Sequence[str], train: Sequence[str], wording: Wording, limit: int | None
+) -> list[Dataset]:
+    """Each dataset with the training file of its format; of its part, where that file is named with one."""
+    shown = [datasets.source(one) for one in train]
+    found = []
+    for asked in (datasets.source(one) for one in data):
+        examples = _examples_for(asked, shown)
+        found.append(datasets.load(asked, examples, wording).limited(limit))
+    return found
+
+
+def _examples_for(asked: Source, shown: Sequence[Source]) -> Source | None:
+    same = [one for one in shown if one.format == asked.format and one.part in ("", asked.part)]
+    if not same:
+        return None
+    return replace(same[0], part=same[0].part or asked.part)
+
+
+def _ways(home: Home, strategies: Sequence[str], how: How) -> list[tuple[str, str, Strategy, How]]:
+    """Each strategy as it was asked for: label, version, text and settings. Needs no model."""
+    store = open_store(home)
+    library.register_shipped(store)
+    found = []
+    for written in strategies:
+        name, settings = named.parted(written)
+        version = named.version(store, name)
+        found.append((written, version.id, version.strategy, how.changed(settings)))
+    return found
+
+
+def _fill(home: Home, works: Sequence[Work]) -> list[Cell]:
+    calls = Calls(prompt_evaluation.calls_file(home))
+    try:
+        with _bar() as tell:
+            return matrix.run(works, calls, tell)
+    except (KeyboardInterrupt, CancelledError):
+        click.echo("Stopped. What was answered is kept: the same command goes on from there.", err=True)
+        sys.exit(EXIT_CANCELLED)
+    finally:
+        calls.close()
+
+
+@contextmanager
+def _bar() -> Iterator[Tell]:
+    """Progress on stderr."""
+    with tqdm(bar_format="{desc} {bar} {n_fmt}/{total_fmt} [{remaining} left]", leave=False) as bar:
+
+        def tell(what: str, done: int, total: int) -> None:
+            bar.set_description_str(what, refresh=False)
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield tell

@@ -1,4 +1,7 @@
-"""Small exact statistics, for the gate and for prompts. Pure: numbers in, numbers out; knows no model."""
+"""Small exact statistics, for the gate and for evaluations. Pure; numbers in, numbers out.
+
+Knows no model, vote or prompt.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

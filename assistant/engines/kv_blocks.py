@@ -20,10 +20,13 @@ ROOT = 0
 
 @dataclass
 class Held:
-    """The blocks of one sequence, in order. `known`: how many of its first tokens need no computing."""
+    """The blocks of one sequence, in order. `known`: how many of its first tokens need no computing; `found`:
+    how many tokens others had computed.
+    """
 
     blocks: list[int]
     known: int
+    found: int = 0
     _registered: int = 0  # full blocks that can be found by others
     _text: int = ROOT  # the number of the text in them
 
@@ -53,7 +56,32 @@ class KvBlocks:
             self._users[block] += 1
             self._idle.pop(block, None)
         fresh = [self._take() for _ in range(needed)]
-        return Held([*found, *fresh], len(found) * BLOCK, len(found), text)
+        known = len(found) * BLOCK
+        return Held([*found, *fresh], known, known, len(found), text)
+
+    def next_key(self, held: Held, tokens: Sequence[int]) -> Key | None:
+        """What the next block of a sequence that begins with `tokens` will be found by; None beyond them.
+        Whoever computes it spares the others of the same key the work.
+        """
+        start = held._registered * BLOCK
+        return (held._text, tuple(tokens[start : start + BLOCK])) if start + BLOCK < len(tokens) else None
+
+    def find_more(self, held: Held, tokens: Sequence[int]) -> bool:
+        """Take over what others have computed of `tokens` since; says whether there was anything."""
+        before = held.known
+        while held.known == held._registered * BLOCK and (key := self.next_key(held, tokens)) is not None:
+            if (entry := self._texts.get(key)) is None:
+                break
+            held._text, block = entry
+            self._users[block] += 1
+            self._idle.pop(block, None)
+            own, held.blocks[held._registered] = held.blocks[held._registered], block
+            self._users[own] -= 1
+            self._free.append(own)
+            held._registered += 1
+            held.known += BLOCK
+            held.found += BLOCK
+        return held.known > before
 
     def computed(self, held: Held, tokens: Sequence[int], known: int) -> None:
         """The cache now holds the first `known` of the sequence's `tokens`: full blocks become findable."""

@@ -14,7 +14,7 @@ import numpy as np
 import openvino as ov
 
 from assistant.engines.guesses import StepCost
-from assistant.engines.kv_blocks import BLOCK, KvBlocks
+from assistant.engines.kv_blocks import BLOCK, Held, Key, KvBlocks
 from assistant.engines.sampling import Floats
 from assistant.engines.sequences import Computed
 
@@ -122,9 +122,10 @@ class Lane:
         room = self._room()
         parts: list[_Part] = []
         given = 0
+        reading: set[Key] = set()
         for sequence in sorted(self._active, key=_unread):
             held = sequence.held
-            if held is None or room <= 0:
+            if held is None or room <= 0 or self._others_read(sequence, held, reading):
                 continue
             start = held.known
             end = min(len(sequence.tokens), start + room)
@@ -137,6 +138,21 @@ class Lane:
             parts.append(_Part(sequence, start, end, guessed, wanted))
             room -= end - start if end - start > 1 else 0  # who is writing is never kept waiting
         return parts
+
+    def _others_read(self, sequence: Computed, held: Held, reading: set[Key]) -> bool:
+        """Whether another sequence computes the same tokens in this step: this one takes them over after it.
+        So a beginning that many prompts share is read once, even when all are asked at the same moment.
+        """
+        if held.known >= len(sequence.cacheable):
+            return False
+        if self._blocks.find_more(held, sequence.cacheable):
+            sequence.begin(held)
+        key = self._blocks.next_key(held, sequence.cacheable)
+        if key is None:
+            return False
+        waits = key in reading
+        reading.add(key)
+        return waits
 
     def _learn(self, parts: list[_Part], seconds: float) -> None:
         """What this step says of the next ones' cost."""

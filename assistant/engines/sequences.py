@@ -27,7 +27,9 @@ class Computed(Protocol):
     """Tokens that it may grow to."""
 
     def begin(self, held: Held) -> None:
-        """It has its place in the cache now; `held.known` tokens were found there."""
+        """It has its place in the cache now; `held.found` tokens were found there. Called again when others
+        have computed more of it since.
+        """
         ...
 
     def over(self) -> bool: ...
@@ -66,7 +68,7 @@ class Writing:
         self._guesses = Guesses(self.tokens)
 
     def begin(self, held: Held) -> None:
-        self.held, self.reply.cached_tokens = held, held.known
+        self.held, self.reply.cached_tokens = held, held.found
 
     def over(self) -> bool:
         return self.abandoned or self._error is not None or self.reply.over()

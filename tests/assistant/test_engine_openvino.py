@@ -95,6 +95,30 @@ def test_guessing_changes_no_reply_that_is_held_to_a_schema_and_forced_tokens_co
     assert with_guesses < 0.7 * (len(steps) - with_guesses)
 
 
+def test_a_beginning_that_many_share_is_read_once_even_when_all_are_asked_together(
+    engine_case: EngineCase, home: Home
+) -> None:
+    plain = tiny_models.base_version(engine_case.base)
+    prompts = [long_prompt(engine_case, f"and sat {number}") for number in range(12)]
+    length = engine_case.engine.count_tokens(prompts[0])
+    together = engine_case.engine.batch([Request(one, GREEDY, plain) for one in prompts])
+    assert sum(one.cached_tokens for one in together) >= 11 * (length // BLOCK - 2) * BLOCK
+    fresh = OpenVinoEngine(engine_case.base, home)
+    try:
+        alone = [whole(fresh, Request(one, GREEDY, plain))[1].text for one in prompts]
+    finally:
+        fresh.close()
+    assert [one.text for one in together] == alone
+
+
+def test_answers_to_one_prompt_asked_together_are_scored_as_alone(engine_case: EngineCase) -> None:
+    plain = tiny_models.base_version(engine_case.base)
+    asked = [Answered(long_prompt(engine_case, ""), answer) for answer in ("the cat", "the dog", "who")]
+    together = engine_case.engine.logprobs(asked, plain)
+    alone = [engine_case.engine.logprobs([one], plain)[0] for one in asked]
+    assert [one.total_nats for one in together] == pytest.approx([one.total_nats for one in alone], abs=0.02)
+
+
 def test_a_prompt_longer_than_a_step_is_read_in_pieces(
     engine_case: EngineCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,23 @@ def test_two_who_begin_alike_share_blocks_while_both_run() -> None:
     assert blocks.used == 3
 
 
+def test_who_waits_takes_over_what_another_has_computed_meanwhile() -> None:
+    blocks = KvBlocks(8)
+    start = list(range(2 * BLOCK))
+    first, second = (blocks.hold([*start, end], 3 * BLOCK) for end in (1, 2))
+    assert first is not None
+    assert second is not None
+    assert blocks.next_key(first, [*start, 1]) == blocks.next_key(second, [*start, 2])
+    assert not blocks.find_more(second, [*start, 2])
+    blocks.computed(first, [*start, 1], 2 * BLOCK + 1)
+    assert blocks.find_more(second, [*start, 2])
+    assert (second.known, second.found) == (2 * BLOCK, 2 * BLOCK)
+    assert second.blocks[:2] == first.blocks[:2]
+    assert second.blocks[2] != first.blocks[2]
+    assert blocks.used == 4
+    assert blocks.next_key(second, [*start, 2]) is None
+
+
 def test_nothing_is_held_when_there_is_no_room_for_all_of_it() -> None:
     blocks = KvBlocks(2)
     assert blocks.hold([1], 3 * BLOCK) is None
@@ -98,6 +115,14 @@ class Pool(RuleBasedStateMachine):
         held, text = data.draw(some.sampled_from(self.running))
         if held.known < len(text):
             self.blocks.computed(held, text, data.draw(some.integers(held.known + 1, len(text))))
+
+    @precondition(lambda self: self.running)
+    @rule(data=some.data())
+    def find_more(self, data: some.DataObject) -> None:
+        held, text = data.draw(some.sampled_from(self.running))
+        before = held.known
+        assert self.blocks.find_more(held, text) == (held.known > before)
+        assert held.known < len(text) or held.known == before
 
     @precondition(lambda self: self.running)
     @rule(data=some.data())

@@ -1,0 +1,150 @@
+"""The report of an evaluation: what it found, as data, JSON, CSV and a table for a terminal. Pure.
+
+The page of it is `report_page`.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+
+from feedback.canonical import plain_json
+from prompts.evaluation.columns import Cell
+from prompts.evaluation.statistics import Paired, holm, paired
+
+CONFIDENCE = "95 %"
+SURE = 0.05
+
+
+@dataclass(frozen=True)
+class Test:
+    """Two columns on one dataset: `b` against `a`. `adjusted_p`: for all tests of the report (Holm)."""
+
+    __test__ = False  # for pytest: this is no test of the code
+
+    dataset: str
+    a: str
+    b: str
+    paired: Paired
+    adjusted_p: float
+
+    @property
+    def sentence(self) -> str:
+        """What it says, in words. Better or worse is said where the p for all tests is below 0.05."""
+        found, points = self.paired.difference, self.paired.difference.value * 100
+        verdict = "cannot be told from"
+        if self.adjusted_p < SURE:
+            verdict = "is better than" if points > 0 else "is worse than"
+        return (
+            f"{self.b} {verdict} {self.a} on {self.dataset}: {points:+.1f} points "
+            f"({found.low * 100:+.1f} to {found.high * 100:+.1f}), {self.paired.better} items better, "
+            f"{self.paired.worse} worse of {self.paired.items}, p = {self.paired.p:.2g} "
+            f"({self.adjusted_p:.2g} for all tests)."
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """Cells and the tests between them. `made_at`: UTC. `command`: how it was asked for, if known."""
+
+    cells: tuple[Cell, ...]
+    tests: tuple[Test, ...]
+    made_at: str
+    command: str = ""
+
+
+def report(cells: Sequence[Cell], made_at: str, command: str = "") -> Report:
+    """The cells with the paired tests of any two columns on the same dataset."""
+    found = [
+        (a, b, paired(*both))
+        for a, b in combinations(cells, 2)
+        if a.dataset == b.dataset and (both := _both(a, b)) is not None
+    ]
+    adjusted = holm([one.p for _, _, one in found])
+    tests = tuple(
+        Test(a.dataset, name(a, cells), name(b, cells), one, p)
+        for (a, b, one), p in zip(found, adjusted, strict=True)
+    )
+    return Report(tuple(cells), tests, made_at, command)
+
+
+def name(cell: Cell, cells: Sequence[Cell]) -> str:
+    """A cell's column for people; with the model where there are several."""
+    return f"{cell.column} on {cell.model}" if len({one.model for one in cells}) > 1 else cell.column
+
+
+def _both(a: Cell, b: Cell) -> tuple[list[float], list[float]] | None:
+    """The scores of the items that both have one for; None for none."""
+    of_b = {outcome.item_id: outcome.value for outcome in b.outcomes}
+    pairs = [
+        (outcome.value, other)
+        for outcome in a.outcomes
+        if outcome.value is not None and (other := of_b.get(outcome.item_id)) is not None
+    ]
+    return ([one for one, _ in pairs], [other for _, other in pairs]) if pairs else None
+
+
+def as_data(found: Report) -> Mapping[str, object]:
+    """Everything, as plain data: `cells` with their outcomes, `tests`, `made_at`, `command`."""
+    cells = []
+    for cell in found.cells:
+        read, written = cell.tokens()
+        cost = {"seconds": cell.seconds, "tokens_read": read, "tokens_written": written}
+        cells.append({**asdict(cell), "failed": cell.failed, **cost})
+    tests = [{**asdict(test), "sentence": test.sentence} for test in found.tests]
+    return {"made_at": found.made_at, "command": found.command, "cells": cells, "tests": tests}
+
+
+def as_json(found: Report) -> str:
+    return json.dumps(as_data(found), default=plain_json, ensure_ascii=False, indent=1)
+
+
+FIELDS = (
+    *("dataset", "column", "version", "model", "by", "item_id", "question", "gold", "value", "read", "said"),
+    *("prompt", "written_tokens", "prompt_tokens", "cached_tokens", "calls", "seconds", "error"),
+)
+
+
+def as_csv(found: Report) -> str:
+    """One row an item and column. Texts that a spreadsheet would take for a formula are marked as text."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, FIELDS, extrasaction="ignore", lineterminator="\r\n")
+    writer.writeheader()
+    for cell in found.cells:
+        for outcome in cell.outcomes:
+            row = {**asdict(cell), **asdict(outcome)}
+            writer.writerow({field: _safe(row[field]) for field in FIELDS})
+    return out.getvalue()
+
+
+def _safe(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def table(found: Report) -> str:
+    """Cells for a terminal, and the tests of each against the first column on the same data."""
+    rows = [
+        ("dataset", "column", "by", "examples", "right", CONFIDENCE, "items", "seconds", "read", "written")
+    ]
+    for cell in found.cells:
+        read, written = cell.tokens()
+        by = cell.by + (f", calibrated by {cell.calibrated}" if cell.calibrated != "no" else "")
+        items = str(len(cell.outcomes) - cell.failed) + (f" ({cell.failed} failed)" if cell.failed else "")
+        column = name(cell, found.cells)
+        right, interval = "-", "-"
+        if cell.score:
+            right = f"{cell.score.value:.3f}"
+            interval = f"{cell.score.low:.3f}-{cell.score.high:.3f}"
+        cost = (f"{cell.seconds:.1f}", f"{read:,}", f"{written:,}")
+        rows.append((cell.dataset, column, by, cell.examples, right, interval, items, *cost))
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = ["  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)) for row in rows]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    firsts = {test.dataset: test.a for test in reversed(found.tests)}
+    told = [test.sentence for test in found.tests if test.a == firsts[test.dataset]]
+    if told:
+        rest = len(found.tests) - len(told)
+        lines += ["", *told, *([f"{rest} more tests are in the reports."] if rest else [])]
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,114 @@
+"""The report: numbers for programs and people, and a page that needs nothing else."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from feedback.statistics import wilson
+from prompts.evaluation.columns import Cell, Outcome
+from prompts.evaluation.report import Report, as_csv, as_json, report, table
+from prompts.evaluation.report_page import page
+from tests import browser
+
+HOSTILE = '</script><img src=x onerror="document.title=1">{{ x }}'
+
+
+def outcome(number: int, right: bool, said: str = "yes") -> Outcome:
+    return Outcome(
+        f"i{number}", f"Question {number}?", "yes", float(right), f"Shown to all. Question {number}?",
+        said, said,
+        written_tokens=3, prompt_tokens=20, calls=1, seconds=0.5,
+    )  # fmt: skip
+
+
+def cell(column: str, rights: list[bool], dataset: str = "gsm8k:test.jsonl") -> Cell:
+    outcomes = tuple(outcome(number, right) for number, right in enumerate(rights))
+    score = wilson(sum(rights), len(rights))
+    return Cell(
+        column, "pv_1", "base-1", dataset, "generation", "no", "none", "exact", "It is.", outcomes, score
+    )
+
+
+@pytest.fixture
+def found() -> Report:
+    first = cell("zero-shot", [True] * 2 + [False] * 8)
+    second = cell("few-shot", [True] * 10)
+    hostile = replace(cell(f"mean {HOSTILE}", [True, False], "other:x.jsonl"))
+    hostile = replace(
+        hostile,
+        outcomes=(outcome(0, True, HOSTILE), replace(outcome(1, False), value=None, error="too long")),
+    )
+    return report([first, second, hostile], "2026-01-02T03:04:05.000Z", "hone prompts evaluate ...")
+
+
+def test_any_two_columns_on_the_same_data_are_tested_and_no_others(found: Report) -> None:
+    (test,) = found.tests
+    assert (test.a, test.b, test.paired.better, test.paired.worse) == ("zero-shot", "few-shot", 8, 0)
+    assert test.sentence.startswith("few-shot is better than zero-shot on gsm8k:test.jsonl: +80.0 points")
+
+
+def test_items_that_one_column_could_not_judge_are_left_out_of_the_test() -> None:
+    first, second = cell("a", [True, False, True]), cell("b", [True, True, True])
+    broken = replace(second, outcomes=(replace(second.outcomes[0], value=None), *second.outcomes[1:]))
+    assert report([first, broken], "").tests[0].paired.items == 2
+
+
+def test_the_table_names_scores_intervals_failures_and_cost(found: Report) -> None:
+    lines = table(found).splitlines()
+    assert "0.200" in lines[2]
+    assert "0.057-0.510" in lines[2]
+    assert "5.0" in lines[2]
+    assert "1 (1 failed)" in lines[4]
+
+
+def test_json_and_csv_hold_every_answer_with_its_exact_prompt(found: Report) -> None:
+    data = json.loads(as_json(found))
+    assert data["cells"][1]["score"]["value"] == 1.0
+    assert data["cells"][0]["seconds"] == 5.0
+    assert data["tests"][0]["paired"]["p"] < 0.01
+    rows = list(csv.DictReader(io.StringIO(as_csv(found))))
+    assert len(rows) == 22
+    assert rows[3]["prompt"] == "Shown to all. Question 3?"
+    assert rows[-1]["value"] == ""
+    assert rows[-1]["error"] == "too long"
+
+
+def test_a_spreadsheet_takes_no_answer_for_a_formula() -> None:
+    evil = replace(cell("a", [True]), outcomes=(outcome(0, True, '=HYPERLINK("x")'),))
+    row = next(csv.DictReader(io.StringIO(as_csv(report([evil], "")))))
+    assert row["said"] == '\'=HYPERLINK("x")'
+
+
+def test_the_page_needs_nothing_else_and_no_text_becomes_markup(found: Report) -> None:
+    html = page(found)
+    assert "<img" not in html
+    assert html.count("</script>") == 2
+    assert "http" not in html.replace("http-equiv", "")
+    assert "20.0%" in html
+    assert "5.7% to 51.0%" in html
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_answers_can_be_filtered_and_opened_in_a_browser(found: Report, tmp_path: Path, dark: bool) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(page(found), encoding="utf-8")
+    with browser.page(width=390, height=800, dark=dark) as shown:
+        shown.goto(file.as_uri())
+        assert shown.locator("#rows details").count() == 10
+        shown.select_option("#which", "wrong")
+        assert shown.locator("#count").inner_text() == "8 of 10"
+        shown.fill("#find", "Question 7")
+        shown.locator("#rows summary").click()
+        assert shown.locator("#rows pre").last.is_visible()
+        assert "Shown to all. Question 7?" in shown.locator("#rows dl").inner_text()
+        shown.fill("#find", "")
+        shown.select_option("#cell", "2")
+        shown.select_option("#which", "all")
+        assert "onerror" in shown.locator("#rows").inner_text()
+        assert shown.title() == "Prompts, evaluated"
+        assert shown.evaluate("document.documentElement.scrollWidth") <= 390
