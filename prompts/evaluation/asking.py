@@ -71,7 +71,8 @@ class Asking:
     def _keep(
         self, keys: Sequence[str], answers: Sequence[Written] | Sequence[Likelihood], seconds: float
     ) -> dict[str, Kept]:
-        kept = {key: Kept(answer, seconds / len(keys)) for key, answer in zip(keys, answers, strict=True)}
+        given: Sequence[Written | Likelihood] = answers
+        kept = {key: Kept(answer, seconds / len(keys)) for key, answer in zip(keys, given, strict=True)}
         self.calls.keep(kept.items())
         return kept
 
