@@ -69,7 +69,7 @@ class Asking:
         return [found[key] for key in keys]
 
     def _keep(
-        self, keys: Sequence[str], answers: Sequence[Written] | Sequence[Likelihood], seconds: float
+        self, keys: Sequence[str], answers: Sequence[Written | Likelihood], seconds: float
     ) -> dict[str, Kept]:
         kept = {key: Kept(answer, seconds / len(keys)) for key, answer in zip(keys, answers, strict=True)}
         self.calls.keep(kept.items())

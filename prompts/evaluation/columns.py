@@ -10,7 +10,7 @@ from feedback.conversations import Sampling
 from feedback.errors import HoneError
 from feedback.statistics import Interval
 from prompts.evaluation.model import Model
-from prompts.evaluation.shown import CHOOSING, Choosing, Picking
+from prompts.evaluation.shown import CHOOSING, Picking
 from prompts.strategy import Strategy
 
 By = Literal["auto", "likelihood", "generation"]
@@ -53,9 +53,11 @@ def _changed(how: How, key: str, value: str) -> How:
     if key == "calibrate" and value in ("", *get_args(Calibrate)):
         return replace(how, calibrate=cast(Calibrate, value or "nothing"))
     if key == "choose" and value in CHOOSING:
-        return replace(how, examples=replace(how.examples, choose=cast(Choosing, value)))
-    if key in ("shots", "draw") and number is not None:
-        return replace(how, examples=replace(how.examples, **{key: number}))
+        return replace(how, examples=replace(how.examples, choose=value))
+    if key == "shots" and number is not None:
+        return replace(how, examples=replace(how.examples, shots=number))
+    if key == "draw" and number is not None:
+        return replace(how, examples=replace(how.examples, draw=number))
     if key in ("seed", "max_tokens") and number is not None and (number or key == "seed"):
         return replace(how, sampling=replace(how.sampling, **{key: number}))
     raise HoneError(

@@ -125,7 +125,7 @@ def test_a_version_below_its_bar_ends_with_exit_1(
     assert found.exit_code == code, found.output
     assert f"{2 - code} of 2 pass." in found.stdout
     if code:
-        assert "hard: fails; 0.000 (0.000 to 0.562, 3 items) is below the bar 0.5" in found.stdout
+        assert "hard: fails; 0.000 (0.000 to 0.561, 3 items) is below the bar 0.5" in found.stdout
         assert "it may be chance" in found.stdout
 
 
