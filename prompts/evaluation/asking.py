@@ -69,7 +69,7 @@ class Asking:
         return [found[key] for key in keys]
 
     def _keep(
-        self, keys: Sequence[str], answers: Sequence[Written] | Sequence[Likelihood], seconds: float
+        self, keys: Sequence[str], answers: Sequence[Written | Likelihood], seconds: float
     ) -> dict[str, Kept]:
         given: Sequence[Written | Likelihood] = answers
         kept = {key: Kept(answer, seconds / len(keys)) for key, answer in zip(keys, given, strict=True)}

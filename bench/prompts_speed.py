@@ -1,6 +1,6 @@
 """Evaluated questions a second: Hone's evaluation beside a plain transformers loop, on the same prompts.
 
-`python bench/prompts.py --data gsm8k_test.jsonl --train gsm8k_train.jsonl [--limit 100] [--peer-limit 10]`
+`bench/prompts_speed.py --data gsm8k_test.jsonl --train gsm8k_train.jsonl [--limit 100] [--peer-limit 9]`
 prints one table on the embedded model: GSM8K, chain of thought with 8 worked examples in front, greedy, at
 most 256 tokens an answer. The loop asks one question after the other, as most evaluation scripts do; it is
 measured on the first `--peer-limit` of the same prompts, since all of them would take many minutes. Both read
