@@ -204,7 +204,7 @@ def _ways(home: Home, strategies: Sequence[str], how: How) -> list[tuple[str, st
     """Each strategy as it was asked for: label, version, text and settings. Needs no model."""
     store = open_store(home)
     library.register_shipped(store)
-    found = []
+    found: list[tuple[str, str, Strategy, How]] = []
     for written in strategies:
         name, settings = named.parted(written)
         version = named.version(store, name)
