@@ -10,6 +10,8 @@ from math import floor, log10
 
 WIDTH, WIDE, HEIGHT = 320, 480, 150
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 12, 22
+SMALLEST_SPAN = 1e-300
+"""Below it numbers lose their digits, and a part of it may be nothing."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,10 @@ class Scale:
 
 def nice_ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) that cover [low, high], increasing."""
-    if high <= low:
-        low, high = low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2
+    if high - low < SMALLEST_SPAN:
+        size = max(abs(low), abs(high))
+        half = size / 2 if size >= SMALLEST_SPAN else 0.5
+        low, high = low - half, high + half
     raw = (high - low) / max(1, wanted - 1)
     power = 10.0 ** floor(log10(raw))
     step = next(power * times for times in (1, 2, 5, 10) if power * times >= raw * (1 - 1e-9))

@@ -69,11 +69,11 @@ class Dataset:
 
     def limited(self, most: int | None) -> "Dataset":
         """At most so many items: those whose hash is smallest, so that any file order gives a fair draw, the
-        same each time, and a larger limit asks the same items and more.
+        same each time and in whatever words it is asked, and a larger limit asks the same items and more.
         """
         if most is None or most >= len(self.items):
             return self
-        chosen = sorted(self.items, key=lambda item: sha256_of([item.id, item.question]))[:most]
+        chosen = sorted(self.items, key=lambda item: sha256_of(item.id))[:most]
         kept = {item.id for item in chosen}
         items = tuple(item for item in self.items if item.id in kept)
         return Dataset(self.name, items, self.judge, self.train, self.content_free)

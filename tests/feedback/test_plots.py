@@ -3,7 +3,7 @@
 from itertools import pairwise
 from xml.etree import ElementTree
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from feedback import plots
@@ -12,6 +12,9 @@ NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)
 
 
 @given(NUMBERS, NUMBERS)
+@example(0.0, 5e-324)
+@example(5e-324, 5e-324)
+@example(-1e-310, 1e-310)
 def test_ticks_cover_what_is_shown_and_are_evenly_apart(one: float, other: float) -> None:
     low, high = sorted((one, other))
     ticks = plots.nice_ticks(low, high)

@@ -179,6 +179,8 @@ def test_a_limit_draws_fairly_and_a_larger_one_asks_the_same_and_more(tmp_path: 
     assert {item.id for item in small.items} < {item.id for item in large.items}
     assert found.limited(40) == small
     assert found.limited(None) == found
+    otherwise = load(source(f"sst2:{tmp_path / 'sorted.jsonl'}"), None, Wording("Good? {{ text }}"))
+    assert [item.id for item in otherwise.limited(40).items] == [item.id for item in small.items]
 
 
 def test_rows_without_ids_and_with_the_same_one_get_their_own(tmp_path: Path) -> None:
