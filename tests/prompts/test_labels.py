@@ -209,15 +209,15 @@ def test_a_home_from_before_has_its_label_as_the_first_move(tmp_path: Path) -> N
     from feedback import schema
 
     old = sqlite3.connect(path, isolation_level=None)
-    for script in (schema.FIRST, schema.SECOND, schema.STRATEGIES):
-        schema.run_script(Database(old), script)
+    for file in ("0001_first.sql", "0002_api.sql", "0003_strategies.sql"):
+        schema.run(Database(old), file)
     old.execute("UPDATE users SET roles_json = '[\"chatter\"]' WHERE id = 'u_hone'")
     old.execute(
         "INSERT INTO prompt_versions (id, sha256, name, source_json, origin, created_at)"
         " VALUES ('pv_1', '1', 'zero-shot', '{}', 'shipped', 'then')"
     )
     old.execute("INSERT INTO prompt_labels VALUES ('zero-shot', 'production', 'pv_1', 'u_hone', 'then')")
-    schema.run_script(Database(old), schema.LIBRARY)
+    schema.run(Database(old), "0004_library.sql")
     assert old.execute("SELECT name, to_version_id, kind FROM prompt_moves").fetchall() == [
         ("zero-shot", "pv_1", "shipped")
     ]
