@@ -22,9 +22,16 @@ def source(title: str = "Answers", said: str = "Be brief.") -> dict[str, str]:
     return {f"{NAME}.jinja": text}
 
 
-def add(store: Store, said: str, user_id: UserId = LOCAL_USER, **more: object) -> PromptVersion:
+def add(
+    store: Store,
+    said: str,
+    user_id: UserId = LOCAL_USER,
+    *,
+    note: str = "",
+    parent_id: PromptVersionId | None = None,
+) -> PromptVersion:
     """A version of `answers` that differs in what it tells the model."""
-    return library.add(store, user_id, NewVersion(NAME, source(said=said), **more))  # type: ignore[arg-type]
+    return library.add(store, user_id, NewVersion(NAME, source(said=said), note, parent_id))
 
 
 def model(store: Store, name: str) -> ModelVersionId:
@@ -58,11 +65,12 @@ def asked(store: Store, question: str, consent: bool = True) -> MessageId:
     return conversations.add_user_message(store, conversation, None, question)
 
 
-def vote(  # noqa: PLR0917
+def vote(
     store: Store,
     number: int,
     better: Made,
     worse: Made,
+    *,
     user_id: UserId = LOCAL_USER,
     ranks: tuple[int, int] | None = (1, 2),
     by: votes.Source = "compare",

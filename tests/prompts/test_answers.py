@@ -1,12 +1,13 @@
 """Which part of a text is the answer, what of it counts, and which answers are the same."""
 
 import string
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompts.answers import AnswerRule, first_named, last_number, majority, normal
+from prompts.answers import AnswerRule, Take, first_named, last_number, majority, normal
 
 OPTIONS = ("positive", "negative", "not sure")
 
@@ -73,9 +74,9 @@ def test_what_a_rule_does_not_find_is_taken_whole() -> None:
     assert AnswerRule().taken(" It is.\nYes. ") == "It is.\nYes."
 
 
-@given(st.text(), st.sampled_from(["whole", "first line", "last number", "choice"]))
-def test_taking_from_any_text_gives_one_text_and_taking_again_changes_nothing(text: str, take: str) -> None:
-    rule = AnswerRule(take=take, options=OPTIONS)  # type: ignore[arg-type]
+@given(st.text(), st.sampled_from(get_args(Take)))
+def test_taking_from_any_text_gives_one_text_and_taking_again_changes_nothing(text: str, take: Take) -> None:
+    rule = AnswerRule(take=take, options=OPTIONS)
     taken = rule.taken(text)
     assert rule.taken(taken) == taken
     assert bool(taken) == bool(text.strip())

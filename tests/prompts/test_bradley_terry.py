@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feedback.statistics import Interval
 from prompts.bradley_terry import fit, tally, votes_needed, weights
 
 
@@ -38,9 +39,8 @@ def test_votes_lead_through_a_third_and_carry_their_doubt_with_them() -> None:
     odds = (30.5 / 10.5) ** 2
     assert through.value == pytest.approx(odds / (1 + odds), abs=1e-4)
 
-    def doubt(rate: object) -> float:
-        low, high = rate.low, rate.high  # type: ignore[attr-defined]
-        return log(high / (1 - high)) - log(low / (1 - low))
+    def doubt(rate: Interval) -> float:
+        return log(rate.high / (1 - rate.high)) - log(rate.low / (1 - rate.low))
 
     assert doubt(through) == pytest.approx(doubt(direct) * sqrt(2), rel=1e-3)
 

@@ -71,7 +71,7 @@ def test_one_loud_person_does_not_outvote_the_others(store: Store, makers: tuple
     for number in range(60):
         vote(store, number, better, plain)
     for number, person in enumerate(others * 4, 100):
-        vote(store, number, plain, better, person)
+        vote(store, number, plain, better, user_id=person)
     (found,) = standings.standings(standings.read(store), [better.prompt], plain.prompt)
     assert found.win_rate is not None
     # 60 votes count as twice 4: 8 wins against 12 losses.
