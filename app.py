@@ -123,6 +123,7 @@ def _assembled(opened: "Serving", site: "Site", choice: BaseChoice) -> "FastAPI"
         import training.api
         import training.page
         from assistant.accounts import Access
+        from assistant.prompt_bench import PromptBench
         from assistant.server import RolePage, make_app
         from assistant.turns import Turns
         from training.api import Shop
@@ -130,15 +131,16 @@ def _assembled(opened: "Serving", site: "Site", choice: BaseChoice) -> "FastAPI"
 
         access = Access(opened.store)
         turns = Turns(opened.store, opened.engine)
+        bench = PromptBench(opened.store, opened.engine)
         who, jobs, home = access.current_user, Jobs(), opened.home
         pages = (
             RolePage("/", "chatter", assistant.page.build(opened.store, who), assistant.page.head()),
             RolePage("/label", "labeller", feedback.page.build(opened.store, who)),
-            RolePage("/prompts", "engineer", assistant.prompt_page.build(opened.store, opened.engine, who)),
+            RolePage("/prompts", "engineer", assistant.prompt_page.build(bench, who)),
             RolePage("/operate", "operator", training.page.build(turns, home, who, choice, jobs)),
         )
         site = replace(site, device=opened.base.why)
-        return make_app(turns, access, site, pages, [training.api.router(Shop(home, choice, jobs))])
+        return make_app(turns, access, site, pages, [training.api.router(Shop(home, choice, jobs))], bench)
 
 
 cli.add_command(chat)

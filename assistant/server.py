@@ -64,9 +64,10 @@ def make_app(
     site: Site,
     pages: Sequence[RolePage],
     routers: Sequence[APIRouter] = (),
+    bench: PromptBench | None = None,
 ) -> FastAPI:
     """The whole server as one ASGI app, which closes `turns` when it ends. `pages`: one for each role;
-    `routers`: what other rooms add to the API.
+    `routers`: what other rooms add to the API; `bench`: the prompt page's, which the API then shares.
     """
 
     @asynccontextmanager
@@ -75,9 +76,8 @@ def make_app(
         turns.close()
 
     app = FastAPI(title="Hone", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.rooms = Rooms(
-        turns.store, turns, access, site.device, site.secure, PromptBench(turns.store, turns.engine)
-    )
+    bench = bench or PromptBench(turns.store, turns.engine)
+    app.state.rooms = Rooms(turns.store, turns, access, site.device, site.secure, bench)
     _tell_errors(app)
     app.include_router(login.router(LoginLimit()))
     app.include_router(api)

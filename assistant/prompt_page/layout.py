@@ -5,7 +5,6 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.engines.interface import Engine
 from assistant.prompt_bench import PromptBench
 from assistant.prompt_page import comparing, editor, retraining, serving, transfer, trial
 from assistant.prompt_page.desk import Desk
@@ -13,16 +12,15 @@ from feedback import look, parts
 from feedback.handlers import QUIET, Part
 from feedback.ids import LOCAL_USER
 from feedback.people import CurrentUser, Person, Role
-from feedback.store import Store
 
 STYLE = Path(__file__).parent.parent / "static" / "prompts.css"
 NOBODY: frozenset[Role] = frozenset()
 UPLOADS_STAY_S = 3600
 
 
-def build(store: Store, engine: Engine, current_user: CurrentUser) -> gr.Blocks:
+def build(bench: PromptBench, current_user: CurrentUser) -> gr.Blocks:
     """The page, to be mounted at /prompts with `look.theme()` and `look.head()`."""
-    desk = Desk(PromptBench(store, engine), current_user)
+    desk = Desk(bench, current_user)
     style = parts.style(STYLE)
     with gr.Blocks(
         title="Prompts - Hone", analytics_enabled=False, fill_width=True,

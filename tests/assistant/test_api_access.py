@@ -12,6 +12,7 @@ import training.api
 from assistant import accounts, page, prompt_page
 from assistant.accounts import Access
 from assistant.base import BaseChoice
+from assistant.prompt_bench import PromptBench
 from assistant.server import RolePage, Site, make_app
 from assistant.turns import Turns
 from feedback import conversations
@@ -70,7 +71,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     pages = [
         RolePage("/", "chatter", page.build(store, access.current_user), page.head()),
         RolePage("/label", "labeller", label),
-        RolePage("/prompts", "engineer", prompt_page.build(store, engine, access.current_user)),
+        RolePage("/prompts", "engineer", prompt_page.build(PromptBench(store, engine), access.current_user)),
     ]
     operate = training.api.router(Shop(Home(home), BaseChoice(), Jobs()))
     app = make_app(Turns(store, engine), access, Site(), pages, [operate])

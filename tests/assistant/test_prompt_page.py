@@ -21,6 +21,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 
 from assistant import prompt_page, registry
+from assistant.prompt_bench import PromptBench
 from assistant.prompt_page import html
 from feedback import look
 from feedback.ids import LOCAL_USER, UserId
@@ -62,7 +63,7 @@ class Site:
 def site(tmp_path: Path) -> Iterator[Site]:
     engine, somebody, app = ScriptedEngine("The sky is blue."), Somebody(), FastAPI()
     store = answering(tmp_path, engine)
-    blocks = prompt_page.build(store, engine, lambda request: somebody)
+    blocks = prompt_page.build(PromptBench(store, engine), lambda request: somebody)
     gr.mount_gradio_app(
         app, blocks, "/prompts", theme=look.theme(), head=look.head(), footer_links=[], run_history=False
     )
