@@ -5,7 +5,8 @@ Knows no model, vote or prompt.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb, erf, sqrt
+from math import comb, sqrt
+from statistics import NormalDist
 
 import numpy as np
 
@@ -55,23 +56,9 @@ def wilson(successes: float, trials: int, confidence: float = 0.95) -> Interval:
     """
     if trials <= 0:
         raise ValueError("a share of nothing has no interval")
-    z = _normal_quantile(0.5 + confidence / 2)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = successes / trials
     scale = 1 + z * z / trials
     centre = (share + z * z / (2 * trials)) / scale
     half = z * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / scale
     return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))
-
-
-def _normal_quantile(probability: float) -> float:
-    """The inverse of the normal distribution function, by bisection: exact to 1e-12, and no table to get
-    wrong.
-    """
-    low, high = -10.0, 10.0
-    while high - low > 1e-12:
-        middle = (low + high) / 2
-        if 0.5 * (1 + erf(middle / sqrt(2))) < probability:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2

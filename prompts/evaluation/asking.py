@@ -2,14 +2,17 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from feedback.conversations import Sampling
 from prompts.chat import ChatTemplate
 from prompts.evaluation.calls import Calls, Kept, likelihood_key, written_key
 from prompts.evaluation.model import CancelledError, Likelihood, Model, Written
 from prompts.teller import Ask
+
+A = TypeVar("A")
 
 SEEDS = 2**31
 NEXT_DRAW = 7919
@@ -47,32 +50,35 @@ class Asking:
     def write(self, asks: Sequence[tuple[str, Sampling]]) -> list[Kept]:
         """The answer to each, side by side; from the file where it is known."""
         keys = [written_key(self.model.key, prompt, sampling) for prompt, sampling in asks]
-        found = self.calls.find(keys)
-        missing = {key: ask for key, ask in zip(keys, asks, strict=True) if key not in found}
-        if missing:
-            self._check()
-            began = time.perf_counter()
-            answers = self.model.write(list(missing.values()), self.stop)
-            found |= self._keep(list(missing), answers, self.clock.charge(began))
-        return [found[key] for key in keys]
+        return self._asked(keys, asks, lambda missing: self.model.write(missing, self.stop))
 
     def likelihoods(self, asks: Sequence[tuple[str, str]], *, ended: bool) -> list[Kept]:
         """The likelihood of each (prompt, answer); `ended` as in Model.likelihoods."""
         keys = [likelihood_key(self.model.key, prompt, answer, ended) for prompt, answer in asks]
+        return self._asked(
+            keys, asks, lambda missing: self.model.likelihoods(missing, self.stop, ended=ended)
+        )
+
+    def _asked(
+        self,
+        keys: Sequence[str],
+        asks: Sequence[A],
+        compute: Callable[[Sequence[A]], Sequence[Written | Likelihood]],
+    ) -> list[Kept]:
+        """What is kept under `keys`; what is not is computed from its `asks`, and kept."""
         found = self.calls.find(keys)
         missing = {key: ask for key, ask in zip(keys, asks, strict=True) if key not in found}
         if missing:
             self._check()
             began = time.perf_counter()
-            answers = self.model.likelihoods(list(missing.values()), self.stop, ended=ended)
+            answers = compute(list(missing.values()))
             found |= self._keep(list(missing), answers, self.clock.charge(began))
         return [found[key] for key in keys]
 
     def _keep(
         self, keys: Sequence[str], answers: Sequence[Written | Likelihood], seconds: float
     ) -> dict[str, Kept]:
-        given: Sequence[Written | Likelihood] = answers
-        kept = {key: Kept(answer, seconds / len(keys)) for key, answer in zip(keys, given, strict=True)}
+        kept = {key: Kept(answer, seconds / len(keys)) for key, answer in zip(keys, answers, strict=True)}
         self.calls.keep(kept.items())
         return kept
 

@@ -67,9 +67,13 @@ def load(asked: Source, shown: Source | None = None, wording: Wording = Wording(
     examples are left out. HoneError for files and rows that cannot be used.
     """
     form = _worded(asked, wording)
-    content = _content_free(form, _rows(asked, form)[0], asked)
-    items = _items(asked, form, wording, examples=False)
-    train = _items(shown, _worded(shown, wording), wording, examples=True) if shown else ()
+    found = _rows(asked, form)
+    content = _content_free(form, found[0], asked)
+    items = _items(found, asked, form, wording, examples=False)
+    train: tuple[Item, ...] = ()
+    if shown is not None:
+        their_form = _worded(shown, wording)
+        train = _items(_rows(shown, their_form), shown, their_form, wording, examples=True)
     questions = {item.question for item in items}
     train = tuple(item for item in train if item.question not in questions)
     return Dataset(asked.name, items, _judge(form, wording, items), train, content)
@@ -96,10 +100,12 @@ def _worded(asked: Source, wording: Wording) -> Format:
     return Format(asked.format, asked.format, wording.question, "gold", dict, gold, content=named)
 
 
-def _items(asked: Source, form: Format, wording: Wording, *, examples: bool) -> tuple[Item, ...]:
+def _items(
+    read: Sequence[Row], asked: Source, form: Format, wording: Wording, *, examples: bool
+) -> tuple[Item, ...]:
     found: list[Item] = []
     ids: Counter[str] = Counter()
-    for number, row in enumerate(_rows(asked, form), 1):
+    for number, row in enumerate(read, 1):
         where = f"row {number} of {asked.file.name}"
         for shown in _checked(form.shown, row, where) if examples else [row]:
             item = _item(form, shown, where, wording)

@@ -5,7 +5,8 @@ token; where one option begins another, of the whole reply, since both would beg
 """
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from feedback.canonical import sha256_of
 from feedback.errors import HoneError
@@ -16,7 +17,7 @@ from prompts.evaluation.columns import How, Outcome
 from prompts.evaluation.items import Dataset, Item
 from prompts.evaluation.model import Likelihood
 from prompts.evaluation.shown import Pinned, Shown
-from prompts.examples import Examples
+from prompts.examples import Example, Examples
 from prompts.run import run
 
 UNLABELLED = 64
@@ -41,6 +42,9 @@ class Likelihoods:
     shown: Shown
     dataset: Dataset
     how: How
+    _blanks: dict[tuple[str, tuple[Example, ...]], tuple[str, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def outcomes(self, items: Sequence[Item]) -> list[Outcome]:
         """What came of `items`, asked together: prompts that several need are read once."""
@@ -69,15 +73,25 @@ class Likelihoods:
         return teller.seen(run(self.shown.strategy, (), question, teller, pool))
 
     def _content_free(self, item: Item) -> tuple[str, ...]:
-        """The prompts of calibration for an item: with its own examples."""
+        """The prompts of calibration for an item: with its own examples. The same for all of its group that
+        show the same.
+        """
         if self.how.calibrate == "no":
             return ()
         pool = self.shown.pool(item)
         chosen = self.shown.strategy.steps[-1].chosen(item.question, pool) if pool else ()
-        questions = self.dataset.content_free
-        if self.how.calibrate == "training":
-            questions = unlabelled(self.dataset.train, item.group, {one.question for one in chosen})
-        return tuple(self._prompt(question, Pinned(chosen) if pool else None) for question in questions)
+        key = (item.group, chosen)
+        if key not in self._blanks:
+            questions = self.dataset.content_free
+            if self.how.calibrate == "training":
+                questions = unlabelled(self._drawn, item.group, {one.question for one in chosen})
+            pinned = Pinned(chosen) if pool else None
+            self._blanks[key] = tuple(self._prompt(question, pinned) for question in questions)
+        return self._blanks[key]
+
+    @cached_property
+    def _drawn(self) -> list[Item]:
+        return drawn(self.dataset.train)
 
     def _outcome(self, put: _Put, known: dict[tuple[str, str], Kept]) -> Outcome:
         item, prompt, blanks = put.item, put.prompt, put.blanks
@@ -105,14 +119,16 @@ class Likelihoods:
         )
 
 
+def drawn(train: Sequence[Item]) -> list[Item]:
+    """The training part in the order of a fair draw, the same each time."""
+    return sorted(train, key=lambda item: sha256_of([item.id, item.question]))
+
+
 def unlabelled(train: Sequence[Item], group: str, shown: Set[str]) -> tuple[str, ...]:
-    """Questions of the training part that the prompt does not show, of the item's group where it has any: a
-    fair draw, the same each time.
-    """
+    """The first questions of `train` that the prompt does not show, of the item's group where it has any."""
     others = [item for item in train if item.question not in shown]
     own = [item for item in others if item.group == group] or others
-    drawn = sorted(own, key=lambda item: sha256_of([item.id, item.question]))
-    return tuple(item.question for item in drawn[:UNLABELLED])
+    return tuple(item.question for item in own[:UNLABELLED])
 
 
 def _place(option: str, items: Sequence[Item]) -> int:

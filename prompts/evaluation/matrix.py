@@ -8,7 +8,7 @@ is read once and found in the engine's cache by those that follow.
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from feedback.errors import HoneError
@@ -134,12 +134,10 @@ def _at_once(items: Sequence[Item], answer: Callable[[Item], Outcome], asking: A
     others within one token.
     """
     with ThreadPoolExecutor(max(1, asking.model.at_once)) as threads:
-        open_ones: set[Future[Outcome]] = {threads.submit(answer, item) for item in items}
+        asked = [threads.submit(answer, item) for item in items]
         try:
-            while open_ones:
-                finished, open_ones = wait(open_ones, return_when=FIRST_COMPLETED)
-                for one in finished:
-                    yield one.result()
+            for one in as_completed(asked):
+                yield one.result()
         except BaseException:
             asking.stop.set()
             threads.shutdown(wait=True, cancel_futures=True)

@@ -114,7 +114,7 @@ def as_csv(found: Report) -> str:
     writer.writeheader()
     for cell in found.cells:
         for outcome in cell.outcomes:
-            row = {**asdict(cell), **asdict(outcome)}
+            row = {**vars(cell), **vars(outcome)}  # asdict would copy every outcome, each time
             writer.writerow({field: _safe(row[field]) for field in FIELDS})
     return out.getvalue()
 
