@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from assistant import prompt_evaluation
 from assistant.base import BaseChoice, EngineName, Quantize
-from feedback.command_line import HoneGroup, home_option, json_option, open_store, say
+from feedback.command_line import HoneGroup, home_option, json_option, say
 from feedback.errors import HoneError
 from feedback.home import Home
-from feedback.store import now
-from prompts import library
+from feedback.store import Store, now
+from prompts import own
 from prompts.evaluation import bars, datasets, matrix, named, report, report_page
 from prompts.evaluation.bars import Verdict
 from prompts.evaluation.calls import Calls
@@ -117,7 +117,8 @@ def evaluate(home: Home, as_json: bool, **asked: Any) -> None:
         replace(GREEDY, max_tokens=asked["max_tokens"]),
     )
     choice = _base_choice(asked["base"], asked["quantize"], asked["engine"], asked["remotes"])
-    ways = _ways(home, asked["strategies"], how)
+    store = own.opened(home)
+    ways = [_way(store, written, how) for written in asked["strategies"]]
     with prompt_evaluation.opened(home, choice) as bench:
         columns = [Column(*way, bench.model(model)) for model in asked["models"] for way in ways]
         cells = _fill(home, matrix.plan(columns, sets))
@@ -141,7 +142,8 @@ def test(context: click.Context, home: Home, file: Path, as_json: bool, **base: 
     """
     tests = bars.read(file)
     sets = [datasets.load(one.data, one.train, one.wording).limited(one.limit) for one in tests]
-    ways = [_ways(home, [one.strategy], one.how)[0] for one in tests]
+    store = own.opened(home)
+    ways = [_way(store, one.strategy, one.how) for one in tests]
     with prompt_evaluation.opened(home, _base_choice(**base)) as bench:
         columns = [Column(*way, bench.model(one.model)) for way, one in zip(ways, tests, strict=True)]
         pairs = zip(columns, sets, strict=True)
@@ -200,16 +202,11 @@ def _examples_for(asked: Source, shown: Sequence[Source]) -> Source | None:
     return replace(same[0], part=same[0].part or asked.part)
 
 
-def _ways(home: Home, strategies: Sequence[str], how: How) -> list[tuple[str, str, Strategy, How]]:
-    """Each strategy as it was asked for: label, version, text and settings. Needs no model."""
-    store = open_store(home)
-    library.register_shipped(store)
-    found: list[tuple[str, str, Strategy, How]] = []
-    for written in strategies:
-        name, settings = named.parted(written)
-        version = named.version(store, name)
-        found.append((written, version.id, version.strategy, how.changed(settings)))
-    return found
+def _way(store: Store, written: str, how: How) -> tuple[str, str, Strategy, How]:
+    """A strategy as it was asked for: label, version, text and settings. Needs no model."""
+    name, settings = named.parted(written)
+    version = named.version(store, name)
+    return written, version.id, version.strategy, how.changed(settings)
 
 
 def _fill(home: Home, works: Sequence[Work]) -> list[Cell]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from feedback.command_line import home_option, json_option, open_store, say
+from feedback.command_line import home_option, json_option, say
 from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER, PromptVersionId
@@ -20,21 +20,13 @@ from prompts.library import NewVersion, PromptVersion, VersionRecord
 from prompts.service import Served
 
 
-def _opened(home: Home) -> Store:
-    """The store, with what came with Hone and what lies in the home, even if no server has run yet."""
-    store = open_store(home)
-    library.register_shipped(store)
-    own.register_own(store, home.prompts)
-    return store
-
-
 @click.command("list")
 @click.argument("name", required=False)
 @json_option
 @home_option
 def list_prompts(home: Home, name: str | None, as_json: bool) -> None:
     """The strategies, or every version of the strategy NAME, the newest first."""
-    store = _opened(home)
+    store = own.opened(home)
     if name is not None:
         library.check_known(store, name)
         found = library.versions(store, name)
@@ -68,7 +60,7 @@ def show_prompt(home: Home, version: str, as_json: bool) -> None:
 
     VERSION is an id or its start, NAME for what is in production, or NAME@draft.
     """
-    store = _opened(home)
+    store = own.opened(home)
     found = library.find(store, version)
     record = library.record(store, found.id)
     texts = [f"== {name}\n{text.rstrip()}" for name, text in found.strategy.files]
@@ -86,7 +78,7 @@ def diff_prompts(home: Home, old: str, new: str, as_json: bool) -> None:
 
     Each is an id or its start, NAME for what is in production, or NAME@draft.
     """
-    store = _opened(home)
+    store = own.opened(home)
     one, other = library.find(store, old), library.find(store, new)
     text = diff.unified(one.strategy, other.strategy, one.id, other.id)
     said = text or f"{one.id} and {other.id} hold the same text."
@@ -103,7 +95,7 @@ def import_prompts(home: Home, path: Path, note: str, as_json: bool) -> None:
 
     All are kept, or none: a bad file is refused with its name and line.
     """
-    store = _opened(home)
+    store = own.opened(home)
     sources = files.read(path)
     with store.transaction():
         kept = [
@@ -127,7 +119,7 @@ def export_prompts(home: Home, versions: tuple[str, ...], folder: Path, as_json:
 
     VERSION is an id or its start, NAME for what is in production, or NAME@draft.
     """
-    store = _opened(home)
+    store = own.opened(home)
     found = [library.find(store, one) for one in versions or library.names(store)]
     written = [(one, files.write(folder, one.strategy)) for one in found]
     say(
@@ -152,7 +144,7 @@ def label_prompt(  # noqa: PLR0913 - click hands in each option by name
 
     VERSION is an id or its start, or NAME@draft. A move of production ends a trial of its strategy.
     """
-    store = _opened(home)
+    store = own.opened(home)
     if back == (version is not None) or (back and label != "production"):
         raise HoneError("Say which version, or --back for production.", todo="See --help.")
     if version is None:

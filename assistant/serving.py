@@ -17,7 +17,7 @@ from feedback.command_line import open_store
 from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.store import Store
-from prompts import library, own
+from prompts import own
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,7 @@ def open_home(home: Home, choice: BaseChoice) -> Serving:
     by = choose(chosen, choice)
     click.echo(f"Engine: {by.why}", err=True)
     engine = open_engine(home, chosen, by, choice.remotes)
-    library.register_shipped(store)
-    own.register_own(store, home.prompts)
+    own.register_all(store, home.prompts)
     registry.ensure_base(store, chosen, engine.template)
     return Serving(home, store, chosen, engine)
 

@@ -71,7 +71,11 @@ def register_shipped(store: Store, folder: Path = SHIPPED) -> list[PromptVersion
     A changed file becomes a new version, and the production label follows it unless a person placed it.
     Raises HoneError, with nothing written, when a template cannot be used.
     """
-    strategies = load(folder)
+    return register(store, load(folder))
+
+
+def register(store: Store, strategies: Mapping[str, Strategy]) -> list[PromptVersion]:
+    """`register_shipped` for strategies that are read already."""
     with store.transaction():
         return [_register(store, strategy) for strategy in strategies.values()]
 

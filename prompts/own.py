@@ -2,11 +2,27 @@
 
 from pathlib import Path
 
+from feedback.command_line import open_store
 from feedback.errors import HoneError
+from feedback.home import Home
 from feedback.store import Store
-from prompts.library import PromptVersion, register_shipped
+from prompts import library
+from prompts.library import PromptVersion
 from prompts.plain import shipped
 from prompts.strategy import load
+
+
+def register_all(store: Store, folder: Path) -> None:
+    """Make known what came with Hone, and what lies in `folder`. Raises HoneError as the two do."""
+    library.register_shipped(store)
+    register_own(store, folder)
+
+
+def opened(home: Home) -> Store:
+    """The store of a command, with all that is known in it even if no server has run yet."""
+    store = open_store(home)
+    register_all(store, home.prompts)
+    return store
 
 
 def register_own(store: Store, folder: Path) -> list[PromptVersion]:
@@ -17,10 +33,11 @@ def register_own(store: Store, folder: Path) -> list[PromptVersion]:
     """
     if not folder.is_dir():
         return []
-    if clash := sorted(set(load(folder)) & set(shipped())):
+    strategies = load(folder)
+    if clash := sorted(set(strategies) & set(shipped())):
         raise HoneError(
             f"The strategy {clash[0]} in {folder} has the name of one that comes with Hone.",
             "One name would then mean two strategies.",
             "Give the file or folder another name.",
         )
-    return register_shipped(store, folder)
+    return library.register(store, strategies)
