@@ -21,7 +21,7 @@ from feedback.store import Store
 from prompts import library
 from prompts.library import PromptVersion
 from prompts.plain import ZERO_SHOT, plain_messages
-from prompts.window import Fitted, fit
+from prompts.window import Fitted, fit, prompt_budget
 
 DRAWN = Sampling(temperature=0.9, top_p=0.95, max_tokens=192)
 """Warmer and shorter than a chat: replies to one prompt should differ, and somebody has to read them all."""
@@ -144,7 +144,7 @@ class _Drawing:
 
     def ask(self, asked: Question) -> _Asked:
         """`asked` as the chat would put it, in each of its ways."""
-        budget = self.engine.window - min(self.sampling.max_tokens, self.engine.window // 2)  # as in a chat
+        budget = prompt_budget(self.sampling.max_tokens, self.engine.window)
         fitted = [
             fit(
                 plain_messages(asked.turns, way.strategy),

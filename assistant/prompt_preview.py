@@ -14,7 +14,7 @@ from prompts.chat import ChatMessage, neutral
 from prompts.examples import Example, Examples
 from prompts.step import Step
 from prompts.strategy import Strategy
-from prompts.window import fit_examples
+from prompts.window import fit_examples, prompt_budget
 
 Kind = Literal["template", "example", "step", "question"]
 KINDS: tuple[Kind, ...] = ("template", "example", "step", "question")
@@ -71,7 +71,7 @@ def _step(
     def messages_with(count: int) -> list[ChatMessage]:
         return step.messages(question, (), outputs, examples[:count])
 
-    budget = engine.window - min(limit, engine.window // 2)  # as a chat has it
+    budget = prompt_budget(limit, engine.window)
     kept, fitted = fit_examples(messages_with, len(examples), engine.template, engine.count_tokens, budget)
     told: list[tuple[str, Kind]] = [(outputs[name], "step") for name in step.variables if name in outputs]
     shown: list[tuple[str, Kind]] = [

@@ -25,7 +25,7 @@ from prompts.examples import Example, Examples
 from prompts.step import Step
 from prompts.strategy import Strategy
 from prompts.teller import Ask, Teller
-from prompts.window import Fitted, fit_examples
+from prompts.window import Fitted, fit_examples, prompt_budget
 
 
 def run(
@@ -204,8 +204,6 @@ class _Run:
 
     def _put(self, step: Step) -> _Put:
         limit = min(step.max_tokens or self.teller.max_tokens, self.teller.max_tokens)
-        # A limit is not a wish: who allows very long replies still gets half the window for the conversation.
-        reserve = min(limit, self.teller.window // 2)
         chosen = step.chosen(self.question, self.pool) if "examples" in step.variables else ()
 
         def messages_with(count: int) -> list[ChatMessage]:
@@ -217,7 +215,7 @@ class _Run:
             len(chosen),
             self.teller.template,
             self.teller.count_tokens,
-            self.teller.window - reserve,
+            prompt_budget(limit, self.teller.window),
         )
         self.dropped_turns = max(self.dropped_turns, fitted.dropped_turns)
         room = min(limit, self.teller.window - fitted.prompt_tokens)

@@ -90,6 +90,13 @@ def fit(
     return best
 
 
+def prompt_budget(max_tokens: int, window: int) -> int:
+    """Tokens that a prompt may take when its reply may take `max_tokens`. A limit is not a wish: who allows
+    very long replies still gets half the window for the conversation.
+    """
+    return window - min(max_tokens, window // 2)
+
+
 def _exchanges(messages: Sequence[ChatMessage]) -> list[list[int]]:
     """The indexes of the earlier messages, oldest first, grouped so that each group opens with a question."""
     groups: list[list[int]] = []
