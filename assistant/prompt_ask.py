@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assistant import draw, registry
-from assistant.draw import DRAWN, Progress, Question
+from assistant.draw import DRAWN, Question
 from assistant.engines.interface import Engine
 from feedback.conversations import Turn
 from feedback.errors import HoneError
@@ -34,7 +34,6 @@ def ask(
     engine: Engine,
     questions: Sequence[str],
     makers: Sequence[Asked],
-    on_progress: Progress | None = None,
 ) -> list[TaskId]:
     """Queue each question with one reply by each of two to four makers. HoneError for none, or for a prompt
     that takes more than one plain request: what labellers see must be what people would.
@@ -48,7 +47,7 @@ def ask(
         for maker in makers
     ]
     wanted = [Question((Turn("user", text),), tuple(prompts), tuple(models)) for text in asked]
-    return draw.draw_tasks(store, engine, wanted, DRAWN, on_progress)
+    return draw.draw_tasks(store, engine, wanted, DRAWN)
 
 
 def questions_of(lines: Sequence[str]) -> list[str]:

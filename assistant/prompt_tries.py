@@ -17,7 +17,6 @@ from assistant.teller import Job, Teller
 from feedback.conversations import Sampling
 from feedback.errors import HoneError
 from feedback.ids import MessageId, UserId
-from prompts.events import Finished
 from prompts.examples import Examples
 from prompts.library import PromptVersion
 from prompts.run import run
@@ -124,8 +123,6 @@ def _write(engine: Engine, job: Job, question: str, pool: Examples | None) -> No
     teller, live = Teller(engine, job), job.live
     try:
         for event in run(job.prompt.strategy, (), question, teller, pool):
-            if isinstance(event, Finished):
-                teller.chosen = event.chosen
             live.update(after(live.state, event))
         live.completion = teller.completion
         live.change(status="stopped" if teller.stopped else "complete")

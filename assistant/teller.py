@@ -37,21 +37,17 @@ class Job:
 
 
 class Teller:
-    """Puts rendered prompts to the engine for one reply; remembers the last one and what came of it.
-
-    `chosen`: which draw became the reply, where several were asked for.
-    """
+    """Puts rendered prompts to the engine for one reply; remembers the last one and what came of it."""
 
     def __init__(self, engine: Engine, job: Job) -> None:
         self._engine, self._job = engine, job
         self._completions: dict[int, Completion] = {}  # of the answer, by draw
         self.prompt_text = ""
-        self.chosen = 0
 
     @property
     def completion(self) -> Completion | None:
-        """What the engine said of the answer; None while it is not whole."""
-        return self._completions.get(self.chosen)
+        """What the engine said of the answer, of the draw that became it; None while it is not whole."""
+        return self._completions.get(self._job.live.state.made.chosen)
 
     @property
     def ended(self) -> bool:

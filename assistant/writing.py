@@ -23,7 +23,6 @@ from feedback.errors import ConflictError, HoneError
 from feedback.ids import MessageId
 from feedback.message import EndStatus
 from feedback.store import Store
-from prompts.events import Finished
 from prompts.run import run
 
 log = logging.getLogger(__name__)
@@ -149,8 +148,6 @@ class ReplyWriters:
             history, question = history_of(conversations.path(self._store, job.parent_id))
             pool = self._pools.of(job.user_id, job.prompt.strategy)
             for event in run(job.prompt.strategy, history, question, teller, pool):
-                if isinstance(event, Finished):
-                    teller.chosen = event.chosen
                 job.live.update(after(job.live.state, event))
             self._finish(job, "stopped" if teller.stopped else "complete", teller, started)
         except HoneError as error:

@@ -25,7 +25,6 @@ class Maker:
 class Duel:
     """One person's judgement of two makers' replies. `score` is `first`'s: 1 won, 0 lost, 0.5 neither."""
 
-    prompt_sha256: str
     user_id: UserId
     first: Maker
     second: Maker
@@ -63,7 +62,7 @@ def derive(evidence: Evidence) -> list[Duel]:
         ranked = sorted(zip(vote.replies, vote.ranks or (1,) * len(vote.replies), strict=True))
         for first, second, score in _met(evidence, ranked):
             texts = sorted((first.text.strip(), second.text.strip()))
-            duel = Duel(sha, vote.user_id, maker(first), maker(second), score)
+            duel = Duel(vote.user_id, maker(first), maker(second), score)
             about = (vote.user_id, sha, texts[0], texts[1])
             if about not in latest or latest[about][0] <= vote.at:
                 latest[about] = (vote.at, duel)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from feedback import evidence as judgements
 from feedback import splits
-from feedback.evidence import Evidence
+from feedback.evidence import Evidence, PromptEvidence
 from feedback.ids import MessageId, UserId
 from feedback.pairs import derive
 from feedback.splits import prompt_sha256, split_key
@@ -55,7 +55,7 @@ def choose(evidence: Evidence, person: UserId, held_out: Mapping[str, bool]) -> 
 
 def from_store(store: Store, evidence: Evidence, person: UserId) -> tuple[GoodAnswer, ...]:
     """`choose` with the sides that the store has fixed, or would fix."""
-    keys = {split_key(prompt.turns, prompt.system_text) for prompt in evidence.prompts.values()}
+    keys = {split_key(prompt.turns) for prompt in evidence.prompts.values() if _open(prompt, person)}
     return choose(evidence, person, splits.look(store, keys))
 
 
@@ -89,16 +89,22 @@ def still_fit(store: Store, sources: Sequence[str]) -> set[str]:
     return {row["id"] for row in store.rows(STILL_FIT_SQL, json.dumps(list(sources)))}
 
 
+def _open(prompt: PromptEvidence, person: UserId) -> bool:
+    """Rules 1 and 2, and of rule 3 what needs no split."""
+    return (
+        prompt.excluded is None
+        and prompt.whose in (None, person)
+        and len(prompt.turns) == 1
+        and not prompt.system_text.strip()
+    )
+
+
 def _fit(evidence: Evidence, person: UserId, held_out: Mapping[str, bool]) -> Evidence:
     """The part of the evidence that rules 1 to 3 leave."""
     prompts = {
         prompt_id: prompt
         for prompt_id, prompt in evidence.prompts.items()
-        if prompt.excluded is None
-        and prompt.whose in (None, person)
-        and len(prompt.turns) == 1
-        and not prompt.system_text.strip()
-        and not held_out[split_key(prompt.turns)]
+        if _open(prompt, person) and not held_out[split_key(prompt.turns)]
     }
     replies = {reply_id: reply for reply_id, reply in evidence.replies.items() if reply.prompt_id in prompts}
     return replace(

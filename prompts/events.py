@@ -122,11 +122,6 @@ class Finished:
     votes: tuple[tuple[str, int], ...] = ()
     chosen: int = 0
 
-    @property
-    def agreement(self) -> float | None:
-        """The winner's share of the samples; None without self-consistency."""
-        return self.votes[0][1] / len(self.samples) if self.votes else None
-
 
 Event = (
     StepStarted

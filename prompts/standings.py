@@ -4,7 +4,7 @@ A vote counts for a version where two versions of a prompt answered the same mes
 nothing but the prompt differed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from feedback import duels, evidence
@@ -63,9 +63,10 @@ def standings(
 ) -> list[Standing]:
     """How each of `versions` stands against `reference`, in the order given."""
     met = on_one_model(people.duels)
+    sides = [{duel.first.prompt_version_id, duel.second.prompt_version_id} for duel in met]
     strengths = strengths_of(met, reference)
     needed = votes_needed(worthwhile)
-    return [_standing(people, met, strengths, version, reference, needed) for version in versions]
+    return [_standing(people, sides, strengths, version, reference, needed) for version in versions]
 
 
 def on_one_model(found: Sequence[Duel]) -> list[Duel]:
@@ -90,13 +91,12 @@ def strengths_of(met: Sequence[Duel], reference: PromptVersionId) -> Strengths[P
 
 def _standing(
     people: People,
-    met: Sequence[Duel],
+    sides: Sequence[Set[PromptVersionId]],
     strengths: Strengths[PromptVersionId],
     version: PromptVersionId,
     reference: PromptVersionId,
     needed: int,
 ) -> Standing:
-    sides = [{duel.first.prompt_version_id, duel.second.prompt_version_id} for duel in met]
     against = sum(pair == {version, reference} for pair in sides)
     given = [count for maker, count in people.thumbs.items() if maker.prompt_version_id == version]
     thumbs = Thumbs(sum(one.up for one in given), sum(one.down for one in given))

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -81,7 +80,7 @@ async def attempt(parts: Parts, user: Engineer, body: NewTry) -> StreamingRespon
 
     def begin() -> tuple[list[PromptVersion], Try]:
         versions = [library.find(parts.store, said) for said in body.versions]
-        return versions, parts.bench.begin_try(user.id, versions, body.question, replace(sampling))
+        return versions, parts.bench.begin_try(user.id, versions, body.question, sampling)
 
     versions, begun = await run_in_threadpool(begin)
     return StreamingResponse(

@@ -68,10 +68,10 @@ def _made(state: ReplyState) -> dict[str, Any]:
     """How the answer came about. Whole texts once it is finished: they need not go out with each word."""
     made = state.made
     winner = normal(made.votes[0][0]) if made.votes else ""
-    samples = [asdict(one) | {"agrees": normal(one.taken) == winner} for one in made.samples]
+    shown = made.samples if state.finished else ()
     return {
         "votes": [list(vote) for vote in made.votes],
-        "samples": samples if state.finished else [],
+        "samples": [asdict(one) | {"agrees": normal(one.taken) == winner} for one in shown],
         "examples": [asdict(one) for one in made.examples],
     }
 

@@ -66,8 +66,9 @@ def build(desk: Desk, picked: Picked, files: gr.State) -> Part:
         begun = desk.bench.begin_try(
             person.id, versions, asked, Sampling(temperature=warm, max_tokens=int(most))
         )
+        names = [_name(desk.store, version) for version in versions]
         for states in begun.watch():
-            shown = [html.side(_name(desk.store, v), s) for v, s in zip(versions, states, strict=True)]
+            shown = [html.side(name, state) for name, state in zip(names, states, strict=True)]
             yield (*shown, gr.update(interactive=not begun.finished))
 
     def end(person: Person) -> None:

@@ -148,7 +148,7 @@ def test_the_answer_that_most_samples_reach_is_told_as_its_first_sample_says_it(
     found, last = ran(strategy(reply=SAMPLED), teller)
     assert last.votes == (("7", 3), ("8", 1), ("no number", 1))
     assert (last.answer, last.reasoning, last.taken, last.chosen) == ("it is 7", "n.", "7", 1)
-    assert last.agreement == 3 / 5
+    assert last.votes[0][1] / len(last.samples) == 3 / 5
     assert sorted(ask.draw for ask in teller.asked) == [0, 1, 2, 3, 4]
     assert {(ask.temperature, ask.final) for ask in teller.asked} == {(0.7, True)}
     assert len([event for event in found if isinstance(event, SampleDone)]) == 5
@@ -169,7 +169,7 @@ def test_a_stop_keeps_the_samples_that_are_whole() -> None:
 
 def test_a_stop_before_any_sample_is_whole_keeps_what_there_is_of_the_first() -> None:
     _, last = ran(strategy(reply=SAMPLED), ScriptedTeller(["So: 8", *["long text"] * 4], stop_after=0))
-    assert (last.answer, last.votes, last.agreement) == ("8", (), None)
+    assert (last.answer, last.votes, last.samples) == ("8", (), ())
 
 
 def test_the_nearest_examples_stand_nearest_to_the_question_and_are_named() -> None:
