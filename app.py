@@ -18,6 +18,7 @@ from assistant.doctor import doctor
 from assistant.key_commands import keys_group
 from assistant.prompt_commands import prompts_group
 from assistant.prompt_library_commands import COMMANDS as PROMPT_LIBRARY_COMMANDS
+from assistant.prompt_search_command import optimise_prompt
 from assistant.user_commands import users
 from feedback.command_line import HoneGroup, home_option, open_store
 from feedback.commands import feedback as feedback_group
@@ -155,6 +156,7 @@ cli.add_command(models)
 cli.add_command(prompts_group)
 for _command in PROMPT_LIBRARY_COMMANDS:
     prompts_group.add_command(_command)
+prompts_group.add_command(optimise_prompt)
 cli.add_command(demo)
 cli.add_command(doctor)
 

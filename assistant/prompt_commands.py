@@ -44,7 +44,7 @@ def prompts_group() -> None:
     """Prompts: versions and labels, import and export, and what each is worth on real tasks."""
 
 
-def _base_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def base_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Which base computes, as for `hone serve`."""
     options = (
         click.option(
@@ -59,7 +59,7 @@ def _base_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _base_choice(base: str, quantize: str, engine: str, remotes: tuple[str, ...]) -> BaseChoice:
+def base_choice(base: str, quantize: str, engine: str, remotes: tuple[str, ...]) -> BaseChoice:
     return BaseChoice(base, cast(Quantize, quantize), cast(EngineName, engine), remotes)
 
 
@@ -97,7 +97,7 @@ def _base_choice(base: str, quantize: str, engine: str, remotes: tuple[str, ...]
     "--metric", default="", help="exact, choice, number, ifeval, regex:..., length:..., json-schema:..."
 )
 @click.option("--out", multiple=True, type=click.Path(path_type=Path), help="A report: .html, .json or .csv.")
-@_base_options
+@base_options
 @json_option
 @home_option
 def evaluate(home: Home, as_json: bool, **asked: Any) -> None:
@@ -107,16 +107,16 @@ def evaluate(home: Home, as_json: bool, **asked: Any) -> None:
     answered is kept: the same command, after a kill or with more strategies, computes only what is new.
     """
     for file in asked["out"]:
-        _check_out(file)
+        check_out(file)
     wording = Wording(asked["question"], asked["answer"], asked["options"], asked["metric"])
-    sets = _datasets(asked["data"], asked["train"], wording, asked["limit"])
+    sets = datasets_of(asked["data"], asked["train"], wording, asked["limit"])
     how = How(
         cast(By, asked["by"]),
         cast(Calibrate, asked["calibrate"]),
         Picking(asked["shots"], cast("Choosing | None", asked["choose"]), asked["draw"]),
         replace(GREEDY, max_tokens=asked["max_tokens"]),
     )
-    choice = _base_choice(asked["base"], asked["quantize"], asked["engine"], asked["remotes"])
+    choice = base_choice(asked["base"], asked["quantize"], asked["engine"], asked["remotes"])
     store = own.opened(home)
     ways = [_way(store, written, how) for written in asked["strategies"]]
     with prompt_evaluation.opened(home, choice) as bench:
@@ -124,14 +124,14 @@ def evaluate(home: Home, as_json: bool, **asked: Any) -> None:
         cells = _fill(home, matrix.plan(columns, sets))
     found = report.report(cells, now(), f"hone {shlex.join(sys.argv[1:])}")
     for file in asked["out"]:
-        file.write_text(_written(found, file), encoding="utf-8", newline="")
+        file.write_text(written_as(found, file), encoding="utf-8", newline="")
     where = "".join(f"\nReport: {file}" for file in asked["out"]) or "\nNext: --out report.html shows it all."
     say(f"{report.table(found)}\n{where}", report.as_data(found), as_json)
 
 
 @prompts_group.command("test")
 @click.argument("file", type=click.Path(path_type=Path))
-@_base_options
+@base_options
 @json_option
 @home_option
 @click.pass_context
@@ -144,7 +144,7 @@ def test(context: click.Context, home: Home, file: Path, as_json: bool, **base: 
     sets = [datasets.load(one.data, one.train, one.wording).limited(one.limit) for one in tests]
     store = own.opened(home)
     ways = [_way(store, one.strategy, one.how) for one in tests]
-    with prompt_evaluation.opened(home, _base_choice(**base)) as bench:
+    with prompt_evaluation.opened(home, base_choice(**base)) as bench:
         columns = [Column(*way, bench.model(one.model)) for way, one in zip(ways, tests, strict=True)]
         pairs = zip(columns, sets, strict=True)
         cells = _fill(home, [work for column, one in pairs for work in matrix.plan([column], [one])])
@@ -167,7 +167,7 @@ def _test_data(verdicts: Sequence[Verdict]) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
-def _check_out(file: Path) -> None:
+def check_out(file: Path) -> None:
     if file.suffix not in (".html", ".json", ".csv"):
         raise HoneError(
             f"No report can be written to {file}.",
@@ -178,12 +178,12 @@ def _check_out(file: Path) -> None:
         raise HoneError(f"No report can be written to {file}.", "Its folder is missing.", "Make it first.")
 
 
-def _written(found: Report, file: Path) -> str:
+def written_as(found: Report, file: Path) -> str:
     ways = {".html": report_page.page, ".json": report.as_json, ".csv": report.as_csv}
     return ways[file.suffix](found)
 
 
-def _datasets(
+def datasets_of(
     data: Sequence[str], train: Sequence[str], wording: Wording, limit: int | None
 ) -> list[Dataset]:
     """Each dataset with the training file of its format; of its part, where that file is named with one."""
@@ -212,7 +212,7 @@ def _way(store: Store, written: str, how: How) -> tuple[str, str, Strategy, How]
 def _fill(home: Home, works: Sequence[Work]) -> list[Cell]:
     calls = Calls(prompt_evaluation.calls_file(home))
     try:
-        with _bar() as tell:
+        with progress_bar() as tell:
             return matrix.run(works, calls, tell)
     except (KeyboardInterrupt, CancelledError):
         click.echo("Stopped. What was answered is kept: the same command goes on from there.", err=True)
@@ -222,7 +222,7 @@ def _fill(home: Home, works: Sequence[Work]) -> list[Cell]:
 
 
 @contextmanager
-def _bar() -> Iterator[Tell]:
+def progress_bar() -> Iterator[Tell]:
     """Progress on stderr."""
     with tqdm(bar_format="{desc} {bar} {n_fmt}/{total_fmt} [{remaining} left]", leave=False) as bar:
 

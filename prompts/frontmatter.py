@@ -4,9 +4,9 @@ Unknown, repeated and wrongly typed keys are refused with their line.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
@@ -33,6 +33,37 @@ def split(text: str) -> tuple[str, str]:
         raise FormatError(1, f"a template opens with front matter between two lines of {FENCE}")
     end = fences[1]
     return "\n".join(lines[1:end]), "\n" * (end + 1) + "\n".join(lines[end + 1 :])
+
+
+def with_values(text: str, changes: Mapping[str, Any]) -> str:
+    """`text`, a template, with these keys of its front matter set; None: taken out. All else stays letter by
+    letter, but for comments that stand inside a value or between it and the next key. A new key comes last.
+
+    Values are texts, numbers, and lists and mappings of them. FormatError where `text` has no front matter.
+    """
+    front, body = split(text)
+    node = yaml.compose(front, Loader=yaml.SafeLoader)
+    if not isinstance(node, yaml.MappingNode) or node.flow_style:
+        raise FormatError(2, "the front matter must be `key: value`, a line each")
+    lines = front.split("\n")
+    begins = [(str(key.value), int(key.start_mark.line)) for key, _ in node.value]
+    ends = [begin for _, begin in begins[1:]] + [len(lines)]
+    head = lines[: begins[0][1]]
+    kept = [
+        _written(key, changes[key]) if key in changes else lines[begin:end]
+        for (key, begin), end in zip(begins, ends, strict=True)
+    ]
+    new = [_written(key, value) for key, value in changes.items() if key not in dict(begins)]
+    written = [line for part in (head, *kept, *new) for line in part]
+    return "\n".join([FENCE, *written, FENCE, body[len(lines) + 2 :]])
+
+
+def _written(key: str, value: Any) -> list[str]:
+    """The lines of one key."""
+    if value is None:
+        return []
+    dumped: str = yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=100)
+    return dumped.rstrip("\n").split("\n")
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from prompts.sandbox import compile_body
 from prompts.step import GIVEN, FromPool, Step, refused
 
 KEYS = (
-    *("title", "description", "variables", "examples", "answer", "max_tokens", "temperature", "samples"),
-    *("check", "retries", "otherwise", "go_on"),
+    *("title", "description", "variables", "instruction", "examples", "answer", "max_tokens"),
+    *("temperature", "samples", "check", "retries", "otherwise", "go_on"),
 )
 CHECKS = ("pattern", "contains", "one_of", "max_words", "min_words", "not_empty")
 
@@ -55,12 +55,15 @@ def _read(name: str, file: str, text: str, place: Place) -> tuple[Step, str | No
         raise FormatError(
             section.line("variables"), "`examples` must be both given and declared as a variable"
         )
+    if section.has("instruction") and "instruction" not in variables:
+        raise FormatError(section.line("instruction"), "`instruction` must be declared as a variable too")
     step = Step(
         name=name,
         title=section.text("title"),
         file=file,
         body=body,
         variables=tuple(variables),
+        instruction=section.text("instruction") if section.has("instruction") else "",
         examples=examples,
         pool=pool,
         max_tokens=section.positive("max_tokens"),

@@ -13,7 +13,7 @@ from prompts.checks import Check
 from prompts.examples import Choice, Example, Examples
 from prompts.sandbox import compile_body, line_of, render_messages
 
-GIVEN = ("question", "history", "examples")
+GIVEN = ("question", "history", "examples", "instruction")
 """The variables that every template may declare, beside the outputs of earlier steps."""
 
 
@@ -30,7 +30,8 @@ class Step:
     """One request to the model.
 
     `file`: where it was written. `body`: Jinja, its line numbers those of the file. `variables` are what it
-    takes in, its name is what it hands on. `examples`: its own, or, with `pool`, those for an empty pool.
+    takes in, its name is what it hands on. `instruction`: what the template puts where it says so.
+    `examples`: its own, or, with `pool`, those for an empty pool.
     `max_tokens`: at most this many for this step; None: the person's limit. `temperature`: likewise, and it
     outranks the person's. `samples`: how many answers are asked for and voted on.
 
@@ -44,6 +45,7 @@ class Step:
     file: str
     body: str
     variables: tuple[str, ...]
+    instruction: str = ""
     examples: tuple[Example, ...] = ()
     pool: FromPool | None = None
     max_tokens: int | None = None
@@ -77,7 +79,8 @@ class Step:
         shown = tuple(self.examples if examples is None else examples)
         if self.pool is not None and self.pool.choose == "nearest":
             shown = shown[::-1]
-        known = {"question": question, "history": tuple(history), "examples": shown, **(outputs or {})}
+        given = {"question": question, "history": tuple(history), "examples": shown}
+        known = {**given, "instruction": self.instruction, **(outputs or {})}
         try:
             template = compile_body(self.body, self.variables)
             written = render_messages(template, {name: known[name] for name in self.variables})

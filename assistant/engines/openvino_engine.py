@@ -109,23 +109,31 @@ class OpenVinoEngine:
         version: ModelVersion,
         on_progress: Progress | None = None,
     ) -> list[AnswerLogprob]:
-        """See `Engine.logprobs`. A prompt that stands before several answers is read once."""
+        """See `Engine.logprobs`. A prompt that stands before several answers is read once, and answers that
+        differ in their last token alone take one pass: the options of most choices are a token each.
+        """
+        alike: dict[tuple[int, ...], list[int]] = {}
         asked = []
-        for one in answers:
+        found: dict[int, AnswerLogprob] = {}
+        for place, one in enumerate(answers):
             prompt, answer = self._words.scored(one)
             check_fits(self.window, prompt, len(prompt) + len(answer) - 1)
-            asked.append(Scoring(prompt, answer))
+            asked.append((prompt, answer))
+            if answer:
+                alike.setdefault((len(prompt), *prompt, *answer[:-1]), []).append(place)
+            else:
+                found[place] = AnswerLogprob(0.0, 0)
         self.load(version)
-        self._submit([(version, scoring) for scoring in asked])
-        found = []
-        for done, scoring in enumerate(asked):
+        groups = [(places, _scoring([asked[place] for place in places])) for places in alike.values()]
+        self._submit([(version, scoring) for _, scoring in groups])
+        for places, scoring in groups:
             result = scoring.done.get()
             if isinstance(result, BaseException):
                 raise result
-            found.append(result)
+            found |= dict(zip(places, result, strict=True))
             if on_progress is not None:
-                on_progress(done + 1, len(asked))
-        return found
+                on_progress(len(found), len(asked))
+        return [found[place] for place in range(len(asked))]
 
     def load(self, version: ModelVersion) -> None:
         """See `Engine.load`. Other versions answer meanwhile."""
@@ -232,6 +240,12 @@ def _settings(base: Base) -> dict[str, Any]:
         "KV_CACHE_PRECISION": "f16",
         "INFERENCE_PRECISION_HINT": precision,
     }
+
+
+def _scoring(alike: Sequence[tuple[list[int], list[int]]]) -> Scoring:
+    """One pass for answers to one prompt that differ in their last token; each (prompt, answer)."""
+    prompt, answer = alike[0]
+    return Scoring(prompt, answer[:-1], [one[-1] for _, one in alike])
 
 
 def _vocabulary(base: Base) -> Vocabulary:

@@ -149,36 +149,43 @@ def _whole(writing: Writing) -> Completion:
 
 
 class Scoring:
-    """An answer whose probability is computed; `done` carries the result, or an error."""
+    """Answers whose probability is computed: to one prompt, and alike but for their last token, so that one
+    pass tells all. `done` carries their results, in order, or an error.
+    """
 
-    def __init__(self, prompt_ids: Sequence[int], answer_ids: Sequence[int]) -> None:
-        self.tokens = [*prompt_ids, *answer_ids]
+    def __init__(self, prompt_ids: Sequence[int], body_ids: Sequence[int], last_ids: Sequence[int]) -> None:
+        self.tokens = [*prompt_ids, *body_ids]
         self.cacheable = tuple(prompt_ids)
         self.longest = len(self.tokens)
         self.held: Held | None = None
-        self.done: queue.SimpleQueue[AnswerLogprob | BaseException] = queue.SimpleQueue()
-        self._first, self._left = len(prompt_ids), len(answer_ids)
+        self.done: queue.SimpleQueue[list[AnswerLogprob] | BaseException] = queue.SimpleQueue()
+        self._first, self._last = len(prompt_ids), list(last_ids)
         self._nats = 0.0
+        self._found: list[AnswerLogprob] = []
 
     def begin(self, held: Held) -> None:
         self.held = held
 
     def over(self) -> bool:
-        return self._left == 0
+        return bool(self._found)
 
     def guess(self, costs: Sequence[float]) -> list[int]:
         return []
 
     def wanted(self, start: int, end: int) -> range:
-        return range(max(start, self._first - 1), min(end, len(self.tokens) - 1))
+        return range(max(start, self._first - 1), end)
 
     def take(self, logits: Floats, places: range, guessed: Sequence[int]) -> int:
-        targets = np.array(self.tokens[places.start + 1 : places.stop + 1])
         highest = logits.max(-1)
         logsums = highest + np.log(np.exp(logits - highest[:, None]).sum(-1))
-        self._nats += float((logits[np.arange(len(targets)), targets] - logsums).sum(dtype=np.float64))
-        self._left -= len(targets)
+        within = np.array(self.tokens[places.start + 1 : places.stop + 1], np.int64)
+        rows = np.arange(len(within))
+        self._nats += float((logits[rows, within] - logsums[rows]).sum(dtype=np.float64))
+        if places.stop == len(self.tokens):
+            count = len(self.tokens) - self._first + 1
+            nats = [self._nats + float(logits[-1, one] - logsums[-1]) for one in self._last]
+            self._found = [AnswerLogprob(one, count) for one in nats]
         return 0
 
     def finish(self, error: BaseException | None = None) -> None:
-        self.done.put(error or AnswerLogprob(self._nats, len(self.tokens) - self._first))
+        self.done.put(error or self._found)

@@ -17,9 +17,10 @@ By = Literal["auto", "likelihood", "generation"]
 """likelihood: the option that the model finds most probable is its answer. generation: it writes one. auto:
 likelihood where the items have options and the strategy asks once and plainly."""
 
-Calibrate = Literal["no", "nothing", "training"]
-"""What tells the model's leaning, to be taken out: its answers to questions without content, or to questions
-of the training part, whose right answers nobody looks at."""
+Calibrate = Literal["no", "nothing", "training", "plain"]
+"""What tells the model's leaning, to be taken out: its answers to questions without content, to questions of
+the training part, whose right answers nobody looks at, or to the same question put plainly (PMI, Holtzman et
+al., 2021)."""
 
 GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=256, seed=0)
 """How answers are written, unless a strategy sets its own temperature."""

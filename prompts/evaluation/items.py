@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from feedback.canonical import sha256_of
@@ -59,6 +59,7 @@ class Dataset:
     `name`: for people, such as `sst2:dev.jsonl`. `train`: never asked, only shown in few-shot prompts.
     `content_free`: question texts that ask the same of nothing, for contextual calibration; () where the
     format has none. `judge`: makes the metric; called once, so that a heavy library opens only when used.
+    `whole`: options are whole replies, whose ends count, and not their beginnings.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Dataset:
     judge: Callable[[], Metric]
     train: tuple[Item, ...] = ()
     content_free: tuple[str, ...] = ()
+    whole: bool = False
 
     def limited(self, most: int | None) -> "Dataset":
         """At most so many items: those whose hash is smallest, so that any file order gives a fair draw, the
@@ -76,7 +78,7 @@ class Dataset:
         chosen = sorted(self.items, key=lambda item: sha256_of(item.id))[:most]
         kept = {item.id for item in chosen}
         items = tuple(item for item in self.items if item.id in kept)
-        return Dataset(self.name, items, self.judge, self.train, self.content_free)
+        return replace(self, items=items)
 
 
 def extra_of(item: Item) -> Mapping[str, Any]:

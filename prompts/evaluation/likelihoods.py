@@ -18,6 +18,7 @@ from prompts.evaluation.items import Dataset, Item
 from prompts.evaluation.model import Likelihood
 from prompts.evaluation.shown import Pinned, Shown
 from prompts.examples import Example, Examples
+from prompts.plain import ZERO_SHOT, shipped
 from prompts.run import run
 
 UNLABELLED = 64
@@ -58,7 +59,7 @@ class Likelihoods:
         )
         # All first options, then all second ones: by then each prompt has been read.
         asks = sorted(wanted, key=lambda ask: _place(ask[1], items))
-        ended = any(_ambiguous(item.options) for item in items)
+        ended = self.dataset.whole or any(_ambiguous(item.options) for item in items)
         known = dict(zip(asks, self.asking.likelihoods(asks, ended=ended), strict=True))
         return [self._outcome(one, known) for one in put]
 
@@ -78,6 +79,9 @@ class Likelihoods:
         """
         if self.how.calibrate == "no":
             return ()
+        if self.how.calibrate == "plain":
+            teller = PromptTeller(self.asking, self.how.sampling)
+            return (teller.seen(run(shipped()[ZERO_SHOT], (), item.question, teller)),)
         pool = self.shown.pool(item)
         chosen = self.shown.strategy.steps[-1].chosen(item.question, pool) if pool else ()
         key = (item.group, chosen)

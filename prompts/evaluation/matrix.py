@@ -62,7 +62,12 @@ def _work(column: Column, dataset: Dataset) -> Work:
 
 
 def _check_calibration(calibrate: Calibrate, dataset: Dataset) -> None:
-    known = {"no": True, "nothing": bool(dataset.content_free), "training": bool(dataset.train)}
+    known = {
+        "no": True,
+        "plain": True,
+        "nothing": bool(dataset.content_free),
+        "training": bool(dataset.train),
+    }
     if not known[calibrate]:
         missing = "no question without content" if calibrate == "nothing" else "no training part"
         raise HoneError(

@@ -17,8 +17,9 @@ from prompts.examples import Choice, Example, ExamplePool
 from prompts.step import FromPool, Step
 from prompts.strategy import Strategy
 
-Choosing = Literal["first", "balanced", "nearest"]
-"""first: in the order of the file. balanced: each answer equally often. nearest: to the question, by BM25."""
+Choosing = Literal["first", "balanced", "nearest", "own"]
+"""first: in the order of the file. balanced: each answer equally often. nearest: to the question, by BM25.
+own: none of the dataset's, but those that the strategy has."""
 
 CHOOSING: tuple[Choosing, ...] = get_args(Choosing)
 
@@ -68,6 +69,8 @@ def fit(strategy: Strategy, dataset: Dataset, picking: Picking) -> Shown:
     step = strategy.steps[-1]
     if "examples" not in step.variables or picking.shots == 0:
         return Shown(_without(strategy) if picking.shots == 0 else strategy, {}, "none")
+    if picking.choose == "own":
+        return Shown(strategy, {}, f"{len(step.examples)} of its own")
     if not dataset.train or not _can_show(step, dataset.train):
         return _unchanged(strategy, dataset, picking)
     train = dataset.train
@@ -111,8 +114,14 @@ def _can_show(step: Step, train: Sequence[Item]) -> bool:
 
 def _pool(items: Sequence[Item], step: Step, chosen: str, count: int) -> ExamplePool:
     ordered = balanced(items, count) if chosen == "balanced" else list(items)
-    lead = _lead(step)
-    return ExamplePool([Example(item.question, _answer(item, step, lead), item.id) for item in ordered])
+    return ExamplePool([example_of(item, step) for item in ordered])
+
+
+def example_of(item: Item, step: Step) -> Example:
+    """An item as `step` shows examples: with its thoughts, where the step thinks before it answers."""
+    if step.answer.marker is None:
+        return Example(item.question, item.answer, item.id)
+    return Example(item.question, f"{_lead(step)}{item.worked}\n{step.answer.marker} {item.answer}", item.id)
 
 
 def balanced(items: Sequence[Item], count: int) -> list[Item]:
@@ -127,12 +136,6 @@ def balanced(items: Sequence[Item], count: int) -> list[Item]:
     turns = [item for item in chain.from_iterable(zip_longest(*by_answer.values())) if item is not None]
     shown = sorted(turns[:count], key=lambda item: sha256_of([item.id, item.question]))
     return [*shown, *turns[count:]]
-
-
-def _answer(item: Item, step: Step, lead: str) -> str:
-    if step.answer.marker is None:
-        return item.answer
-    return f"{lead}{item.worked}\n{step.answer.marker} {item.answer}"
 
 
 def _lead(step: Step) -> str:
