@@ -363,6 +363,30 @@ class EngineContract:
         assert ended.tokens == cut.tokens + 1
         assert ended.total_nats < cut.total_nats
 
+    def test_answers_asked_together_are_as_probable_as_each_alone(
+        self, engine_case: EngineCase, plain: ModelVersion
+    ) -> None:
+        """Options of a choice: alike but for their last token, one inside another, none, and again."""
+        if not engine_case.scores:
+            pytest.skip("this engine scores no answers")
+        engine = engine_case.engine
+        texts = [prompt(engine, "The cat"), prompt(engine, "The dog")]
+        asked = [
+            Answered(text, answer, ended)
+            for text in texts
+            for answer in ("a", "b", "a b c", "a b d", "a b", "", "a")
+            for ended in (False, True)
+        ]
+        alone = [engine.logprobs([one], plain)[0] for one in asked]
+        told: list[int] = []
+        together = engine.logprobs(asked, plain, lambda done, total: told.append(done))
+        assert [one.tokens for one in together] == [one.tokens for one in alone]
+        assert [one.total_nats for one in together] == pytest.approx(
+            [one.total_nats for one in alone], abs=1e-3
+        )
+        assert told == sorted(told)
+        assert told[-1] == len(asked)
+
     def test_an_adapter_changes_the_reply_and_the_base_stays_itself(
         self, engine: Engine, plain: ModelVersion, trained: ModelVersion
     ) -> None:

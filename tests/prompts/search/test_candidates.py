@@ -46,7 +46,11 @@ def test_a_candidate_is_the_start_with_other_values_whatever_they_say(
     assert "title: Mine   # as I like it\n" in text
     assert text.partition("---\n\n")[2] == HEAD.partition("---\n\n")[2]
     messages = step.messages("Q?")
-    assert (messages[0].content, messages[-1].content, len(messages)) == (instruction, "Q?", 2 + 2 * len(shown))
+    assert (messages[0].content, messages[-1].content, len(messages)) == (
+        instruction,
+        "Q?",
+        2 + 2 * len(shown),
+    )
 
 
 def test_the_start_is_left_letter_by_letter() -> None:
@@ -67,7 +71,9 @@ def test_of_a_chain_only_the_answering_step_changes() -> None:
     files = {
         "strategy.yaml": "title: Two\ndescription: Two steps.\nsteps: [plan, reply]\n",
         "plan.jinja": ask.format("Plan", "question", "", "{{ question }}"),
-        "reply.jinja": ask.format("Reply", "plan, instruction", "instruction: Go.\n", "{{ instruction }} {{ plan }}"),
+        "reply.jinja": ask.format(
+            "Reply", "plan, instruction", "instruction: Go.\n", "{{ instruction }} {{ plan }}"
+        ),
     }
     start = Start("two", parse("two", files))
     found = candidates.instructed(candidates.first(start), "Stop.", "told").strategy("three")

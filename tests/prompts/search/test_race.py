@@ -1,5 +1,7 @@
 """Successive halving: who runs how far, what it costs, and who wins."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ def test_a_race_halves_its_runners_and_never_asks_more_than_it_says(
     most = first + more
     steps = rungs(runners, first, most)
     assert steps[0] == (runners, first)
-    assert all(b[0] == -(-a[0] // 2) and b[1] == min(most, 2 * a[1]) for a, b in zip(steps, steps[1:], strict=False))
+    assert all(b[0] == -(-a[0] // 2) and b[1] == min(most, 2 * a[1]) for a, b in pairwise(steps))
     assert steps[-1][0] == 1 or steps[-1][1] == most
     asked: dict[int, int] = {}
 
@@ -24,7 +26,7 @@ def test_a_race_halves_its_runners_and_never_asks_more_than_it_says(
 
     placed = halve(range(runners), first, most, score)
     assert sum(asked.values()) == cost(runners, first, most)
-    assert [one.runner for one in placed][0] == 0
+    assert placed[0].runner == 0
     assert sorted(one.runner for one in placed) == list(range(runners))
     assert [one.items for one in placed] == sorted((one.items for one in placed), reverse=True)
 
