@@ -4,7 +4,7 @@
 prints one table on the embedded model and SST-2. Both searches see the training rows only, one after the
 other, and end at the questions or the minutes; what they found is asked the held-out items, and compared item
 by item. Hone begins from a few-shot prompt that a person wrote (bench/strategies/sst2-by-hand.jinja), DSPy
-from its signature, with the adapter that suits this model best. Answers count by likelihood, as Hone searches,
+from its signature, with the adapter that suits this model best. Answers count by likelihood, as Hone does,
 and as the model writes them, which is DSPy's only way. Needs `make .peers/dspy/.made`.
 """
 
