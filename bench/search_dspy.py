@@ -33,10 +33,10 @@ from dspy.utils.exceptions import AdapterParseError
 LABELS = ("negative", "positive")
 ANSWER_TOKENS = {"chat": 48, "json": 24, "plain": 8}
 """Room for an answer in each format, twice what a good one takes: a model that rambles costs budget."""
-PROPOSAL_TOKENS = 400
+PROPOSAL_TOKENS = 200
 """Room for an instruction or a summary that the model writes in the search."""
 THREADS = 8
-"""The quickest: 100 items took 17 s, but 38 s with 32, which all read the same new examples before one has."""
+"""The quickest: 100 items took 17 s. With 32 they took 38 s: all those read the same examples at first."""
 MANY = 10**9
 """DSPy gives up after so many unreadable answers; a small model gives many, and they are counted as wrong."""
 
