@@ -96,3 +96,10 @@ $(CLIENTS)/.stamp: requirements-clients.lock tests/clients/package.json
 	.peers/vllm/bin/pip install -q -r .peers/vllm/needs.txt
 	.peers/vllm/bin/python tests/peers/prepare_vllm.py rename
 	@touch $@
+
+# DSPy, whose search for prompts bench/search_dspy.py measures; optuna and numpy are what its MIPROv2 needs.
+.peers/dspy/.made:
+	rm -rf .peers/dspy
+	$(PYTHON) -m venv .peers/dspy
+	.peers/dspy/bin/pip install -q 'dspy[optuna]==3.4.1' optuna==5.0.0 numpy==2.4.6
+	@touch $@
