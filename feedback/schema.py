@@ -43,3 +43,8 @@ def m0003_strategies(db: Database) -> None:
 @migrations()
 def m0004_library(db: Database) -> None:
     run(db, "0004_library.sql")
+
+
+@migrations()
+def m0006_measures(db: Database) -> None:
+    run(db, "0006_measures.sql")

@@ -43,6 +43,12 @@ def in_production(store: Store, name: str) -> PromptVersionId | None:
     return _labelled(store, name, "production")
 
 
+def serving(store: Store) -> dict[str, PromptVersionId]:
+    """What the production labels are on, by the name of the strategy."""
+    rows = store.rows("SELECT name, prompt_version_id AS id FROM prompt_labels WHERE label = 'production'")
+    return {row["name"]: row["id"] for row in rows}
+
+
 def draft(store: Store, name: str) -> PromptVersionId | None:
     """The version of `name` that the draft label is on."""
     return _labelled(store, name, "draft")

@@ -18,7 +18,7 @@ from feedback.ids import PromptVersionId, UserId
 from feedback.store import Store, now
 from prompts import labels
 from prompts.labels import Label
-from prompts.plain import SHIPPED, ZERO_SHOT
+from prompts.plain import AUTO, SHIPPED, ZERO_SHOT
 from prompts.strategy import Strategy, load, parse
 
 Origin = Literal["shipped", "person", "search"]
@@ -115,6 +115,12 @@ def check_name(name: str) -> None:
             "A name has up to 60 small letters, digits and hyphens, and no hyphen first.",
             "Choose another, such as short-answers.",
         )
+    if name == AUTO:
+        raise HoneError(
+            f"A strategy cannot be called {AUTO}.",
+            "That name leaves the choice between the strategies to Hone.",
+            "Choose another.",
+        )
 
 
 def check_files(files: Mapping[str, str]) -> Mapping[str, str]:
@@ -151,11 +157,15 @@ def production(store: Store, name: str) -> PromptVersion:
     """The version of `name` that chats use. Raises NotFoundError."""
     version_id = labels.in_production(store, name)
     if version_id is None:
-        known = ", ".join(names(store)) or "none"
-        raise NotFoundError(
-            f"There is no strategy called {name}.", f"Known are: {known}.", "Choose one of these."
-        )
+        raise _unknown(name, names(store))
     return get(store, version_id)
+
+
+def _unknown(name: str, known: Iterable[str]) -> NotFoundError:
+    why = f"Known are: {', '.join(known) or 'none'}."
+    if name == AUTO:
+        why = f"It has no text: it takes one of the strategies at each question. {why}"
+    return NotFoundError(f"There is no strategy called {name}.", why, "Choose one of these.")
 
 
 def get(store: Store, version_id: PromptVersionId) -> PromptVersion:
@@ -242,8 +252,7 @@ def of(store: Store, name: str, said: str) -> PromptVersion:
 def check_known(store: Store, name: str) -> None:
     """NotFoundError for a strategy that has no version at all."""
     if store.row("SELECT 1 FROM prompt_versions WHERE name = ? LIMIT 1", name) is None:
-        known = ", ".join(all_names(store)) or "none"
-        raise NotFoundError(f"There is no strategy called {name}.", f"Known are: {known}.")
+        raise _unknown(name, all_names(store))
 
 
 def free_name(store: Store, stem: str) -> str:

@@ -139,6 +139,7 @@ def record(store: Store, reply: Message) -> dict[str, Any]:
         "model_version": {"id": model.id, "name": model.name} if model else None,
         "prompt_version": {"id": reply.prompt_version_id, "name": reply.strategy},
         "strategy": reply.strategy,
+        "chosen_because": reply.chosen_because,
         "settings": {
             "temperature": reply.temperature,
             "top_p": reply.top_p,

@@ -9,7 +9,7 @@ from assistant import accounts, registry
 from assistant.api import shapes
 from assistant.api.bodies import Settings
 from assistant.api.context import Anyone, Chatter, Parts
-from prompts import library
+from prompts import service
 
 router = APIRouter()
 
@@ -31,12 +31,8 @@ def status(parts: Parts, user: Anyone) -> dict[str, Any]:
 
 @router.get("/strategies", tags=["Chatter"])
 def strategies(parts: Parts, user: Chatter) -> dict[str, Any]:
-    """The ways to put a question, and the settings a reply has when none are sent."""
-    found = [library.production(parts.store, name) for name in library.names(parts.store)]
+    """The ways to put a question, `auto` among them, and the settings a reply has when none are sent."""
     return {
-        "strategies": [
-            {"name": one.name, "title": one.strategy.title, "description": one.strategy.description}
-            for one in found
-        ],
+        "strategies": [asdict(one) for one in service.offered(parts.store)],
         "defaults": Settings().model_dump(),
     }
