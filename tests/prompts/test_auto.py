@@ -45,7 +45,7 @@ def test_the_best_win_on_the_same_items_is_taken_with_its_figures() -> None:
     )
     assert choice.name == "cot"
     assert choice.because.startswith(
-        "Auto chose Chain of thought: of 100 measured sums it got 12 more right than zero-shot (+12.0 points, "
+        "Auto chose Chain of thought: of 100 measured sums it got 12 more right than zero-shot (+12.0 points,"
     )
 
 
@@ -175,11 +175,11 @@ def test_another_version_in_production_starts_anew(known: Store) -> None:
 
 def test_votes_on_such_questions_are_read_from_the_store(known: Store) -> None:
     one, chooses = model(known, "one"), Auto(known)
-    by = [Made(library.production(known, name), one) for name in ("chain", "zero-shot")]
+    by = [Made(library.production(known, name).id, one) for name in ("chain", "zero-shot")]
     for n in range(ENOUGH_VOTES):
         assert chooses.of_kind("writing", one).name == "zero-shot"
         prompt_id = asked(known, f"Write a poem about {n} trees.")
-        shown = tuple(answered(known, prompt_id, maker, f"{maker.prompt.name} {n}") for maker in by)
+        shown = tuple(answered(known, prompt_id, maker, f"{maker.prompt} {n}") for maker in by)
         votes.record(known, votes.NewVote(UserId("u_local"), prompt_id, shown, (1, 2), "compare"))
     assert chooses.of_kind("writing", one).name == "chain"
     assert chooses.of_kind("question", one).name == "zero-shot"

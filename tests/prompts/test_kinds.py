@@ -79,12 +79,12 @@ UNITS = [
 ]
 
 
-@pytest.mark.parametrize(("one", "other"), product(UNITS, UNITS))
-def test_no_text_takes_long(one: str, other: str) -> None:
-    for text in ((one * 3 + other) * 9_000, one * 9_000 + other * 9_000):
-        started = time.process_time()
-        kind_of(text)
-        assert time.process_time() - started < 0.5
+def test_no_text_takes_long() -> None:
+    for one, other in product(UNITS, UNITS):
+        for text in ((one * 3 + other) * READ, one * 2 * READ + other * 2 * READ):
+            started = time.process_time()
+            kind_of(text)
+            assert time.process_time() - started < 0.5, (one, other)
 
 
 def test_of_a_long_text_the_beginning_and_the_end_are_read() -> None:
