@@ -181,8 +181,8 @@ def _versions_table(found: Sequence[VersionRecord]) -> str:
 
 
 def _record_line(record: VersionRecord) -> str:
-    who = record.author or {"shipped": "came with Hone", "search": "found by a search"}.get(record.origin, "")
-    parts = [record.id, record.created_at[:16].replace("T", " "), who, " ".join(record.labels), record.note]
+    when, on = record.created_at[:16].replace("T", " "), " ".join(record.labels)
+    parts = [record.id, when, record.made_by, on, record.note]
     return "  ".join(part for part in parts if part)
 
 

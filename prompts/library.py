@@ -1,7 +1,8 @@
 """Versions of strategies in the store: immutable, named by their content. Knows no model.
 
-Owns prompt_versions. Those that came with Hone and those that people made lie side by side and differ in
-nothing but their origin; which of them answers is the labels' business (`prompts.labels`).
+Owns prompt_versions. Those that came with Hone, those of the home's folder and those that people made lie
+side by side and differ in nothing but their origin; which of them answers is the labels' business
+(`prompts.labels`).
 """
 
 import json
@@ -21,7 +22,8 @@ from prompts.labels import Label
 from prompts.plain import SHIPPED, ZERO_SHOT
 from prompts.strategy import Strategy, load, parse
 
-Origin = Literal["shipped", "person", "search"]
+Origin = Literal["shipped", "own", "person", "search"]
+"""`shipped` and `own`: from a file, of Hone or of the home's folder `prompts`."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 MOST_FILES = 32
@@ -39,7 +41,7 @@ class PromptVersion:
 
 @dataclass(frozen=True)
 class VersionRecord:
-    """Where a version came from. `author`: a person's name as it is today, "" for what came with Hone.
+    """Where a version came from. `author`: a person's name as it is today, "" for what came from a file.
 
     `parent_id`: the version that it was made from, where that is known.
     """
@@ -53,6 +55,16 @@ class VersionRecord:
     created_at: str
     labels: tuple[Label, ...]
 
+
+    @property
+    def made_by(self) -> str:
+        """Whose version it is, in words."""
+        return {
+            "shipped": "came with Hone",
+            "own": "from the home's folder prompts",
+            "person": f"by {self.author}",
+            "search": f"found by a search for {self.author}",
+        }[self.origin]
 
 @dataclass(frozen=True)
 class NewVersion:
@@ -71,19 +83,21 @@ def register_shipped(store: Store, folder: Path = SHIPPED) -> list[PromptVersion
     A changed file becomes a new version, and the production label follows it unless a person placed it.
     Raises HoneError, with nothing written, when a template cannot be used.
     """
-    return register(store, load(folder))
+    return register(store, load(folder), "shipped")
 
 
-def register(store: Store, strategies: Mapping[str, Strategy]) -> list[PromptVersion]:
+def register(
+    store: Store, strategies: Mapping[str, Strategy], origin: Literal["shipped", "own"]
+) -> list[PromptVersion]:
     """`register_shipped` for strategies that are read already."""
     with store.transaction():
-        return [_register(store, strategy) for strategy in strategies.values()]
+        return [_register(store, strategy, origin) for strategy in strategies.values()]
 
 
-def _register(store: Store, strategy: Strategy) -> PromptVersion:
+def _register(store: Store, strategy: Strategy, origin: Origin) -> PromptVersion:
     version = _version(strategy)
-    _insert(store, version, NewVersion(strategy.name, dict(strategy.files), origin="shipped"), None)
-    labels.follow_shipped(store, strategy.name, version.id)
+    _insert(store, version, NewVersion(strategy.name, dict(strategy.files), origin=origin), None)
+    labels.follow_file(store, strategy.name, version.id)
     return version
 
 

@@ -170,19 +170,12 @@ def headline_html(store: Store, record: VersionRecord) -> parts.Markup:
         said = f"trial: {share:.0%} of conversations" if share else "a trial is running"
         badges.append(parts.badge(said, "unsure", "trial"))
     parent = f", made from {record.parent_id}" if record.parent_id else ""
-    made = parts.join(parts.text(f"{made_by(record)}{parent}, "), parts.when(record.created_at))
+    made = parts.join(parts.text(f"{record.made_by}{parent}, "), parts.when(record.created_at))
     note = parts.note(record.note)
     return parts.join(
         '<div class="pp-headline" data-testid="headline">', parts.code(record.id), *badges,
         f'<span class="pp-thin">{made}</span>{note}</div>',
     )  # fmt: skip
-
-
-def made_by(record: VersionRecord) -> str:
-    """Whose version it is."""
-    if record.origin == "shipped":
-        return "came with Hone"
-    return f"found by a search for {record.author}" if record.origin == "search" else f"by {record.author}"
 
 
 def versions_html(store: Store, people: People, name: str) -> parts.Markup:
@@ -211,7 +204,7 @@ def _version_row(record: VersionRecord, standing: Standing, reference: str) -> S
         rate,
         html.thumbs(standing),
         parts.tag("div", parts.text(record.note), "pp-note") if record.note else parts.Markup(""),
-        parts.join(parts.text(made_by(record)), "<br>", parts.when(record.created_at)),
+        parts.join(parts.text(record.made_by), "<br>", parts.when(record.created_at)),
     )
 
 
@@ -243,8 +236,8 @@ def _strategy_row(
     )
     on_trial = parts.badge("trial", "unsure") if trials.running(store, name) else ""
     return (
-        parts.join(parts.tag("b", parts.text(library.title(store, serving or draft) or name)), " ",
-                   parts.tag("span", parts.text(name), "pp-thin")),
+        parts.join(parts.tag("b", parts.text(one.title or one.name)), " ",
+                   parts.tag("span", parts.text(one.name), "pp-thin")),
         parts.join(parts.code(serving), " ", on_trial) if serving else parts.badge("not in service", "plain"),
         rate,
         html.thumbs(standing) if standing else parts.text("-"),
