@@ -64,8 +64,7 @@ def build(store: Store, current_user: CurrentUser) -> gr.Blocks:
 
 def _strategies(store: Store) -> list[tuple[str, str]]:
     """What serves, as (title, name)."""
-    found = [library.production(store, name) for name in library.names(store)]
-    return [(one.strategy.title, one.name) for one in found]
+    return [(one.strategy.title, one.name) for one in library.serving(store)]
 
 
 def _settings(store: Store) -> list[gr.components.Component]:

@@ -7,6 +7,7 @@ side by side and differ in nothing but their origin; which of them answers is th
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -55,7 +56,6 @@ class VersionRecord:
     created_at: str
     labels: tuple[Label, ...]
 
-
     @property
     def made_by(self) -> str:
         """Whose version it is, in words."""
@@ -65,6 +65,7 @@ class VersionRecord:
             "person": f"by {self.author}",
             "search": f"found by a search for {self.author}",
         }[self.origin]
+
 
 @dataclass(frozen=True)
 class NewVersion:
@@ -174,24 +175,39 @@ def production(store: Store, name: str) -> PromptVersion:
 
 def get(store: Store, version_id: PromptVersionId) -> PromptVersion:
     """The version with this id, as it was on the day it was made. Raises NotFoundError."""
-    row = store.row("SELECT name, source_json FROM prompt_versions WHERE id = ?", version_id)
+    row = store.row("SELECT id, name, source_json FROM prompt_versions WHERE id = ?", version_id)
     if row is None:
         raise NotFoundError(f"There is no prompt version {version_id}.")
-    return PromptVersion(version_id, row["name"], _parsed(row["name"], row["source_json"]))
+    return _read(row)
+
+
+def _read(row: sqlite3.Row) -> PromptVersion:
+    return PromptVersion(row["id"], row["name"], _parsed(row["name"], row["source_json"]))
 
 
 def names(store: Store) -> list[str]:
-    """The strategies that have a production version: zero-shot first, the rest by name."""
+    """The strategies that have a production version, in the order of lists."""
     rows = store.rows("SELECT name FROM prompt_labels WHERE label = 'production'")
-    return _ordered(row["name"] for row in rows)
+    return ordered(row["name"] for row in rows)
 
 
 def all_names(store: Store) -> list[str]:
-    """Every strategy that has any version, in the same order."""
-    return _ordered(row["name"] for row in store.rows("SELECT DISTINCT name FROM prompt_versions"))
+    """Every strategy that has any version, in the order of lists."""
+    return ordered(row["name"] for row in store.rows("SELECT DISTINCT name FROM prompt_versions"))
 
 
-def _ordered(found: Iterable[str]) -> list[str]:
+def serving(store: Store) -> list[PromptVersion]:
+    """Every version in production, in the order of lists."""
+    rows = store.rows(
+        "SELECT v.id, v.name, v.source_json FROM prompt_labels l JOIN prompt_versions v"
+        " ON v.id = l.prompt_version_id WHERE l.label = 'production'"
+    )
+    found = {row["name"]: row for row in rows}
+    return [_read(found[name]) for name in ordered(found)]
+
+
+def ordered(found: Iterable[str]) -> list[str]:
+    """Names of strategies in the order of lists: zero-shot first, the rest by name."""
     return sorted(found, key=lambda name: (name != ZERO_SHOT, name))
 
 
@@ -264,18 +280,6 @@ def free_name(store: Store, stem: str) -> str:
     """`stem` with the first number that no strategy has: stem-1, stem-2, ..."""
     taken = set(all_names(store))
     return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}") not in taken)
-
-
-def title(store: Store, version_id: PromptVersionId | None) -> str:
-    """What the picker shows for a version; "" for none, and for one that an older Hone could read and this
-    one cannot: a list must not fail for it.
-    """
-    if version_id is None:
-        return ""
-    try:
-        return get(store, version_id).strategy.title
-    except HoneError:
-        return ""
 
 
 @lru_cache(maxsize=256)

@@ -32,11 +32,10 @@ def status(parts: Parts, user: Anyone) -> dict[str, Any]:
 @router.get("/strategies", tags=["Chatter"])
 def strategies(parts: Parts, user: Chatter) -> dict[str, Any]:
     """The ways to put a question, and the settings a reply has when none are sent."""
-    found = [library.production(parts.store, name) for name in library.names(parts.store)]
     return {
         "strategies": [
             {"name": one.name, "title": one.strategy.title, "description": one.strategy.description}
-            for one in found
+            for one in library.serving(parts.store)
         ],
         "defaults": Settings().model_dump(),
     }

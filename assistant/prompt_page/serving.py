@@ -14,8 +14,9 @@ from feedback.handlers import QUIET, Part, button, chosen, confirmation, say, sh
 from feedback.ids import PromptVersionId
 from feedback.people import Person
 from feedback.store import Store
-from prompts import labels, library, service, standings, trials
+from prompts import labels, library, overview, service, standings, trials
 from prompts.library import VersionRecord
+from prompts.overview import Overview
 from prompts.plain import ZERO_SHOT
 from prompts.service import Served
 from prompts.standings import People, Standing
@@ -210,31 +211,26 @@ def _version_row(record: VersionRecord, standing: Standing, reference: str) -> S
 
 def strategies_html(store: Store, people: People) -> parts.Markup:
     """Every strategy: what serves, and how it does against the plain question."""
-    names = library.all_names(store)
-    serving = {name: labels.in_production(store, name) for name in names}
-    plain = serving.get(ZERO_SHOT)
-    asked = [version for version in serving.values() if version]
+    every = overview.read(store)
+    plain = next((one.production for one in every if one.name == ZERO_SHOT), None)
+    asked = [one.production for one in every if one.production]
     found = {one.version_id: one for one in standings.standings(people, asked, plain)} if plain else {}
-    rows = [_strategy_row(store, name, serving[name], found, plain) for name in names]
+    rows = [_strategy_row(store, one, found, plain) for one in every]
     head = ("Strategy", "In production", f"Wins against {ZERO_SHOT}", "Thumbs", "Draft")
     return parts.join(parts.tag("h3", "All strategies"), parts.table(head, rows, "strategies"))
 
 
 def _strategy_row(
-    store: Store,
-    name: str,
-    serving: PromptVersionId | None,
-    found: dict[PromptVersionId, Standing],
-    plain: PromptVersionId | None,
+    store: Store, one: Overview, found: dict[PromptVersionId, Standing], plain: PromptVersionId | None
 ) -> Sequence[parts.Markup]:
-    draft = labels.draft(store, name)
+    serving, draft = one.production, one.draft
     standing = found.get(serving) if serving else None
     rate = (
         html.win_rate(standing.win_rate, standing.votes_against)
         if standing and serving != plain
         else parts.text("-")
     )
-    on_trial = parts.badge("trial", "unsure") if trials.running(store, name) else ""
+    on_trial = parts.badge("trial", "unsure") if trials.running(store, one.name) else ""
     return (
         parts.join(parts.tag("b", parts.text(one.title or one.name)), " ",
                    parts.tag("span", parts.text(one.name), "pp-thin")),
@@ -247,7 +243,7 @@ def _strategy_row(
 
 def moves_html(store: Store, name: str) -> parts.Markup:
     """Where production has been, the latest move first."""
-    words = {"shipped": "followed Hone's file", "put": "put in production", "back": "went back"}
+    words = {"shipped": "followed its file", "put": "put in production", "back": "went back"}
     rows = [
         (
             parts.when(move.created_at),

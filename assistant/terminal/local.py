@@ -24,8 +24,7 @@ class LocalDoor:
         return registry.champion(self._store).name
 
     def ways(self) -> Sequence[Way]:
-        found = [library.production(self._store, name) for name in library.names(self._store)]
-        return [Way(one.name, one.strategy.title) for one in found]
+        return [Way(one.name, one.strategy.title) for one in library.serving(self._store)]
 
     def listing(self, search: str = "") -> Sequence[Listed]:
         found = conversations.listing(self._store, LOCAL_USER, search)
