@@ -20,9 +20,10 @@ from feedback.duels import Duel
 from feedback.ids import ModelVersionId, PromptVersionId
 from feedback.statistics import sign_test
 from feedback.store import Store
-from prompts import labels, library, measures
+from prompts import library, measures
 from prompts.evaluation.statistics import Paired, holm, paired
 from prompts.kinds import PLURAL, Kind, kind_of
+from prompts.library import PromptVersion
 from prompts.measures import Measuring, Way
 from prompts.plain import ZERO_SHOT
 from prompts.standings import People, Standing, standings
@@ -107,33 +108,34 @@ def _chance(base: Sequence[float], own: Sequence[float]) -> float:
 
 def choose(
     kind: Kind,
-    titles: Mapping[str, str],
-    serving: Mapping[str, PromptVersionId],
+    serving: Sequence[PromptVersion],
     votes: Sequence[Duel],
     found: Sequence[Measuring],
 ) -> Choice:
-    """The choice for questions of one kind. `titles`, `serving`: of the strategies in production, by name;
-    `votes`: on such questions, on the model; `found`: everything measured on the model.
+    """The choice for questions of one kind. `serving`: every version in production; `votes`: on such
+    questions, on the model; `found`: everything measured on the model.
     """
-    names = {version_id: name for name, version_id in serving.items()}
-    zero_shot = serving[ZERO_SHOT]
-    judged = _told_by_votes(votes, [one for one in names if one != zero_shot], zero_shot)
+    known = {one.id: one for one in serving}
+    zero_shot = next(one.id for one in serving if one.name == ZERO_SHOT)
+    judged = _told_by_votes(votes, [one for one in known if one != zero_shot], zero_shot)
     liked = [one for one in judged if one.win_rate and one.win_rate.low > 0.5]
     if liked:
         best = max(liked, key=lambda one: one.win_rate.value if one.win_rate else 0.0)
-        name = names[best.version_id]
-        return Choice(kind, name, f"Auto chose {titles[name]}: {_vote_words(best, kind)}.")
+        return _choice(kind, known[best.version_id], _vote_words(best, kind))
     out = {one.version_id for one in judged}
     scores = {
         (version_id, way): items
         for (version_id, way), items in scores_of(found, kind).items()
-        if version_id in names and version_id not in out and way.as_a_chat
+        if version_id in known and version_id not in out and way.as_a_chat
     }
     won, compared = wins(scores, lambda way: (zero_shot, way))
     if won:
-        name = names[won[0].version_id]
-        return Choice(kind, name, f"Auto chose {titles[name]}: {won[0].words(kind)}.")
-    return Choice(kind, ZERO_SHOT, f"Auto chose {titles[ZERO_SHOT]}: {nothing_better(kind, compared)}.")
+        return _choice(kind, known[won[0].version_id], won[0].words(kind))
+    return _choice(kind, known[zero_shot], nothing_better(kind, compared))
+
+
+def _choice(kind: Kind, version: PromptVersion, why: str) -> Choice:
+    return Choice(kind, version.name, f"Auto chose {version.strategy.title}: {why}.")
 
 
 def nothing_better(kind: Kind, compared: int) -> str:
@@ -190,22 +192,21 @@ class Auto:
     def of_kind(self, kind: Kind, model_version_id: ModelVersionId) -> Choice:
         """The strategy for any question of `kind`."""
         with self._lock:
-            votes, serving = self._read_votes(), labels.serving(self._store)
-            known = (votes.number, measures.changes(self._store), serving)
+            votes, serving = self._read_votes(), library.serving(self._store)
+            known = (votes.number, measures.changes(self._store), [one.id for one in serving])
             if known != self._known:
                 self._known, self._found, self._choices = known, {}, {}
             key = (model_version_id, kind)
             if key not in self._choices:
                 if model_version_id not in self._found:
                     self._found[model_version_id] = measures.read(self._store, model_version_id)
-                titles = {name: library.title(self._store, one) for name, one in serving.items()}
                 of_model = [
                     duel
                     for duel in votes.by_kind.get(kind, ())
                     if duel.first.model_version_id == duel.second.model_version_id == model_version_id
                 ]
                 found = self._found[model_version_id]
-                self._choices[key] = choose(kind, titles, serving, of_model, found)
+                self._choices[key] = choose(kind, serving, of_model, found)
             return self._choices[key]
 
     def _read_votes(self) -> _Votes:

@@ -40,4 +40,4 @@ def register_own(store: Store, folder: Path) -> list[PromptVersion]:
             "One name would then mean two strategies.",
             "Give the file or folder another name.",
         )
-    return library.register(store, strategies)
+    return library.register(store, strategies, "own")

@@ -34,7 +34,7 @@ class Offered:
 
 def offered(store: Store) -> list[Offered]:
     """The strategies that serve, zero-shot first, and after it `auto`, which is none of them."""
-    found = [library.production(store, name) for name in library.names(store)]
+    found = library.serving(store)
     shown = [Offered(one.name, one.strategy.title, one.strategy.description) for one in found]
     place = 1 if shown and shown[0].name == ZERO_SHOT else 0
     return [*shown[:place], Offered(AUTO, auto.TITLE, auto.DESCRIPTION), *shown[place:]]

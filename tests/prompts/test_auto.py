@@ -10,16 +10,19 @@ from feedback.duels import Duel, Maker
 from feedback.errors import HoneError, NotFoundError
 from feedback.ids import ModelVersionId, PromptVersionId, UserId
 from feedback.store import Store
-from prompts import auto, labels, library, measures, own, service
+from prompts import auto, library, measures, own, service
 from prompts.auto import ENOUGH_VOTES, Auto
 from prompts.kinds import Kind
-from prompts.library import NewVersion
+from prompts.library import NewVersion, PromptVersion
 from prompts.measures import Measure, Measuring, Way, item_sha256
+from prompts.plain import shipped
 from tests.prompts.ground import Made, answered, asked, model, source
 
 CHAT = Way(max_tokens=256, seed=0)
-TITLES = {"zero-shot": "Zero-shot", "cot": "Chain of thought", "few": "Few-shot"}
-SERVING = {name: PromptVersionId(f"pv_{name}") for name in TITLES}
+SERVING = [
+    PromptVersion(PromptVersionId(f"pv_{short}"), name, shipped()[name])
+    for short, name in (("zero-shot", "zero-shot"), ("cot", "chain-of-thought"), ("few", "few-shot"))
+]
 MODEL = ModelVersionId("mv_one")
 
 
@@ -36,14 +39,14 @@ def right(count: int, of: int, first: int = 0) -> list[float]:
 
 
 def chosen(*found: Measuring, votes: Sequence[Duel] = (), kind: Kind = "sum") -> auto.Choice:
-    return auto.choose(kind, TITLES, SERVING, votes, found)
+    return auto.choose(kind, SERVING, votes, found)
 
 
 def test_the_best_win_on_the_same_items_is_taken_with_its_figures() -> None:
     choice = chosen(
         scored("zero-shot", right(20, 100)), scored("cot", right(32, 100)), scored("few", right(28, 100))
     )
-    assert choice.name == "cot"
+    assert choice.name == "chain-of-thought"
     assert choice.because.startswith(
         "Auto chose Chain of thought: of 100 measured sums it got 12 more right than zero-shot (+12.0 points,"
     )
@@ -88,7 +91,7 @@ BETTER = [scored("zero-shot", right(20, 100)), scored("cot", right(40, 100))]
     ids=["kind", "rule", "settings", "likelihood", "examples", "not in production"],
 )
 def test_only_what_a_chat_would_do_on_such_questions_counts(other: list[Measuring]) -> None:
-    assert chosen(*BETTER).name == "cot"
+    assert chosen(*BETTER).name == "chain-of-thought"
     assert chosen(*other).name == "zero-shot"
 
 
@@ -96,29 +99,24 @@ def test_many_compared_need_more_to_be_sure() -> None:
     plain, lucky = scored("zero-shot", right(0, 60)), scored("few", right(6, 60))
     level = [scored("cot", right(0, 60), Way(max_tokens=n, seed=0)) for n in range(9)]
     same = [scored("zero-shot", right(0, 60), one.way) for one in level]
-    assert chosen(plain, lucky).name == "few"
+    assert chosen(plain, lucky).name == "few-shot"
     assert chosen(plain, lucky, *level, *same).name == "zero-shot"
 
 
 def duels(name: str, won: int, lost: int) -> list[Duel]:
     makers = [Maker(PromptVersionId(f"pv_{one}"), MODEL) for one in (name, "zero-shot")]
     scores = [1.0] * won + [0.0] * lost
-    sides = [{"first": makers[0], "second": makers[1], "score": score} for score in scores]
-    known = {"prompt_sha256"} & set(Duel.__dataclass_fields__)
-    return [
-        Duel(UserId(f"u_{n % 5}"), **dict.fromkeys(known, f"{n}"), **side)  # type: ignore[arg-type]
-        for n, side in enumerate(sides)
-    ]
+    return [Duel(UserId(f"u_{n % 5}"), f"prompt {n}", *makers, score) for n, score in enumerate(scores)]
 
 
 def test_votes_go_before_measures_where_there_are_enough() -> None:
     few = duels("few", ENOUGH_VOTES, 0)
     choice = chosen(*BETTER, votes=few)
-    assert choice.name == "few"
+    assert choice.name == "few-shot"
     assert "people prefer it to zero-shot in 98% of votes on sums" in choice.because
     assert f"{ENOUGH_VOTES} votes" in choice.because
-    assert chosen(*BETTER, votes=few[1:]).name == "cot"
-    assert chosen(*BETTER, votes=duels("few", 12, 10)).name == "cot"
+    assert chosen(*BETTER, votes=few[1:]).name == "chain-of-thought"
+    assert chosen(*BETTER, votes=duels("few", 12, 10)).name == "chain-of-thought"
 
 
 def test_what_votes_tell_to_be_worse_is_not_chosen_for_its_measures() -> None:
@@ -188,7 +186,7 @@ def test_votes_on_such_questions_are_read_from_the_store(known: Store) -> None:
 
 def test_auto_is_offered_to_chats_after_the_default_and_is_no_template(known: Store) -> None:
     assert [one.name for one in service.offered(known)][:2] == ["zero-shot", "auto"]
-    assert "auto" not in labels.serving(known)
+    assert "auto" not in library.names(known)
     with pytest.raises(NotFoundError, match="It has no text"):
         library.find(known, "auto")
 
