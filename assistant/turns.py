@@ -26,7 +26,7 @@ from feedback.errors import HoneError, NotFoundError
 from feedback.ids import ConversationId, MessageId, PromptVersionId, UserId
 from feedback.store import Store
 from prompts import library, service
-from prompts.auto import Auto
+from prompts.auto import Auto, Choice
 from prompts.library import PromptVersion
 from prompts.plain import AUTO
 
@@ -173,16 +173,19 @@ class Turns:
         """Stop what is being written, keep it, and end the threads. Waits some seconds at most."""
         self._writers.close()
 
+    def choice(self, question: str, version: str | None = None) -> Choice:
+        """What `auto` takes for `question` on a model version, or on the champion."""
+        return self._auto.choose(question, self._model(version).id)
+
     def _chosen(self, settings: TurnSettings, question: str) -> TurnSettings:
         """With a strategy in place of `auto`. Outside of any transaction: there may be much to read."""
         if settings.strategy != AUTO:
             return settings
-        choice = self._auto.choose(question, self._model(settings).id)
+        choice = self.choice(question, settings.version)
         return replace(settings, strategy=choice.name, chosen_because=choice.because)
 
-    def _model(self, settings: TurnSettings) -> ModelVersion:
+    def _model(self, named: str | None) -> ModelVersion:
         """Who answers."""
-        named = settings.version
         return registry.champion(self.store) if named is None else registry.get(self.store, named)
 
     def _begin(
@@ -201,7 +204,7 @@ class Turns:
         if sampling.seed is None:
             sampling = replace(sampling, seed=secrets.randbelow(SEEDS))
         prompt = self._prompt(conversation_id, settings)
-        model, why = self._model(settings), settings.chosen_because
+        model, why = self._model(settings.version), settings.chosen_because
         start = ReplyStart(model.id, prompt.id, prompt.name, sampling, self.engine.name, why)
         reply_id = conversations.start_reply(self.store, parent_id, start, hidden=hidden)
         system_text = conversations.system_text_of(self.store, parent_id)

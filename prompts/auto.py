@@ -138,10 +138,10 @@ def _choice(kind: Kind, version: PromptVersion, why: str) -> Choice:
     return Choice(kind, version.name, f"Auto chose {version.strategy.title}: {why}.")
 
 
-def nothing_better(kind: Kind, compared: int) -> str:
-    """Why it is zero-shot."""
+def nothing_better(kind: Kind, compared: int, where: str = "on this model") -> str:
+    """Why it is zero-shot. `where`: what was looked at."""
     if not compared:
-        return f"nothing is measured yet of {PLURAL[kind]} on this model"
+        return f"nothing is measured yet of {PLURAL[kind]} {where}"
     others = "the one strategy" if compared == 1 else f"none of the {compared} strategies"
     verb = "measured is not surely better" if compared == 1 else "measured is surely better"
     return f"for {PLURAL[kind]}, {others} {verb}"

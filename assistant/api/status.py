@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from assistant import accounts, registry
 from assistant.api import shapes
-from assistant.api.bodies import Settings
+from assistant.api.bodies import Settings, Text
 from assistant.api.context import Anyone, Chatter, Parts
 from prompts import service
 
@@ -36,3 +36,9 @@ def strategies(parts: Parts, user: Chatter) -> dict[str, Any]:
         "strategies": [asdict(one) for one in service.offered(parts.store)],
         "defaults": Settings().model_dump(),
     }
+
+
+@router.get("/strategies/auto", tags=["Chatter"])
+def choice(parts: Parts, user: Chatter, question: Text) -> dict[str, Any]:
+    """What `auto` would take for a question, and why: nothing is asked of the model."""
+    return asdict(parts.turns.choice(question))
