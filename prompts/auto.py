@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from feedback import duels, evidence, good_answers
+from feedback.canonical import sha256_of
 from feedback.duels import Duel
-from feedback.ids import ModelVersionId, PromptVersionId
+from feedback.ids import MessageId, ModelVersionId, PromptVersionId
 from feedback.statistics import sign_test
 from feedback.store import Store
 from prompts import library, measures
@@ -136,6 +137,16 @@ def choose(
 
 def _choice(kind: Kind, version: PromptVersion, why: str) -> Choice:
     return Choice(kind, version.name, f"Auto chose {version.strategy.title}: {why}.")
+
+
+def rival_of(name: str, names: Sequence[str], reply_id: MessageId) -> str:
+    """Pure: what a reply of `name`, which `auto` chose, is set against when somebody compares: zero-shot, and
+    for zero-shot another of `names`, each with equal odds. Votes on such pairs are what `auto` learns by.
+    """
+    others = [one for one in names if one != ZERO_SHOT]
+    if name != ZERO_SHOT or not others:
+        return ZERO_SHOT
+    return others[int(sha256_of(reply_id)[:8], 16) % len(others)]
 
 
 def nothing_better(kind: Kind, compared: int, where: str = "on this model") -> str:

@@ -6,12 +6,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from assistant import registry, remarks
+from assistant import compare, registry, remarks
 from assistant.accounts import Access
 from assistant.server import Site, make_app
 from assistant.terminal.local import LocalDoor
 from assistant.turns import Turns, TurnSettings
-from feedback import conversations
+from feedback import comparisons, conversations
 from feedback.continuations import Asked
 from feedback.conversations import Message, Turn
 from feedback.ids import LOCAL_USER
@@ -123,6 +123,20 @@ def test_a_trial_of_the_chosen_strategy_holds(room: Turns, won: None) -> None:
         )
         found.add(reply.prompt_version_id)
     assert found == {serving_now.id, other.id}
+
+
+def test_what_auto_chose_is_compared_with_another_strategy_and_the_vote_counts(
+    room: Turns, won: None
+) -> None:
+    for question in (SUM, "Why is the sky blue?"):
+        first = finished(room, room.send(LOCAL_USER, None, None, question, AUTO))
+        pair = comparisons.get(room.store, LOCAL_USER, compare.start(room, LOCAL_USER, first.id))
+        both = [finished(room, one) for one in (pair.left_id, pair.right_id)]
+        assert len({one.strategy for one in both}) == 2
+        assert "zero-shot" in {one.strategy for one in both}
+    named = finished(room, room.send(LOCAL_USER, None, None, SUM, TurnSettings("chain-of-thought")))
+    pair = comparisons.get(room.store, LOCAL_USER, compare.start(room, LOCAL_USER, named.id))
+    assert {finished(room, one).strategy for one in (pair.left_id, pair.right_id)} == {"chain-of-thought"}
 
 
 def test_programs_and_terminals_can_ask_for_it(store: Store, engine: ScriptedEngine, won: None) -> None:
