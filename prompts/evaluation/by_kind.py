@@ -29,9 +29,13 @@ class AutoColumn:
     found: Sequence[Measuring] = field(repr=False)
 
     @property
+    def zero_shot(self) -> PromptVersion:
+        return next(one for one in self.serving if one.name == ZERO_SHOT)
+
+    @property
     def plain(self) -> Column:
         """Zero-shot with the column's own settings: what the others are compared with."""
-        version = next(one for one in self.serving if one.name == ZERO_SHOT)
+        version = self.zero_shot
         return Column(version.name, version.id, version.strategy, self.how, self.model)
 
     def asked(self, version: PromptVersion, way: Way, plain_way: Way) -> Column:
@@ -54,7 +58,7 @@ def pick(
         for (version_id, way), items in scores_of(column.found, kind, asked).items()
         if version_id in known and way.by == plain_way.by
     }
-    won, compared = wins(scores, lambda way: (column.plain.version, plain_way))
+    won, compared = wins(scores, lambda way: (column.zero_shot.id, plain_way))
     for one in won:
         candidate = column.asked(known[one.version_id], one.way, plain_way)
         if here(candidate) == one.way:
