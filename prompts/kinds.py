@@ -126,7 +126,8 @@ RULES = (
         rf"{_BEGINS}(?:list|name|enumerate|sort|rank|brainstorm)\b|\b(?:write|make|generate|create)\b"
         r"[^?.\n]{0,24}\blist\b|\b(?:list|give|name|suggest|provide|come up with|tell me|recommend|what are"
         r"|generate|propose)\b[^?.\n]{0,24}\b(?:list|some|few|several|two|three"
-        r"|four|five|six|seven|eight|nine|ten|\d{1,3}) (?!(?:words?|sentences?|paragraphs?|percent|people)\b)[a-z]",
+        r"|four|five|six|seven|eight|nine|ten|\d{1,3}) "
+        r"(?!(?:words?|sentences?|paragraphs?|percent|people)\b)[a-z]",
     ),
     _rule(
         "writing",
