@@ -16,6 +16,7 @@ from assistant.chat_command import chat
 from assistant.commands import models
 from assistant.doctor import doctor
 from assistant.key_commands import keys_group
+from assistant.prompt_auto_command import auto
 from assistant.prompt_commands import prompts_group
 from assistant.prompt_library_commands import COMMANDS as PROMPT_LIBRARY_COMMANDS
 from assistant.prompt_search_command import optimise_prompt
@@ -154,6 +155,7 @@ cli.add_command(training_commands.runs_group)
 cli.add_command(training_commands.evaluate)
 cli.add_command(models)
 cli.add_command(prompts_group)
+prompts_group.add_command(auto)
 for _command in PROMPT_LIBRARY_COMMANDS:
     prompts_group.add_command(_command)
 prompts_group.add_command(optimise_prompt)

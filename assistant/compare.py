@@ -3,8 +3,11 @@
 Knows no page.
 
 While a trial of its strategy runs, the second reply is by another version of the trial: such votes are what
-tells the versions apart. The second reply is hidden from the conversation until there is a vote; left and
-right are drawn by lot and stored.
+tells the versions apart. Where `auto` chose the strategy, the second is by zero-shot, or, beside zero-shot,
+by another: such votes are what `auto` chooses by.
+
+The second reply is hidden from the conversation until there is a vote; left and right are drawn by lot and
+stored.
 """
 
 from dataclasses import replace
@@ -14,7 +17,7 @@ from feedback import comparisons
 from feedback.conversations import Message, Sampling
 from feedback.errors import ConflictError
 from feedback.ids import MessageId, UserId
-from prompts import service
+from prompts import auto, library, service
 
 
 def settings_of(reply: Message) -> TurnSettings:
@@ -31,8 +34,8 @@ def settings_of(reply: Message) -> TurnSettings:
 
 
 def start(turns: Turns, user_id: UserId, reply_id: MessageId) -> str:
-    """Begin a second reply to the same question, written the same way or by a trial's other version; returns
-    the comparison's id.
+    """Begin a second reply to the same question, written the same way or by a rival; returns the comparison's
+    id.
 
     ConflictError unless the first reply is finished and says something, and while another is being written.
     """
@@ -41,5 +44,8 @@ def start(turns: Turns, user_id: UserId, reply_id: MessageId) -> str:
         raise ConflictError("Only a finished reply can be compared.", todo="Wait for it, or regenerate it.")
     settings = settings_of(first)
     rival = service.rival_for(turns.store, settings.strategy, first.prompt_version_id, reply_id)
+    if rival is None and first.chosen_because:
+        names = library.names(turns.store)
+        settings = replace(settings, strategy=auto.rival_of(settings.strategy, names, reply_id))
     second_id = turns.redraw(user_id, reply_id, replace(settings, prompt_version=rival), hidden=True)
     return comparisons.open_pair(turns.store, user_id, reply_id, second_id)  # draws left and right by lot

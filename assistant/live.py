@@ -22,6 +22,7 @@ class LiveReply:
 
     `completion` and `failure` are there once it is finished: what the engine said of the answer, or the
     mistake that kept it from being written. `told`: called from the writer's thread after each change.
+    `chosen_because`: as in ReplyState.
     """
 
     reply_id: MessageId
@@ -29,12 +30,13 @@ class LiveReply:
     completion: Completion | None = None
     failure: HoneError | None = None
     told: Callable[[], None] | None = None
+    chosen_because: str = ""
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _revision: int = 0
     _waiters: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._state = ReplyState(self.reply_id, "writing")
+        self._state = ReplyState(self.reply_id, "writing", chosen_because=self.chosen_because)
 
     @property
     def state(self) -> ReplyState:

@@ -13,7 +13,7 @@ from feedback import look
 from feedback.ids import LOCAL_USER
 from feedback.people import ROLES, CurrentUser, allowed
 from feedback.store import Store
-from prompts import library
+from prompts import service
 
 SIDEBAR = '<aside id="hone-sidebar" aria-label="Conversations"></aside>'
 THREAD = '<section id="hone-chat" aria-label="Chat"></section>'
@@ -63,9 +63,8 @@ def build(store: Store, current_user: CurrentUser) -> gr.Blocks:
 
 
 def _strategies(store: Store) -> list[tuple[str, str]]:
-    """What serves, as (title, name)."""
-    found = [library.production(store, name) for name in library.names(store)]
-    return [(one.strategy.title, one.name) for one in found]
+    """What can be asked for, as (title, name)."""
+    return [(one.title, one.name) for one in service.offered(store)]
 
 
 def _settings(store: Store) -> list[gr.components.Component]:

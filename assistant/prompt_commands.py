@@ -16,13 +16,15 @@ from tqdm import tqdm
 
 from assistant import prompt_evaluation
 from assistant.base import BaseChoice, EngineName, Quantize
+from assistant.prompt_evaluation import EngineModel
 from feedback.command_line import HoneGroup, home_option, json_option, say
 from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.store import Store, now
-from prompts import own
-from prompts.evaluation import bars, datasets, matrix, named, report, report_page
+from prompts import library, measures, own
+from prompts.evaluation import bars, datasets, keeping, matrix, named, report, report_page
 from prompts.evaluation.bars import Verdict
+from prompts.evaluation.by_kind import AutoColumn
 from prompts.evaluation.calls import Calls
 from prompts.evaluation.columns import GREEDY, By, Calibrate, Cell, Column, How
 from prompts.evaluation.datasets import Source, Wording
@@ -31,7 +33,7 @@ from prompts.evaluation.matrix import Work
 from prompts.evaluation.model import CancelledError
 from prompts.evaluation.report import Report
 from prompts.evaluation.shown import CHOOSING, Choosing, Picking
-from prompts.strategy import Strategy
+from prompts.plain import AUTO
 
 EXIT_BELOW_BAR = 1
 EXIT_CANCELLED = 130
@@ -71,7 +73,7 @@ def base_choice(base: str, quantize: str, engine: str, remotes: tuple[str, ...])
     default=("zero-shot", "few-shot"),
     show_default=True,
     metavar="NAME[:KEY=VALUE,...]",
-    help="A strategy, a version's id or a file; with settings of its own, as few-shot:shots=8.",
+    help="A strategy, a version's id, a file, or auto; with settings of its own, as few-shot:shots=8.",
 )
 @click.option("--model", "models", multiple=True, default=("champion",), show_default=True, help="A version.")
 @click.option("--data", multiple=True, required=True, metavar="FORMAT:FILE[#PART]", help="What is asked.")
@@ -120,13 +122,17 @@ def evaluate(home: Home, as_json: bool, **asked: Any) -> None:
     store = own.opened(home)
     ways = [_way(store, written, how) for written in asked["strategies"]]
     with prompt_evaluation.opened(home, choice) as bench:
-        columns = [Column(*way, bench.model(model)) for model in asked["models"] for way in ways]
-        cells = _fill(home, matrix.plan(columns, sets))
+        models = [bench.model(name) for name in asked["models"]]
+        works = matrix.plan([way(model) for model in models for way in ways], sets)
+        cells = _fill(home, works)
+    ids = {model.name: model.version_id for model in models}
+    kept = measures.record(store, keeping.measurings(works, cells, ids))
     found = report.report(cells, now(), f"hone {shlex.join(sys.argv[1:])}")
     for file in asked["out"]:
         file.write_text(written_as(found, file), encoding="utf-8", newline="")
     where = "".join(f"\nReport: {file}" for file in asked["out"]) or "\nNext: --out report.html shows it all."
-    say(f"{report.table(found)}\n{where}", report.as_data(found), as_json)
+    where = f"Kept for auto, which chooses by them: {kept} measures.{where}" if kept else where.lstrip()
+    say(f"{report.table(found)}\n\n{where}", report.as_data(found), as_json)
 
 
 @prompts_group.command("test")
@@ -145,7 +151,7 @@ def test(context: click.Context, home: Home, file: Path, as_json: bool, **base: 
     store = own.opened(home)
     ways = [_way(store, one.strategy, one.how) for one in tests]
     with prompt_evaluation.opened(home, base_choice(**base)) as bench:
-        columns = [Column(*way, bench.model(one.model)) for way, one in zip(ways, tests, strict=True)]
+        columns = [way(bench.model(one.model)) for way, one in zip(ways, tests, strict=True)]
         pairs = zip(columns, sets, strict=True)
         cells = _fill(home, [work for column, one in pairs for work in matrix.plan([column], [one])])
     verdicts = [bars.judge(one, cell) for one, cell in zip(tests, cells, strict=True)]
@@ -202,11 +208,17 @@ def _examples_for(asked: Source, shown: Sequence[Source]) -> Source | None:
     return replace(same[0], part=same[0].part or asked.part)
 
 
-def _way(store: Store, written: str, how: How) -> tuple[str, str, Strategy, How]:
-    """A strategy as it was asked for: label, version, text and settings. Needs no model."""
+def _way(store: Store, written: str, how: How) -> Callable[[EngineModel], Column | AutoColumn]:
+    """A strategy as it was asked for, to be put on a model. HoneError for what there is not."""
     name, settings = named.parted(written)
+    changed = how.changed(settings)
+    if name == AUTO:
+        serving = library.serving(store)
+        return lambda model: AutoColumn(
+            written, changed, model, serving, measures.read(store, model.version_id)
+        )
     version = named.version(store, name)
-    return written, version.id, version.strategy, how.changed(settings)
+    return lambda model: Column(written, version.id, version.strategy, changed, model)
 
 
 def _fill(home: Home, works: Sequence[Work]) -> list[Cell]:

@@ -19,6 +19,7 @@ from assistant.registry import ModelVersion
 from assistant.serving import Serving, open_home, running
 from feedback.conversations import Sampling
 from feedback.home import Home
+from feedback.ids import ModelVersionId
 from feedback.store import Store
 from prompts.chat import ChatTemplate
 from prompts.evaluation.model import CancelledError, Likelihood, Written
@@ -38,6 +39,10 @@ class EngineModel:
     @property
     def name(self) -> str:
         return self._version.name
+
+    @property
+    def version_id(self) -> ModelVersionId:
+        return self._version.id
 
     @property
     def key(self) -> str:

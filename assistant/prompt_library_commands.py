@@ -15,7 +15,7 @@ from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER, PromptVersionId
 from feedback.store import Store
-from prompts import diff, files, labels, library, own, service
+from prompts import diff, files, labels, library, overview, own, service
 from prompts.library import NewVersion, PromptVersion, VersionRecord
 from prompts.service import Served
 
@@ -32,19 +32,11 @@ def list_prompts(home: Home, name: str | None, as_json: bool) -> None:
         found = library.versions(store, name)
         say(_versions_table(found), {"name": name, "versions": found}, as_json)
         return
-    rows = [
-        {
-            "name": one,
-            "title": library.title(store, labels.in_production(store, one) or labels.draft(store, one)),
-            "production": labels.in_production(store, one),
-            "draft": labels.draft(store, one),
-        }
-        for one in library.all_names(store)
-    ]
-    width = max(len(str(row["name"])) for row in rows)
+    rows = overview.read(store)
+    width = max(len(row.name) for row in rows)
     lines = [
-        f"{row['name']:<{width}}  {row['production'] or 'not in production':<17}  {row['title']}"
-        + (f"  (draft {row['draft']})" if row["draft"] not in (None, row["production"]) else "")
+        f"{row.name:<{width}}  {row.production or 'not in production':<17}  {row.title}"
+        + (f"  (draft {row.draft})" if row.draft not in (None, row.production) else "")
         for row in rows
     ]
     following = "Next: `hone prompts list NAME` shows its versions, `hone prompts show NAME` its text."
@@ -181,8 +173,8 @@ def _versions_table(found: Sequence[VersionRecord]) -> str:
 
 
 def _record_line(record: VersionRecord) -> str:
-    who = record.author or {"shipped": "came with Hone", "search": "found by a search"}.get(record.origin, "")
-    parts = [record.id, record.created_at[:16].replace("T", " "), who, " ".join(record.labels), record.note]
+    when, on = record.created_at[:16].replace("T", " "), " ".join(record.labels)
+    parts = [record.id, when, record.made_by, on, record.note]
     return "  ".join(part for part in parts if part)
 
 

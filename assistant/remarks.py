@@ -32,7 +32,7 @@ def step_remark(step: StepState) -> str:
 def notes(state: ReplyState) -> list[tuple[str, str]]:
     """What stands under an answer: (kind, sentence)."""
     made = state.made
-    said: list[tuple[str, str]] = []
+    said = [("chosen", state.chosen_because)] if state.chosen_because else []
     if turns := state.dropped_turns:
         oldest = "oldest message was" if turns == 1 else f"oldest {turns} messages were"
         said.append(

@@ -31,7 +31,9 @@ class StepState:
 
 @dataclass(frozen=True)
 class ReplyState:
-    """What can be shown of a reply at one moment. `waiting`: replies ahead of it in the model's queue."""
+    """What can be shown of a reply at one moment. `waiting`: replies ahead of it in the model's queue.
+    `chosen_because`: why `auto` took its strategy; "" where whoever asked had named it.
+    """
 
     reply_id: MessageId
     status: str  # writing, complete, stopped, failed
@@ -44,6 +46,7 @@ class ReplyState:
     waiting: int = 0
     prompt_text: str = ""
     prompt_tokens: int = 0
+    chosen_because: str = ""
 
     @property
     def finished(self) -> bool:
@@ -144,4 +147,5 @@ def stored_state(message: Message) -> ReplyState:
         made_of(message.made),
         message.dropped_turns,
         message.error or "",
+        chosen_because=message.chosen_because or "",
     )

@@ -15,6 +15,7 @@ from assistant import registry
 from assistant.engines.interface import Engine, Wanted
 from assistant.fair_line import Traffic
 from assistant.live import LiveReply
+from assistant.registry import ModelVersion
 from assistant.reply_state import ReplyState, stored_state
 from assistant.teller import Job
 from assistant.writing import ReplyWriters
@@ -25,7 +26,9 @@ from feedback.errors import HoneError, NotFoundError
 from feedback.ids import ConversationId, MessageId, PromptVersionId, UserId
 from feedback.store import Store
 from prompts import library, service
+from prompts.auto import Auto, Choice
 from prompts.library import PromptVersion
+from prompts.plain import AUTO
 
 MOST_WAITING = 512
 SEEDS = 2**31
@@ -38,7 +41,8 @@ class TurnSettings:
 
     `version`: the id or name of the model version that answers; None: the champion. `wanted` holds for the
     answer, not for a strategy's steps before it. `prompt_version`: a version of the strategy; None: the one
-    that serves this conversation, by a trial or the production label.
+    that serves this conversation, by a trial or the production label. The strategy `auto` leaves it to
+    `prompts.auto`: the reply has the chosen one's name, and `chosen_because`, which Turns fills in.
     """
 
     strategy: str = DEFAULT_STRATEGY
@@ -46,6 +50,7 @@ class TurnSettings:
     version: str | None = None
     wanted: Wanted = field(default_factory=Wanted)
     prompt_version: PromptVersionId | None = None
+    chosen_because: str | None = None
 
 
 class Turns:
@@ -56,6 +61,7 @@ class Turns:
         # One new reply at a time: the line cannot fill up between the look at it and the place in it.
         self._door = threading.Lock()
         conversations.recover(store)
+        self._auto = Auto(store)
         self._writers = ReplyWriters(store, engine, most_waiting)
 
     def send(
@@ -75,6 +81,7 @@ class Turns:
         """
         if conversation_id is not None:
             conversations.get(self.store, user_id, conversation_id)
+        settings = self._chosen(settings, content)
         with self._door:
             self._writers.check_room(1)
             with self.store.transaction():
@@ -94,6 +101,7 @@ class Turns:
             self.engine.check(one.wanted)
             if one.version is not None:
                 self.engine.load(registry.get(self.store, one.version))
+        settings = [self._chosen(one, asked.turns[-1].content) for one in settings]
         with self._door:
             self._writers.check_room(len(settings))
             with self.store.transaction():
@@ -122,6 +130,7 @@ class Turns:
         reply = self.owned(user_id, reply_id)
         if reply.role != "assistant" or reply.parent_id is None:
             raise HoneError("Only a reply can be written again.")
+        settings = self._chosen(settings, conversations.message(self.store, reply.parent_id).content)
         with self._door:
             self._writers.check_room(1)
             with self.store.transaction():
@@ -164,6 +173,21 @@ class Turns:
         """Stop what is being written, keep it, and end the threads. Waits some seconds at most."""
         self._writers.close()
 
+    def choice(self, question: str, version: str | None = None) -> Choice:
+        """What `auto` takes for `question` on a model version, or on the champion."""
+        return self._auto.choose(question, self._model(version).id)
+
+    def _chosen(self, settings: TurnSettings, question: str) -> TurnSettings:
+        """With a strategy in place of `auto`. Outside of any transaction: there may be much to read."""
+        if settings.strategy != AUTO:
+            return settings
+        choice = self.choice(question, settings.version)
+        return replace(settings, strategy=choice.name, chosen_because=choice.because)
+
+    def _model(self, named: str | None) -> ModelVersion:
+        """Who answers."""
+        return registry.champion(self.store) if named is None else registry.get(self.store, named)
+
     def _begin(
         self,
         user_id: UserId,
@@ -180,13 +204,19 @@ class Turns:
         if sampling.seed is None:
             sampling = replace(sampling, seed=secrets.randbelow(SEEDS))
         prompt = self._prompt(conversation_id, settings)
-        named = settings.version
-        model = registry.champion(self.store) if named is None else registry.get(self.store, named)
-        start = ReplyStart(model.id, prompt.id, prompt.name, sampling, self.engine.name)
+        model, why = self._model(settings.version), settings.chosen_because
+        start = ReplyStart(model.id, prompt.id, prompt.name, sampling, self.engine.name, why)
         reply_id = conversations.start_reply(self.store, parent_id, start, hidden=hidden)
         system_text = conversations.system_text_of(self.store, parent_id)
         return Job(
-            LiveReply(reply_id), user_id, parent_id, model, prompt, sampling, system_text, settings.wanted
+            LiveReply(reply_id, chosen_because=why or ""),
+            user_id,
+            parent_id,
+            model,
+            prompt,
+            sampling,
+            system_text,
+            settings.wanted,
         )
 
     def _prompt(self, conversation_id: ConversationId, settings: TurnSettings) -> PromptVersion:

@@ -23,9 +23,12 @@ class Maker:
 
 @dataclass(frozen=True)
 class Duel:
-    """One person's judgement of two makers' replies. `score` is `first`'s: 1 won, 0 lost, 0.5 neither."""
+    """One person's judgement of two makers' replies to one prompt. `score` is `first`'s: 1 won, 0 lost, 0.5
+    neither.
+    """
 
     user_id: UserId
+    prompt_sha256: str
     first: Maker
     second: Maker
     score: float
@@ -62,7 +65,7 @@ def derive(evidence: Evidence) -> list[Duel]:
         ranked = sorted(zip(vote.replies, vote.ranks or (1,) * len(vote.replies), strict=True))
         for first, second, score in _met(evidence, ranked):
             texts = sorted((first.text.strip(), second.text.strip()))
-            duel = Duel(vote.user_id, maker(first), maker(second), score)
+            duel = Duel(vote.user_id, sha, maker(first), maker(second), score)
             about = (vote.user_id, sha, texts[0], texts[1])
             if about not in latest or latest[about][0] <= vote.at:
                 latest[about] = (vote.at, duel)

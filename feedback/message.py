@@ -48,6 +48,7 @@ class Message:
     model_version_id: ModelVersionId | None
     prompt_version_id: PromptVersionId | None
     strategy: str | None
+    chosen_because: str | None
     temperature: float | None
     top_p: float | None
     max_tokens: int | None
@@ -88,13 +89,16 @@ class ThreadItem:
 
 @dataclass(frozen=True)
 class ReplyStart:
-    """What is known of a reply before its first token."""
+    """What is known of a reply before its first token. `chosen_because`: why `auto` took the strategy; None:
+    whoever asked had named it.
+    """
 
     model_version_id: ModelVersionId
     prompt_version_id: PromptVersionId
     strategy: str
     sampling: Sampling
     engine: str
+    chosen_because: str | None = None
 
 
 @dataclass(frozen=True)

@@ -43,3 +43,13 @@ def m0003_strategies(db: Database) -> None:
 @migrations()
 def m0004_library(db: Database) -> None:
     run(db, "0004_library.sql")
+
+
+@migrations()
+def m0005_own_strategies(db: Database) -> None:
+    run(db, "0005_own_strategies.sql")
+
+
+@migrations()
+def m0006_measures(db: Database) -> None:
+    run(db, "0006_measures.sql")

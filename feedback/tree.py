@@ -104,8 +104,8 @@ def start_reply(store: Store, parent_id: MessageId, start: ReplyStart, hidden: b
         store.execute(
             "INSERT INTO messages (id, conversation_id, parent_id, role, content, created_at, status,"
             " model_version_id, prompt_version_id, strategy, temperature, top_p, max_tokens, seed, engine,"
-            " hidden_from_chat)"
-            " VALUES (?, ?, ?, 'assistant', '', ?, 'writing', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " hidden_from_chat, chosen_because)"
+            " VALUES (?, ?, ?, 'assistant', '', ?, 'writing', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             reply_id,
             parent.conversation_id,
             parent_id,
@@ -119,6 +119,7 @@ def start_reply(store: Store, parent_id: MessageId, start: ReplyStart, hidden: b
             start.sampling.seed,
             start.engine,
             int(hidden),
+            start.chosen_because,
         )
         if not hidden:
             _show(store, parent.conversation_id, reply_id)

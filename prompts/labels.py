@@ -22,7 +22,8 @@ LONGEST_NOTE = 500
 
 @dataclass(frozen=True)
 class Move:
-    """One move of a strategy's production label. `shipped`: it followed a file that came with Hone.
+    """One move of a strategy's production label. `shipped`: it followed its file, of
+    Hone or of the home.
 
     `from_id` None: nothing was in production; `to_id` None: nothing is since.
     """
@@ -99,7 +100,7 @@ def go_back(store: Store, user_id: UserId, name: str, note: str = "") -> Move:
         if not standing:
             raise ConflictError(f"No version of {name} is in production.", todo="Put one there first.")
         before, after = standing[-1], standing[-2] if len(standing) > 1 else None
-        if after is None and _shipped(store, before):
+        if after is None and _from_file(store, before):
             raise ConflictError(
                 f"There is nothing to go back to: {name} has had no other version in production.",
                 todo="Put another version in production instead.",
@@ -120,7 +121,7 @@ def previous(store: Store, name: str) -> PromptVersionId | None:
 def can_go_back(store: Store, name: str) -> bool:
     """Whether `go_back` would do anything."""
     standing = line(_oldest_first(store, name))
-    return len(standing) > 1 or (len(standing) == 1 and not _shipped(store, standing[0]))
+    return len(standing) > 1 or (len(standing) == 1 and not _from_file(store, standing[0]))
 
 
 def line(moves: Sequence[Move]) -> tuple[PromptVersionId, ...]:
@@ -139,8 +140,8 @@ def moves(store: Store, name: str) -> list[Move]:
     return _oldest_first(store, name)[::-1]
 
 
-def follow_shipped(store: Store, name: str, version_id: PromptVersionId) -> None:
-    """Let production follow the file that came with Hone, unless a person has placed the label.
+def follow_file(store: Store, name: str, version_id: PromptVersionId) -> None:
+    """Let production follow its file, of Hone or of the home, unless a person has placed the label.
 
     Within the caller's transaction.
     """
@@ -202,9 +203,10 @@ def name_of(store: Store, version_id: PromptVersionId) -> str:
     return str(row["name"])
 
 
-def _shipped(store: Store, version_id: PromptVersionId) -> bool:
+def _from_file(store: Store, version_id: PromptVersionId) -> bool:
+    """Whether each start reads it anew: then it is never out of service."""
     row = store.row("SELECT origin FROM prompt_versions WHERE id = ?", version_id)
-    return row is not None and row["origin"] == "shipped"
+    return row is not None and row["origin"] in ("shipped", "own")
 
 
 def _oldest_first(store: Store, name: str) -> list[Move]:

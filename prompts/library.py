@@ -1,11 +1,13 @@
 """Versions of strategies in the store: immutable, named by their content. Knows no model.
 
-Owns prompt_versions. Those that came with Hone and those that people made lie side by side and differ in
-nothing but their origin; which of them answers is the labels' business (`prompts.labels`).
+Owns prompt_versions. Those that came with Hone, those of the home's folder and those that people made lie
+side by side and differ in nothing but their origin; which of them answers is the labels' business
+(`prompts.labels`).
 """
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,10 +20,11 @@ from feedback.ids import PromptVersionId, UserId
 from feedback.store import Store, now
 from prompts import labels
 from prompts.labels import Label
-from prompts.plain import SHIPPED, ZERO_SHOT
+from prompts.plain import AUTO, SHIPPED, ZERO_SHOT
 from prompts.strategy import Strategy, load, parse
 
-Origin = Literal["shipped", "person", "search"]
+Origin = Literal["shipped", "own", "person", "search"]
+"""`shipped` and `own`: from a file, of Hone or of the home's folder `prompts`."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 MOST_FILES = 32
@@ -39,7 +42,7 @@ class PromptVersion:
 
 @dataclass(frozen=True)
 class VersionRecord:
-    """Where a version came from. `author`: a person's name as it is today, "" for what came with Hone.
+    """Where a version came from. `author`: a person's name as it is today, "" for what came from a file.
 
     `parent_id`: the version that it was made from, where that is known.
     """
@@ -52,6 +55,16 @@ class VersionRecord:
     parent_id: PromptVersionId | None
     created_at: str
     labels: tuple[Label, ...]
+
+    @property
+    def made_by(self) -> str:
+        """Whose version it is, in words."""
+        return {
+            "shipped": "came with Hone",
+            "own": "from the home's folder prompts",
+            "person": f"by {self.author}",
+            "search": f"found by a search for {self.author}",
+        }[self.origin]
 
 
 @dataclass(frozen=True)
@@ -71,19 +84,21 @@ def register_shipped(store: Store, folder: Path = SHIPPED) -> list[PromptVersion
     A changed file becomes a new version, and the production label follows it unless a person placed it.
     Raises HoneError, with nothing written, when a template cannot be used.
     """
-    return register(store, load(folder))
+    return register(store, load(folder), "shipped")
 
 
-def register(store: Store, strategies: Mapping[str, Strategy]) -> list[PromptVersion]:
+def register(
+    store: Store, strategies: Mapping[str, Strategy], origin: Literal["shipped", "own"]
+) -> list[PromptVersion]:
     """`register_shipped` for strategies that are read already."""
     with store.transaction():
-        return [_register(store, strategy) for strategy in strategies.values()]
+        return [_register(store, strategy, origin) for strategy in strategies.values()]
 
 
-def _register(store: Store, strategy: Strategy) -> PromptVersion:
+def _register(store: Store, strategy: Strategy, origin: Origin) -> PromptVersion:
     version = _version(strategy)
-    _insert(store, version, NewVersion(strategy.name, dict(strategy.files), origin="shipped"), None)
-    labels.follow_shipped(store, strategy.name, version.id)
+    _insert(store, version, NewVersion(strategy.name, dict(strategy.files), origin=origin), None)
+    labels.follow_file(store, strategy.name, version.id)
     return version
 
 
@@ -114,6 +129,12 @@ def check_name(name: str) -> None:
             f"{name[:80]!r} cannot be a strategy's name.",
             "A name has up to 60 small letters, digits and hyphens, and no hyphen first.",
             "Choose another, such as short-answers.",
+        )
+    if name == AUTO:
+        raise HoneError(
+            f"A strategy cannot be called {AUTO}.",
+            "That name leaves the choice between the strategies to Hone.",
+            "Choose another.",
         )
 
 
@@ -151,33 +172,52 @@ def production(store: Store, name: str) -> PromptVersion:
     """The version of `name` that chats use. Raises NotFoundError."""
     version_id = labels.in_production(store, name)
     if version_id is None:
-        known = ", ".join(names(store)) or "none"
-        raise NotFoundError(
-            f"There is no strategy called {name}.", f"Known are: {known}.", "Choose one of these."
-        )
+        raise _unknown(name, names(store))
     return get(store, version_id)
+
+
+def _unknown(name: str, known: Iterable[str]) -> NotFoundError:
+    why = f"Known are: {', '.join(known) or 'none'}."
+    if name == AUTO:
+        why = f"It has no text: it takes one of the strategies at each question. {why}"
+    return NotFoundError(f"There is no strategy called {name}.", why, "Choose one of these.")
 
 
 def get(store: Store, version_id: PromptVersionId) -> PromptVersion:
     """The version with this id, as it was on the day it was made. Raises NotFoundError."""
-    row = store.row("SELECT name, source_json FROM prompt_versions WHERE id = ?", version_id)
+    row = store.row("SELECT id, name, source_json FROM prompt_versions WHERE id = ?", version_id)
     if row is None:
         raise NotFoundError(f"There is no prompt version {version_id}.")
-    return PromptVersion(version_id, row["name"], _parsed(row["name"], row["source_json"]))
+    return _read(row)
+
+
+def _read(row: sqlite3.Row) -> PromptVersion:
+    return PromptVersion(row["id"], row["name"], _parsed(row["name"], row["source_json"]))
 
 
 def names(store: Store) -> list[str]:
-    """The strategies that have a production version: zero-shot first, the rest by name."""
+    """The strategies that have a production version, in the order of lists."""
     rows = store.rows("SELECT name FROM prompt_labels WHERE label = 'production'")
-    return _ordered(row["name"] for row in rows)
+    return ordered(row["name"] for row in rows)
 
 
 def all_names(store: Store) -> list[str]:
-    """Every strategy that has any version, in the same order."""
-    return _ordered(row["name"] for row in store.rows("SELECT DISTINCT name FROM prompt_versions"))
+    """Every strategy that has any version, in the order of lists."""
+    return ordered(row["name"] for row in store.rows("SELECT DISTINCT name FROM prompt_versions"))
 
 
-def _ordered(found: Iterable[str]) -> list[str]:
+def serving(store: Store) -> list[PromptVersion]:
+    """Every version in production, in the order of lists."""
+    rows = store.rows(
+        "SELECT v.id, v.name, v.source_json FROM prompt_labels l JOIN prompt_versions v"
+        " ON v.id = l.prompt_version_id WHERE l.label = 'production'"
+    )
+    found = {row["name"]: row for row in rows}
+    return [_read(found[name]) for name in ordered(found)]
+
+
+def ordered(found: Iterable[str]) -> list[str]:
+    """Names of strategies in the order of lists: zero-shot first, the rest by name."""
     return sorted(found, key=lambda name: (name != ZERO_SHOT, name))
 
 
@@ -242,26 +282,13 @@ def of(store: Store, name: str, said: str) -> PromptVersion:
 def check_known(store: Store, name: str) -> None:
     """NotFoundError for a strategy that has no version at all."""
     if store.row("SELECT 1 FROM prompt_versions WHERE name = ? LIMIT 1", name) is None:
-        known = ", ".join(all_names(store)) or "none"
-        raise NotFoundError(f"There is no strategy called {name}.", f"Known are: {known}.")
+        raise _unknown(name, all_names(store))
 
 
 def free_name(store: Store, stem: str) -> str:
     """`stem` with the first number that no strategy has: stem-1, stem-2, ..."""
     taken = set(all_names(store))
     return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}") not in taken)
-
-
-def title(store: Store, version_id: PromptVersionId | None) -> str:
-    """What the picker shows for a version; "" for none, and for one that an older Hone could read and this
-    one cannot: a list must not fail for it.
-    """
-    if version_id is None:
-        return ""
-    try:
-        return get(store, version_id).strategy.title
-    except HoneError:
-        return ""
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ from feedback.home import Home
 from feedback.store import Store
 from prompts import library
 from prompts.library import PromptVersion
-from prompts.plain import shipped
+from prompts.plain import AUTO, shipped
 from prompts.strategy import load
 
 
@@ -34,10 +34,10 @@ def register_own(store: Store, folder: Path) -> list[PromptVersion]:
     if not folder.is_dir():
         return []
     strategies = load(folder)
-    if clash := sorted(set(strategies) & set(shipped())):
+    if clash := sorted(set(strategies) & {AUTO, *shipped()}):
         raise HoneError(
             f"The strategy {clash[0]} in {folder} has the name of one that comes with Hone.",
             "One name would then mean two strategies.",
             "Give the file or folder another name.",
         )
-    return library.register(store, strategies)
+    return library.register(store, strategies, "own")

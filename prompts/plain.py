@@ -14,6 +14,9 @@ SHIPPED = Path(__file__).parent / "templates"
 
 ZERO_SHOT = "zero-shot"
 
+AUTO = "auto"
+"""Names no template: whoever asks for it leaves the strategy to `prompts.auto`."""
+
 
 @lru_cache(maxsize=1)
 def shipped() -> dict[str, Strategy]:

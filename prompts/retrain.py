@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from feedback.duels import Duel, Maker, Thumbs
 from feedback.ids import ModelVersionId, PromptVersionId
 from feedback.statistics import Interval
-from prompts.bradley_terry import Strengths, fit, tally, votes_needed, weights
-from prompts.standings import WORTHWHILE, People, on_one_model, share_up, strengths_of
+from prompts.bradley_terry import Strengths, votes_needed
+from prompts.standings import WORTHWHILE, People, on_one_model, prompt_of, share_up, strengths_of
 
 FEWEST_VOTES = 10
 """With fewer, a cell says only that it has too few: an interval over almost everything invites reading."""
@@ -79,7 +79,7 @@ def best_prompt(people: People, on: ModelVersionId, plain: PromptVersionId) -> P
     its own.
     """
     met = [duel for duel in on_one_model(people.duels) if duel.first.model_version_id == on]
-    strengths = strengths_of(met, plain)
+    strengths = strengths_of(met, prompt_of, plain)
     rates = {key: rate for key in strengths.keys if (rate := strengths.win_rate(key, plain)) is not None}
     sides = [{duel.first.prompt_version_id, duel.second.prompt_version_id} for duel in met]
     direct = {key: sides.count({key, plain}) for key in rates}
@@ -89,12 +89,8 @@ def best_prompt(people: People, on: ModelVersionId, plain: PromptVersionId) -> P
 
 def report(people: People, choice: Choice) -> Report:
     """The comparison, from every vote that leads from one of the four makers to another."""
-    by_judge = weights(duel.user_id for duel in people.duels)
-    strengths = fit(
-        tally([(duel.first, duel.second, duel.score, by_judge[duel.user_id]) for duel in people.duels]),
-        Maker(choice.plain, choice.old),
-    )
     today, retrained = Maker(choice.plain, choice.old), Maker(choice.plain, choice.new)
+    strengths = strengths_of(people.duels, lambda maker: maker, today)
     prompted = Maker(choice.best, choice.old) if choice.best else None
     both = Maker(choice.best, choice.new) if choice.best else None
     four = [one for one in (today, prompted, retrained, both) if one]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from feedback.errors import ConflictError
 from feedback.ids import ConversationId, MessageId, PromptVersionId, TrialId, UserId
 from feedback.store import Store
-from prompts import labels, library, trials
+from prompts import auto, labels, library, trials
 from prompts.library import PromptVersion
+from prompts.plain import AUTO, ZERO_SHOT
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,23 @@ class Served:
     before: PromptVersionId | None
     version_id: PromptVersionId | None
     ended_trial: TrialId | None
+
+
+@dataclass(frozen=True)
+class Offered:
+    """What a chat may ask for by name."""
+
+    name: str
+    title: str
+    description: str
+
+
+def offered(store: Store) -> list[Offered]:
+    """The strategies that serve, zero-shot first, and after it `auto`, which is none of them."""
+    found = library.serving(store)
+    shown = [Offered(one.name, one.strategy.title, one.strategy.description) for one in found]
+    place = 1 if shown and shown[0].name == ZERO_SHOT else 0
+    return [*shown[:place], Offered(AUTO, auto.TITLE, auto.DESCRIPTION), *shown[place:]]
 
 
 def version_for(store: Store, name: str, conversation_id: ConversationId) -> PromptVersion:

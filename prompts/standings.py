@@ -4,15 +4,18 @@ A vote counts for a version where two versions of a prompt answered the same mes
 nothing but the prompt differed.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import TypeVar
 
 from feedback import duels, evidence
 from feedback.duels import Duel, Maker, Thumbs
 from feedback.ids import PromptVersionId
 from feedback.statistics import Interval, wilson
 from feedback.store import Store
-from prompts.bradley_terry import Strengths, fit, tally, votes_needed, weights
+from prompts.bradley_terry import Strengths, Vote, fit, votes_needed, weights
+
+K = TypeVar("K")
 
 WORTHWHILE = 0.6
 """The win rate that votes are counted for unless somebody asks for another: three of five."""
@@ -64,7 +67,7 @@ def standings(
     """How each of `versions` stands against `reference`, in the order given."""
     met = on_one_model(people.duels)
     sides = [{duel.first.prompt_version_id, duel.second.prompt_version_id} for duel in met]
-    strengths = strengths_of(met, reference)
+    strengths = strengths_of(met, prompt_of, reference)
     needed = votes_needed(worthwhile)
     return [_standing(people, sides, strengths, version, reference, needed) for version in versions]
 
@@ -79,14 +82,19 @@ def on_one_model(found: Sequence[Duel]) -> list[Duel]:
     ]
 
 
-def strengths_of(met: Sequence[Duel], reference: PromptVersionId) -> Strengths[PromptVersionId]:
-    """Bradley-Terry over prompt versions, each judge weighted."""
-    by_judge = weights(duel.user_id for duel in met)
-    results = [
-        (duel.first.prompt_version_id, duel.second.prompt_version_id, duel.score, by_judge[duel.user_id])
-        for duel in met
+def strengths_of(found: Sequence[Duel], side: Callable[[Maker], K], reference: K) -> Strengths[K]:
+    """Bradley-Terry, each judge weighted. `side`: what of a maker is compared."""
+    by_judge = weights(duel.user_id for duel in found)
+    votes = [
+        Vote(side(one.first), side(one.second), one.score, one.prompt_sha256, by_judge[one.user_id])
+        for one in found
     ]
-    return fit(tally(results), reference)
+    return fit(votes, reference)
+
+
+def prompt_of(maker: Maker) -> PromptVersionId:
+    """The side of a duel that was fought on one model."""
+    return maker.prompt_version_id
 
 
 def _standing(

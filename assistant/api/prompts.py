@@ -10,9 +10,10 @@ from assistant.api.bodies import Body, Text
 from assistant.api.context import Engineer, Parts
 from feedback.canonical import plain
 from feedback.store import Store
-from prompts import diff, files, labels, library, service, trials
+from prompts import diff, files, labels, library, overview, service, trials
 from prompts.kept import strategy_source
 from prompts.library import NewVersion, PromptVersion
+from prompts.overview import Overview
 from prompts.service import Served
 
 router = APIRouter(tags=["Engineer"])
@@ -52,15 +53,14 @@ class Reason(Body):
 @router.get("/prompts")
 def listing(parts: Parts, user: Engineer) -> dict[str, Any]:
     """Every strategy: what is in production, the draft, and how many versions there are."""
-    return {"strategies": [_strategy(parts.store, name) for name in library.all_names(parts.store)]}
+    return {"strategies": [_strategy(parts.store, one) for one in overview.read(parts.store)]}
 
 
 @router.get("/prompts/{name}")
 def read(parts: Parts, user: Engineer, name: str) -> dict[str, Any]:
     """One strategy with all its versions, the moves of its production label, and its trials, latest first."""
-    library.check_known(parts.store, name)
     return {
-        **_strategy(parts.store, name),
+        **_strategy(parts.store, overview.of(parts.store, name)),
         "versions": plain(library.versions(parts.store, name)),
         "moves": plain(labels.moves(parts.store, name)),
         "trials": plain(trials.history(parts.store, name)),
@@ -111,7 +111,7 @@ def export(parts: Parts, user: Engineer, version: str) -> Response:
 @router.get("/prompt-archive")
 def archive(parts: Parts, user: Engineer) -> Response:
     """All that is in production as files in one zip, for a backup or another home."""
-    found = [library.production(parts.store, name).strategy for name in library.names(parts.store)]
+    found = [version.strategy for version in library.serving(parts.store)]
     headers = {"Content-Disposition": 'attachment; filename="prompts.zip"'}
     return Response(files.zipped(found), media_type="application/zip", headers=headers)
 
@@ -134,19 +134,14 @@ def draft(parts: Parts, user: Engineer, name: str, body: Placement) -> dict[str,
     """Put the draft label on a version. Saving does so by itself."""
     found = library.of(parts.store, name, body.version)
     labels.move_draft(parts.store, user.id, found.id)
-    return _strategy(parts.store, name)
+    return _strategy(parts.store, overview.of(parts.store, name))
 
 
-def _strategy(store: Store, name: str) -> dict[str, Any]:
-    serving, drafted = labels.in_production(store, name), labels.draft(store, name)
+def _strategy(store: Store, one: Overview) -> dict[str, Any]:
     return {
-        "name": name,
-        "production": serving,
-        "draft": drafted,
-        "title": library.title(store, serving or drafted),
-        "can_go_back": labels.can_go_back(store, name),
-        "trial": plain(trials.running(store, name)),
-        "count": len(library.versions(store, name)),
+        **plain(one),
+        "can_go_back": labels.can_go_back(store, one.name),
+        "trial": plain(trials.running(store, one.name)),
     }
 
 

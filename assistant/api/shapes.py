@@ -1,7 +1,7 @@
 """How the API shows what the rooms know: plain data and safe HTML. Knows no route and decides nothing."""
 
 from collections import defaultdict
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
@@ -139,6 +139,7 @@ def record(store: Store, reply: Message) -> dict[str, Any]:
         "model_version": {"id": model.id, "name": model.name} if model else None,
         "prompt_version": {"id": reply.prompt_version_id, "name": reply.strategy},
         "strategy": reply.strategy,
+        "chosen_because": reply.chosen_because,
         "settings": {
             "temperature": reply.temperature,
             "top_p": reply.top_p,
@@ -164,12 +165,17 @@ def comparison(turns: Turns, pair: Comparison) -> dict[str, Any]:
     verdict = comparisons.verdict(turns.store, pair)
     sides: dict[str, Any] = {}
     for side, reply_id in (("left", pair.left_id), ("right", pair.right_id)):
-        state = reply_state(turns.state(reply_id))
+        state = reply_state(turns.state(reply_id) if verdict else _blind(turns.state(reply_id)))
         made = (
             {"record": record(turns.store, conversations.message(turns.store, reply_id))} if verdict else {}
         )
         sides[side] = state | made
     return {"id": pair.id, "prompt_message_id": pair.prompt_message_id, "verdict": verdict, **sides}
+
+
+def _blind(state: ReplyState) -> ReplyState:
+    """Without what says which strategy wrote it."""
+    return replace(state, chosen_because="")
 
 
 def person(user: Any) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from fastapi import APIRouter
 
 from assistant import accounts, registry
 from assistant.api import shapes
-from assistant.api.bodies import Settings
+from assistant.api.bodies import Settings, Text
 from assistant.api.context import Anyone, Chatter, Parts
-from prompts import library
+from prompts import service
 
 router = APIRouter()
 
@@ -31,12 +31,14 @@ def status(parts: Parts, user: Anyone) -> dict[str, Any]:
 
 @router.get("/strategies", tags=["Chatter"])
 def strategies(parts: Parts, user: Chatter) -> dict[str, Any]:
-    """The ways to put a question, and the settings a reply has when none are sent."""
-    found = [library.production(parts.store, name) for name in library.names(parts.store)]
+    """The ways to put a question, `auto` among them, and the settings a reply has when none are sent."""
     return {
-        "strategies": [
-            {"name": one.name, "title": one.strategy.title, "description": one.strategy.description}
-            for one in found
-        ],
+        "strategies": [asdict(one) for one in service.offered(parts.store)],
         "defaults": Settings().model_dump(),
     }
+
+
+@router.get("/strategies/auto", tags=["Chatter"])
+def choice(parts: Parts, user: Chatter, question: Text) -> dict[str, Any]:
+    """What `auto` would take for a question, and why: nothing is asked of the model."""
+    return asdict(parts.turns.choice(question))

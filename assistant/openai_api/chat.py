@@ -57,8 +57,10 @@ def _begun(parts: Rooms, user: User, body: ChatBody) -> Answer:
         "reply_ids": [reply.reply_id for reply in replies],
         "conversation_id": first.conversation_id,
         "model_version": version.name,
-        "strategy": named.strategy,
+        "strategy": first.strategy,
     }
+    if first.chosen_because:
+        hone["chosen_because"] = first.chosen_because
     return Answer("chat", body.model, version.id, hone, replies)
 
 

@@ -13,7 +13,7 @@ from assistant.registry import ModelVersion
 from assistant.turns import DEFAULT_STRATEGY
 from feedback.errors import NotFoundError
 from feedback.store import Store
-from prompts import library
+from prompts import service
 
 CHAMPION = "hone"
 """The name that always means whoever is champion now."""
@@ -44,7 +44,7 @@ def resolve(store: Store, name: str) -> Named:
     if name == CHAMPION or version:
         return Named(version, DEFAULT_STRATEGY)
     head, _, way = name.rpartition(":")
-    strategy = next((one for one in library.names(store) if way in (one, short(one))), None)
+    strategy = next((one.name for one in service.offered(store) if way in (one.name, short(one.name))), None)
     version = _version(store, head)
     if strategy is None or not (head == CHAMPION or version):
         raise UnknownModelError(
@@ -91,7 +91,7 @@ def embeddings(user: Chatter) -> None:
 
 def _models(store: Store) -> list[dict[str, Any]]:
     champion = registry.champion(store)
-    ways = library.names(store)
+    ways = [one.name for one in service.offered(store)]
     return [
         _shape(CHAMPION, champion, "champion", DEFAULT_STRATEGY),
         *(_shape(f"{CHAMPION}:{short(way)}", champion, "champion", way) for way in ways),

@@ -1,13 +1,13 @@
 """The prompt page, Compare: what a version changes of another, and both on one question."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 
 from assistant import prompt_bench
 from assistant.prompt_page import html
-from assistant.prompt_page.desk import Desk, strategy_choices, version_choices
+from assistant.prompt_page.desk import Desk, titled, version_choices
 from assistant.prompt_page.editor import QUESTION, Files, renamed
 from assistant.prompt_page.serving import Picked, named
 from feedback import parts
@@ -16,7 +16,7 @@ from feedback.handlers import QUIET, Part
 from feedback.ids import PromptVersionId
 from feedback.people import Person
 from feedback.store import Store
-from prompts import diff, labels, library
+from prompts import diff, labels, library, overview
 from prompts.library import PromptVersion
 
 TRIES_AT_ONCE = 8
@@ -92,26 +92,28 @@ def build(desk: Desk, picked: Picked, files: gr.State) -> Part:
     ) -> tuple[object, ...]:
         choices = other_choices(desk.store, name)
         fits = was_about == version_id and other in [value for _, value in choices]
-        kept = other if fits else rival(desk.store, name, version_id)
+        kept = other if fits else rival(desk.store, name, version_id, choices)
         return gr.update(choices=choices, value=kept), version_id, changes_html(desk.store, version_id, kept)
 
     return Part([picked.strategy, picked.version, against, about], [against, about, changes], draw)
 
 
-def rival(store: Store, name: str | None, version_id: str | None) -> str | None:
+def rival(
+    store: Store, name: str | None, version_id: str | None, choices: Sequence[tuple[str, str]]
+) -> str | None:
     """What a version is held against at first: what serves; for what serves, another of its own strategy."""
     serving = labels.in_production(store, name) if name else None
-    others = [value for _, value in other_choices(store, name) if value != version_id]
+    others = [value for _, value in choices if value != version_id]
     return serving if serving and serving != version_id else next(iter(others), None)
 
 
 def other_choices(store: Store, name: str | None) -> list[tuple[str, str]]:
     """What a version can be held against: its own strategy's first, then what others have in production."""
-    others: list[tuple[str, str]] = []
-    for shown, other in strategy_choices(store):
-        serving = labels.in_production(store, other)
-        if serving and other != name:
-            others.append((f"{shown}, production", serving))
+    others = [
+        (f"{titled(one)}, production", str(one.production))
+        for one in overview.read(store)
+        if one.production and one.name != name
+    ]
     return [*version_choices(store, name), *others]
 
 

@@ -11,8 +11,9 @@ from feedback import good_answers
 from feedback.handlers import deed_for_role, for_role, stream_for_role
 from feedback.people import CurrentUser
 from feedback.store import Store
-from prompts import labels, library, standings
+from prompts import library, overview, standings
 from prompts.library import VersionRecord
+from prompts.overview import Overview
 from prompts.standings import People
 
 NOBODY = People((), {})
@@ -66,13 +67,13 @@ class Desk:
 
 def strategy_choices(store: Store) -> list[tuple[str, str]]:
     """Strategies for a list, as (shown, name); those out of service say so."""
-    found = []
-    for name in library.all_names(store):
-        serving = labels.in_production(store, name)
-        title = library.title(store, serving or labels.draft(store, name))
-        aside = "" if serving else ", not in service"
-        found.append((f"{title} ({name}{aside})" if title else f"{name}{aside}", name))
-    return found
+    return [(titled(one), one.name) for one in overview.read(store)]
+
+
+def titled(one: Overview) -> str:
+    """A strategy in a line."""
+    aside = "" if one.production else ", not in service"
+    return f"{one.title} ({one.name}{aside})" if one.title else f"{one.name}{aside}"
 
 
 def version_choices(store: Store, name: str | None) -> list[tuple[str, str]]:

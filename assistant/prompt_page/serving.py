@@ -14,8 +14,9 @@ from feedback.handlers import QUIET, Part, button, chosen, confirmation, say, sh
 from feedback.ids import PromptVersionId
 from feedback.people import Person
 from feedback.store import Store
-from prompts import labels, library, service, standings, trials
+from prompts import labels, library, overview, service, standings, trials
 from prompts.library import VersionRecord
+from prompts.overview import Overview
 from prompts.plain import ZERO_SHOT
 from prompts.service import Served
 from prompts.standings import People, Standing
@@ -170,19 +171,12 @@ def headline_html(store: Store, record: VersionRecord) -> parts.Markup:
         said = f"trial: {share:.0%} of conversations" if share else "a trial is running"
         badges.append(parts.badge(said, "unsure", "trial"))
     parent = f", made from {record.parent_id}" if record.parent_id else ""
-    made = parts.join(parts.text(f"{made_by(record)}{parent}, "), parts.when(record.created_at))
+    made = parts.join(parts.text(f"{record.made_by}{parent}, "), parts.when(record.created_at))
     note = parts.note(record.note)
     return parts.join(
         '<div class="pp-headline" data-testid="headline">', parts.code(record.id), *badges,
         f'<span class="pp-thin">{made}</span>{note}</div>',
     )  # fmt: skip
-
-
-def made_by(record: VersionRecord) -> str:
-    """Whose version it is."""
-    if record.origin == "shipped":
-        return "came with Hone"
-    return f"found by a search for {record.author}" if record.origin == "search" else f"by {record.author}"
 
 
 def versions_html(store: Store, people: People, name: str) -> parts.Markup:
@@ -211,40 +205,35 @@ def _version_row(record: VersionRecord, standing: Standing, reference: str) -> S
         rate,
         html.thumbs(standing),
         parts.tag("div", parts.text(record.note), "pp-note") if record.note else parts.Markup(""),
-        parts.join(parts.text(made_by(record)), "<br>", parts.when(record.created_at)),
+        parts.join(parts.text(record.made_by), "<br>", parts.when(record.created_at)),
     )
 
 
 def strategies_html(store: Store, people: People) -> parts.Markup:
     """Every strategy: what serves, and how it does against the plain question."""
-    names = library.all_names(store)
-    serving = {name: labels.in_production(store, name) for name in names}
-    plain = serving.get(ZERO_SHOT)
-    asked = [version for version in serving.values() if version]
+    every = overview.read(store)
+    plain = next((one.production for one in every if one.name == ZERO_SHOT), None)
+    asked = [one.production for one in every if one.production]
     found = {one.version_id: one for one in standings.standings(people, asked, plain)} if plain else {}
-    rows = [_strategy_row(store, name, serving[name], found, plain) for name in names]
+    rows = [_strategy_row(store, one, found, plain) for one in every]
     head = ("Strategy", "In production", f"Wins against {ZERO_SHOT}", "Thumbs", "Draft")
     return parts.join(parts.tag("h3", "All strategies"), parts.table(head, rows, "strategies"))
 
 
 def _strategy_row(
-    store: Store,
-    name: str,
-    serving: PromptVersionId | None,
-    found: dict[PromptVersionId, Standing],
-    plain: PromptVersionId | None,
+    store: Store, one: Overview, found: dict[PromptVersionId, Standing], plain: PromptVersionId | None
 ) -> Sequence[parts.Markup]:
-    draft = labels.draft(store, name)
+    serving, draft = one.production, one.draft
     standing = found.get(serving) if serving else None
     rate = (
         html.win_rate(standing.win_rate, standing.votes_against)
         if standing and serving != plain
         else parts.text("-")
     )
-    on_trial = parts.badge("trial", "unsure") if trials.running(store, name) else ""
+    on_trial = parts.badge("trial", "unsure") if trials.running(store, one.name) else ""
     return (
-        parts.join(parts.tag("b", parts.text(library.title(store, serving or draft) or name)), " ",
-                   parts.tag("span", parts.text(name), "pp-thin")),
+        parts.join(parts.tag("b", parts.text(one.title or one.name)), " ",
+                   parts.tag("span", parts.text(one.name), "pp-thin")),
         parts.join(parts.code(serving), " ", on_trial) if serving else parts.badge("not in service", "plain"),
         rate,
         html.thumbs(standing) if standing else parts.text("-"),
@@ -254,7 +243,7 @@ def _strategy_row(
 
 def moves_html(store: Store, name: str) -> parts.Markup:
     """Where production has been, the latest move first."""
-    words = {"shipped": "followed Hone's file", "put": "put in production", "back": "went back"}
+    words = {"shipped": "followed its file", "put": "put in production", "back": "went back"}
     rows = [
         (
             parts.when(move.created_at),

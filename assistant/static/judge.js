@@ -60,7 +60,7 @@ export function recordRows(record) {
   const { temperature, top_p, max_tokens, seed } = record.settings;
   return [
     ["Model version", record.model_version?.name ?? "unknown", "record-version"],
-    ["Strategy", record.strategy, "record-strategy"],
+    ["Strategy", record.chosen_because ? `${record.strategy}, chosen by auto` : record.strategy, "record-strategy"],
     ["Prompt version", record.prompt_version.id, "record-prompt-version"],
     ["Settings", `temperature ${temperature}, top-p ${top_p}, at most ${max_tokens} tokens`, "record-settings"],
     ["Seed", seed, "record-seed"],

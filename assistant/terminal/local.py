@@ -10,7 +10,7 @@ from feedback import comparisons, conversations, demonstrations, ratings
 from feedback.comparisons import Verdict
 from feedback.ids import LOCAL_USER, ConversationId, MessageId
 from feedback.store import Store
-from prompts import library
+from prompts import service
 
 
 class LocalDoor:
@@ -24,8 +24,7 @@ class LocalDoor:
         return registry.champion(self._store).name
 
     def ways(self) -> Sequence[Way]:
-        found = [library.production(self._store, name) for name in library.names(self._store)]
-        return [Way(one.name, one.strategy.title) for one in found]
+        return [Way(one.name, one.title) for one in service.offered(self._store)]
 
     def listing(self, search: str = "") -> Sequence[Listed]:
         found = conversations.listing(self._store, LOCAL_USER, search)

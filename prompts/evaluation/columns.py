@@ -108,7 +108,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Cell:
-    """A column on a dataset. `score`: the mean over the items that could be judged; None when none could."""
+    """A column on a dataset. `score`: the mean over the items that could be judged; None when none could.
+
+    `chosen`: of the column `auto`, for each kind of question what it took and why.
+    """
 
     column: str
     version: str
@@ -121,6 +124,7 @@ class Cell:
     rule: str
     outcomes: tuple[Outcome, ...] = field(repr=False)
     score: Interval | None = None
+    chosen: tuple[str, ...] = ()
 
     @property
     def failed(self) -> int:

@@ -7,13 +7,16 @@ is read once and found in the engine's cache by those that follow.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from feedback.errors import HoneError
 from prompts.evaluation import shown as showing
+from prompts.evaluation import ways
 from prompts.evaluation.asking import Asking, Clock, ItemTeller
+from prompts.evaluation.by_kind import AutoColumn, pick
 from prompts.evaluation.calls import Calls
 from prompts.evaluation.columns import Calibrate, Cell, Column, Outcome
 from prompts.evaluation.items import Dataset, Item, Metric
@@ -22,6 +25,9 @@ from prompts.evaluation.model import Written
 from prompts.evaluation.shown import Shown
 from prompts.evaluation.statistics import share
 from prompts.events import Finished
+from prompts.kinds import PLURAL, Kind, kind_of
+from prompts.measures import Way, item_sha256
+from prompts.plain import AUTO
 from prompts.run import run as run_strategy
 
 CHUNK = 32
@@ -34,12 +40,23 @@ LIKELIHOOD_RULE = "The gold option is the one that the model finds most probable
 
 
 @dataclass(frozen=True)
-class Work:
-    """One cell to be filled."""
+class Part:
+    """Items that are asked in one way. `chosen`: for `auto`, what it took and why."""
 
     column: Column
-    dataset: Dataset
+    items: tuple[Item, ...]
     shown: Shown
+    way: Way
+    chosen: str = ""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One cell to be filled: all items in one way, or, for `auto`, each kind of question in its own."""
+
+    column: Column | AutoColumn
+    dataset: Dataset
+    parts: tuple[Part, ...]
     by_likelihood: bool
     metric: Metric | None
 
@@ -48,17 +65,47 @@ class Work:
         return f"{self.column.label} on {self.dataset.name}"
 
 
-def plan(columns: Sequence[Column], datasets: Sequence[Dataset]) -> list[Work]:
+def plan(columns: Sequence[Column | AutoColumn], datasets: Sequence[Dataset]) -> list[Work]:
     """Every column on every dataset. HoneError for what cannot be measured, before anything is computed."""
-    return [_work(column, dataset) for dataset in datasets for column in columns]
+    asked = {item_sha256(item.question) for dataset in datasets for item in dataset.items}
+    return [_work(column, dataset, asked) for dataset in datasets for column in columns]
 
 
-def _work(column: Column, dataset: Dataset) -> Work:
+def _work(column: Column | AutoColumn, dataset: Dataset, asked: Set[str]) -> Work:
+    first = column if isinstance(column, Column) else column.plain
+    by_likelihood, part = _by_likelihood(first, dataset), _part(first, dataset)
+    parts = (part,) if isinstance(column, Column) else _by_kind(column, dataset, part.way, asked)
+    return Work(column, dataset, parts, by_likelihood, None if by_likelihood else dataset.judge())
+
+
+def _part(column: Column, dataset: Dataset) -> Part:
+    """All of `dataset` by one column. HoneError when it cannot be measured so."""
     by_likelihood = _by_likelihood(column, dataset)
     if by_likelihood:
         _check_calibration(column.how.calibrate, dataset)
     shown = showing.fit(column.strategy, dataset, column.how.examples)
-    return Work(column, dataset, shown, by_likelihood, None if by_likelihood else dataset.judge())
+    way = ways.way_of(column.how, column.strategy, shown, by_likelihood=by_likelihood)
+    return Part(column, dataset.items, shown, way)
+
+
+def _by_kind(column: AutoColumn, dataset: Dataset, plain_way: Way, asked: Set[str]) -> tuple[Part, ...]:
+    """The items by their kinds, each in the way that has won most. Kinds come in the order of the items."""
+
+    def here(candidate: Column) -> Way | None:
+        try:
+            return _part(candidate, dataset).way
+        except HoneError:  # no training part to show, say
+            return None
+
+    kinds: dict[Kind, list[Item]] = {}
+    for item in dataset.items:
+        kinds.setdefault(kind_of(item.question), []).append(item)
+    parts = []
+    for kind, items in kinds.items():
+        taken, why = pick(column, kind, plain_way, asked, here)
+        said = f"{len(items)} {PLURAL[kind]}: {taken.label}, because {why}."
+        parts.append(replace(_part(taken, dataset), items=tuple(items), chosen=said))
+    return tuple(parts)
 
 
 def _check_calibration(calibrate: Calibrate, dataset: Dataset) -> None:
@@ -115,21 +162,23 @@ def run(
 
 def _outcomes(work: Work, asking: Asking) -> Iterator[Outcome]:
     """What came of each item, in any order."""
-    items = sorted(work.dataset.items, key=lambda item: _examples_of(work, item))
-    if not work.by_likelihood:
-        yield from _at_once(items, lambda item: _written(work, asking, item), asking)
-        return
-    choosing = Likelihoods(asking, work.shown, work.dataset, work.column.how)
-    for first in range(0, len(items), CHUNK):
-        yield from choosing.outcomes(items[first : first + CHUNK])
+    for part in work.parts:
+        items = sorted(part.items, key=lambda item: _examples_of(part, item))
+        if work.by_likelihood:
+            choosing = Likelihoods(asking, part.shown, work.dataset, part.column.how)
+            for first in range(0, len(items), CHUNK):
+                yield from choosing.outcomes(items[first : first + CHUNK])
+        else:
+            answer = partial(_written, part, work.metric, asking)
+            yield from _at_once(items, answer, asking)
 
 
-def _examples_of(work: Work, item: Item) -> tuple[str, ...]:
+def _examples_of(part: Part, item: Item) -> tuple[str, ...]:
     """What decides how a prompt begins: prompts that begin alike stand together."""
-    pool = work.shown.pool(item)
+    pool = part.shown.pool(item)
     if pool is None:
         return (item.question,)
-    chosen = work.shown.strategy.steps[-1].chosen(item.question, pool)
+    chosen = part.shown.strategy.steps[-1].chosen(item.question, pool)
     # The nearest is put last, so that the farthest opens the prompt.
     return (*(example.source for example in reversed(chosen)), item.question)
 
@@ -149,17 +198,17 @@ def _at_once(items: Sequence[Item], answer: Callable[[Item], Outcome], asking: A
             raise
 
 
-def _written(work: Work, asking: Asking, item: Item) -> Outcome:
+def _written(part: Part, metric: Metric | None, asking: Asking, item: Item) -> Outcome:
     """An item answered in words, and judged."""
-    teller = ItemTeller(asking, work.column.how.sampling)
-    running = run_strategy(work.shown.strategy, (), item.question, teller, work.shown.pool(item))
+    teller = ItemTeller(asking, part.column.how.sampling)
+    running = run_strategy(part.shown.strategy, (), item.question, teller, part.shown.pool(item))
     try:
         finished = next(event for event in running if isinstance(event, Finished))
     except HoneError as error:
         # Chiefly a question that does not fit the window. A failure is never a score.
         return Outcome(item.id, item.question, item.answer, None, error=str(error))
     written = [kept.answer for kept in teller.kept if isinstance(kept.answer, Written)]
-    value, read, error_text = _judged(work.metric, finished.taken or finished.answer, item)
+    value, read, error_text = _judged(metric, finished.taken or finished.answer, item)
     return Outcome(
         item_id=item.id,
         question=item.question,
@@ -190,16 +239,19 @@ def _judged(metric: Metric | None, said: str, item: Item) -> tuple[float | None,
 def _cell(work: Work, outcomes: Sequence[Outcome]) -> Cell:
     scores = [outcome.value for outcome in outcomes if outcome.value is not None]
     column, metric = work.column, work.metric
+    calibrated = dict.fromkeys(part.way.calibrate for part in work.parts)
+    examples = dict.fromkeys(part.shown.what for part in work.parts)
     return Cell(
         column=column.label,
-        version=column.version,
+        version=column.version if isinstance(column, Column) else AUTO,
         model=column.model.name,
         dataset=work.dataset.name,
         by="likelihood" if metric is None else "generation",
-        calibrated=column.how.calibrate if metric is None else "no",
-        examples=work.shown.what,
+        calibrated=" or ".join(calibrated),
+        examples="; ".join(examples),
         metric="choice" if metric is None else metric.name,
         rule=LIKELIHOOD_RULE if metric is None else metric.rule,
         outcomes=tuple(outcomes),
         score=share(scores) if scores else None,
+        chosen=tuple(part.chosen for part in work.parts if part.chosen),
     )

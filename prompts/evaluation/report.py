@@ -143,6 +143,9 @@ def table(found: Report) -> str:
     lines = ["  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)) for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
     firsts = {test.dataset: test.a for test in reversed(found.tests)}
+    for cell in found.cells:
+        if cell.chosen:
+            lines += ["", f"{name(cell, found.cells)} on {cell.dataset}:", *cell.chosen]
     told = [test.sentence for test in found.tests if test.a == firsts[test.dataset]]
     if told:
         rest = len(found.tests) - len(told)

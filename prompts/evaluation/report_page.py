@@ -27,6 +27,7 @@ def page(report: Report) -> str:
         command=f"<pre>{escape(report.command)}</pre>" if report.command else "",
         heat=_heat(report.cells),
         cells=_cells(report.cells),
+        chosen=_chosen(report.cells),
         tests=_tests(report),
         rules=_rules(report.cells),
         data=_data(report),
@@ -79,6 +80,16 @@ def _cells(cells: Sequence[Cell]) -> str:
         rows.append(f"<tr>{''.join(parts)}</tr>")
     head = "".join(f'<th scope="col">{label}</th>' for label in LABELS)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _chosen(cells: Sequence[Cell]) -> str:
+    """What `auto` took for each kind of question, where it is a column."""
+    return "".join(
+        f"<h3>{escape(name(cell, cells))} on {escape(cell.dataset)}</h3>"
+        f"<ul>{''.join(f'<li>{escape(one)}</li>' for one in cell.chosen)}</ul>"
+        for cell in cells
+        if cell.chosen
+    )
 
 
 def _bar(cell: Cell) -> str:

@@ -57,6 +57,30 @@ def test_answers_are_written_and_the_second_time_read(on: tuple[str, ...], tmp_p
     assert all(outcome["prompt"] and outcome["written_tokens"] for outcome in cell["outcomes"])
 
 
+def test_what_was_measured_is_what_auto_chooses_by(on: tuple[str, ...], tmp_path: Path) -> None:
+    seen = f"gsm8k:{sums(tmp_path / 'seen.jsonl', 8)}"
+    new = f"gsm8k:{sums(tmp_path / 'new.jsonl', 3, first=50)}"
+    few = ("--max-tokens", "4", *on)
+    alone = call("evaluate", "--strategy", "auto", "--data", new, *few)
+    assert alone.exit_code == 0, alone.output
+    assert "3 sums: zero-shot, because nothing is measured yet of sums" in alone.stdout
+    measured = call("evaluate", "--strategy", "zero-shot", "--strategy", "chain", "--data", seen, *few)
+    assert "Kept for auto, which chooses by them: 16 measures." in measured.stdout
+    found = call("evaluate", "--strategy", "auto", "--data", new, "--json", *few)
+    (cell,) = json.loads(found.stdout)["cells"]
+    # This model knows nothing: no strategy of it is better than another.
+    assert cell["chosen"] == [
+        "3 sums: zero-shot, because for sums, the one strategy measured is not surely better."
+    ]
+    assert (cell["column"], cell["version"]) == ("auto", "auto")
+    home = ("--home", on[1])
+    told = call("auto", "Ann has 3 pens and buys 2 more. How many has she?", *home)
+    assert told.exit_code == 0, told.output
+    assert "sum       zero-shot              Auto chose Zero-shot: for sums, the one strategy" in told.stdout
+    kinds = json.loads(call("auto", "--json", *home).stdout)["choices"]
+    assert [one["kind"] for one in kinds][:2] == ["sum", "yes-no"]
+
+
 def test_a_strategy_can_be_a_file_that_the_store_does_not_know(on: tuple[str, ...], tmp_path: Path) -> None:
     file = tmp_path / "curt.jinja"
     file.write_text(
@@ -67,6 +91,7 @@ def test_a_strategy_can_be_a_file_that_the_store_does_not_know(on: tuple[str, ..
     found = call("evaluate", "--strategy", str(file), "--data", data, "--json", *on)
     assert found.exit_code == 0, found.output
     assert "One word." in json.loads(found.stdout)["cells"][0]["outcomes"][0]["prompt"]
+    assert "Kept for auto" not in call("evaluate", "--strategy", str(file), "--data", data, *on).stdout
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,14 @@ def test_the_list_shows_what_came_with_hone_even_in_a_new_home(tmp_path: Path) -
     assert "came with Hone" in hone(tmp_path, "list", "chain").output
 
 
+def test_the_list_tells_the_homes_own_files_from_those_of_hone(tmp_path: Path, mine: Path) -> None:
+    folder = tmp_path / "home" / "prompts"
+    folder.mkdir(parents=True)
+    mine.rename(folder / mine.name)
+    assert "from the home's folder prompts" in hone(tmp_path / "home", "list", NAME).output
+    assert told(tmp_path / "home", "list", NAME)["versions"][0]["origin"] == "own"
+
+
 def test_a_version_is_shown_and_compared(tmp_path: Path, mine: Path) -> None:
     hone(tmp_path, "import", str(mine))
     assert "Be brief." in hone(tmp_path, "show", f"{NAME}@draft").output

@@ -54,6 +54,12 @@ def test_a_vote_between_two_makers_is_a_duel():
     assert (found.user_id, found.first, found.second, found.score) == ("u1", A, B, 0.0)
 
 
+def test_duels_over_one_text_are_about_one_prompt_wherever_it_was_asked():
+    first, second = duels(vote(["a", "b"], (2, 1)), vote(["a", "b"], (1, 2), user="u2"))
+    (elsewhere,) = duels(vote(["a", "b"], (1, 2), prompt="p2"))
+    assert first.prompt_sha256 == second.prompt_sha256 != elsewhere.prompt_sha256
+
+
 def test_a_ranking_of_three_gives_each_two_by_different_makers():
     assert scores(duels(vote(["a", "b", "c"], (1, 2, 2)))) == [(A, C, 1.0), (A, B, 1.0), (B, C, 0.5)]
     assert scores(duels(vote(["a", "a2", "b"], (1, 2, 3)))) == [(A, B, 1.0), (A, B, 1.0)]

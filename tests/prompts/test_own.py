@@ -1,12 +1,15 @@
 """Strategies that a person puts into the home: files alone, refused in one sentence when they are wrong."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 
+from feedback import schema
 from feedback.errors import HoneError
 from feedback.store import Store
-from prompts import library
+from prompts import labels, library
 from prompts.own import register_own
 
 ASK = '{% message "user" %}Briefly: {{ question }}{% endmessage %}'
@@ -38,6 +41,36 @@ def test_a_file_in_the_folder_is_a_strategy_and_a_changed_one_a_new_version(
     (second,) = register_own(store, folder)
     assert library.production(store, "short").id == second.id != first.id
     assert library.get(store, first.id).strategy.steps[0].body != second.strategy.steps[0].body
+
+
+def test_where_it_came_from_is_told_apart_from_what_came_with_hone(store: Store, folder: Path) -> None:
+    (folder / "short.jinja").write_text(MINE)
+    (own,) = register_own(store, folder)
+    record = library.record(store, own.id)
+    assert (record.origin, record.made_by) == ("own", "from the home's folder prompts")
+    assert library.versions(store, "zero-shot")[0].origin == "shipped"
+    assert not labels.can_go_back(store, "short")  # the next start would put it there again
+
+
+def test_in_a_home_from_before_own_strategies_become_what_they_are() -> None:
+    """The migration: they were written down as if they had come with Hone."""
+    old = sqlite3.connect(":memory:", isolation_level=None)
+    db = Database(old)
+    for file in ("0001_first.sql", "0002_api.sql", "0003_strategies.sql", "0004_library.sql"):
+        schema.run(db, file)
+    for name, origin in (("zero-shot", "shipped"), ("short", "shipped"), ("ann", "person"), ("x", "search")):
+        old.execute(
+            "INSERT INTO prompt_versions (id, sha256, name, source_json, origin, created_at, note)"
+            " VALUES (?, ?, ?, '{}', ?, 'then', 'kept')",
+            (f"pv_{name}", name, name, origin),
+        )
+    schema.run(db, "0005_own_strategies.sql")
+    assert old.execute("SELECT id, origin, note FROM prompt_versions ORDER BY rowid").fetchall() == [
+        ("pv_zero-shot", "shipped", "kept"),
+        ("pv_short", "own", "kept"),
+        ("pv_ann", "person", "kept"),
+        ("pv_x", "search", "kept"),
+    ]
 
 
 def test_a_chain_is_a_folder(store: Store, folder: Path) -> None:
