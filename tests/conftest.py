@@ -6,11 +6,18 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from assistant.base import Base, BaseChoice
 from feedback.home import Home
 from feedback.store import Store
-from tests import tiny_models
+from tests import build, tiny_models
+
+# Threads of a tiny model only wait for each other, for seconds where other tests share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# How long one example takes says nothing where another test computes beside it.
+settings.register_profile("beside others", deadline=None)
+settings.load_profile("beside others")
 
 pytest.register_assert_rewrite(
     "tests.assistant.engine_contract", "tests.assistant.schema_contract", "tests.peers.ground"
@@ -45,4 +52,4 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def store(home: Home) -> Store:
-    return Store(home.store_file)
+    return build.empty_store(home.store_file)
