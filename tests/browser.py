@@ -1,6 +1,7 @@
 """A real headless browser for tests; without one they skip and say what to install.
 
 One browser is started for all tests; each page has a profile of its own in it, so that nothing is shared.
+While it is open an event loop runs in the main thread (playwright's): `asyncio.run` works in others only.
 """
 
 import atexit

@@ -24,6 +24,13 @@ pytest.register_assert_rewrite(
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The real model first, all else in its order: at the end one worker would wait minutes for the other,
+    and on a first run both would unpack it.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("model") is None)
+
+
 @pytest.fixture(scope="session")
 def prepared_home() -> Home:
     """A home that keeps the unpacked embedded model between test runs. Put nothing else there."""
