@@ -11,8 +11,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 run: $(VENV)/.runtime
 	$(BIN)/hone serve
 
+# Two workers: each test computes on one core. One that is done takes over half of what the other has left.
 test: $(VENV)/.dev
-	$(BIN)/pytest -q -m "not slow and not clients and not vllm and not llamacpp and not transformers_serve"
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow and not clients and not vllm and not llamacpp and not transformers_serve"
 
 # The whole circle in a real browser against the real model, and the other long checks.
 loop: $(VENV)/.dev

@@ -1,9 +1,15 @@
-"""A real headless browser for tests; without one they skip and say what to install."""
+"""A real headless browser for tests; without one they skip and say what to install.
 
+One browser is started for all tests; each page has a profile of its own in it, so that nothing is shared.
+While it is open an event loop runs in the main thread (playwright's): `asyncio.run` works in others only.
+"""
+
+import atexit
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import pytest
@@ -20,21 +26,31 @@ MISSING = (
 @contextmanager
 def page(width: int = 1280, height: int = 800, dark: bool = False) -> Iterator[Any]:
     """A page of playwright's synchronous API. An uncaught error in the page fails the test at the end."""
-    playwright = pytest.importorskip("playwright.sync_api", reason=MISSING)
     errors: list[str] = []
-    with playwright.sync_playwright() as driver:
-        own = driver.chromium.executable_path
-        found = own if os.path.exists(own) else shutil.which("chromium") or shutil.which("google-chrome")
-        if not found:
-            # CI installs one, so that there a missing browser is a failure and not a skip.
-            (pytest.fail if os.environ.get("HONE_REQUIRE_BROWSER") else pytest.skip)(MISSING)
-        browser = driver.chromium.launch(executable_path=found, args=ARGS)
-        try:
-            opened = browser.new_context(
-                viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
-            ).new_page()
-            opened.on("pageerror", lambda error: errors.append(str(error)))
-            yield opened
-        finally:
-            browser.close()
+    profile = _browser().new_context(
+        viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+    )
+    try:
+        opened = profile.new_page()
+        opened.on("pageerror", lambda error: errors.append(str(error)))
+        yield opened
+    finally:
+        profile.close()
     assert not errors, errors
+
+
+@cache
+def _browser() -> Any:
+    """The browser, started when the first test wants it and closed with the tests."""
+    playwright = pytest.importorskip("playwright.sync_api", reason=MISSING)
+    driver = playwright.sync_playwright().start()
+    own = driver.chromium.executable_path
+    found = own if os.path.exists(own) else shutil.which("chromium") or shutil.which("google-chrome")
+    if not found:
+        driver.stop()
+        # CI installs one, so that there a missing browser is a failure and not a skip.
+        (pytest.fail if os.environ.get("HONE_REQUIRE_BROWSER") else pytest.skip)(MISSING)
+    browser = driver.chromium.launch(executable_path=found, args=ARGS)
+    atexit.register(driver.stop)
+    atexit.register(browser.close)  # first: what is registered last goes first
+    return browser

@@ -6,15 +6,29 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from assistant.base import Base, BaseChoice
 from feedback.home import Home
 from feedback.store import Store
-from tests import tiny_models
+from tests import build, tiny_models
+
+# Threads of a tiny model only wait for each other, for seconds where other tests share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# How long one example takes says nothing where another test computes beside it.
+settings.register_profile("beside others", deadline=None)
+settings.load_profile("beside others")
 
 pytest.register_assert_rewrite(
     "tests.assistant.engine_contract", "tests.assistant.schema_contract", "tests.peers.ground"
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The real model first, all else in its order: at the end one worker would wait minutes for the other,
+    and on a first run both would unpack it.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("model") is None)
 
 
 @pytest.fixture(scope="session")
@@ -45,4 +59,4 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def store(home: Home) -> Store:
-    return Store(home.store_file)
+    return build.empty_store(home.store_file)

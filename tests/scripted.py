@@ -17,7 +17,7 @@ from assistant.engines.stop_texts import StopTexts
 from assistant.registry import ModelVersion
 from feedback.ids import ModelVersionId
 from feedback.store import Store
-from prompts import library
+from tests import build
 from tests.build import chatml
 
 
@@ -93,8 +93,7 @@ class ScriptedEngine:
 
 def answering(home: Path, engine: ScriptedEngine) -> Store:
     """A store that a server can start with: shipped prompts, and the scripted model's base as champion."""
-    made = Store(home / "hone.db")
-    library.register_shipped(made)
+    made = build.shipped_store(home / "hone.db")
     registry.ensure_base(
         made, Base("scripted", "Scripted", home, "float32", "none", "cpu", ""), engine.template
     )

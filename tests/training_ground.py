@@ -1,5 +1,6 @@
 """A home in which something can be trained: the tiny base as champion, votes, a frozen snapshot."""
 
+import shutil
 import time
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from feedback.ids import LOCAL_USER
 from feedback.snapshots import Snapshot
 from feedback.store import Store
 from prompts import library
+from tests import build
 from training import recipes, runs
 from training.recipes import Recipe
 from training.runs import Run
@@ -34,11 +36,23 @@ class Ground:
 
 
 def ground(home: Home, tiny: Base, questions: int = 40) -> Ground:
-    """Votes for the short of two replies on `questions` questions, frozen."""
+    """Votes for the short of two replies on `questions` questions, frozen. They vote once a session: each
+    home is a copy.
+    """
+    voted = Home(tiny.folder.with_name(f"voted-on-{questions}"))
+    if not voted.path.exists():
+        _vote(voted, tiny, questions)
+    shutil.copytree(voted.path, home.path, dirs_exist_ok=True)
     store = Store(home.store_file)
     base = bases.resolve(home, BaseChoice(str(tiny.folder), "none"))
+    (snapshot,) = snapshots.listing(store)
+    return Ground(home, store, base, registry.champion(store), snapshot, recipe(base))
+
+
+def _vote(home: Home, tiny: Base, questions: int) -> None:
+    store = build.shipped_store(home.store_file)
+    base = bases.resolve(home, BaseChoice(str(tiny.folder), "none"))
     champion = registry.ensure_base(store, base, bases.chat_template(base))
-    library.register_shipped(store)
     for number in range(questions):
         vote(
             store,
@@ -47,7 +61,8 @@ def ground(home: Home, tiny: Base, questions: int = 40) -> Ground:
             f"I am {number}.",
             "no no " * (1 + number % 7),
         )
-    return Ground(home, store, base, champion, freeze(store), recipe(base))
+    freeze(store)
+    store.close()  # so that the file alone is the whole store, and can be copied
 
 
 def recipe(base: Base, **changes: object) -> Recipe:

@@ -2,20 +2,17 @@
 
 import json
 import os
-import pty
-import re
-import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from app import cli
 from assistant import registry, serving
 from assistant.accounts import Access
 from assistant.base import Base
@@ -30,11 +27,7 @@ from feedback.store import Store
 from tests.scripted import ScriptedEngine, answering
 from tests.scripted import serving as on_a_socket
 from tests.served import served
-
-HONE = "from app import cli; cli(prog_name='hone')"
-# A session's first terminal is asked for: it is where Ctrl-C comes from.
-OWN_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
-WAIT_S = 30
+from tests.terminal import HONE, terminal
 
 
 @pytest.fixture
@@ -53,59 +46,17 @@ def address(store: Store, engine: ScriptedEngine) -> Iterator[str]:
         yield served
 
 
-class Terminal:
-    """A person at a terminal: types lines, reads what is on the screen."""
-
-    def __init__(self, *arguments: str, **environment: str) -> None:
-        self._screen, inside = pty.openpty()
-        command = [sys.executable, "-c", f"{OWN_TERMINAL}; {HONE}", "chat", *arguments]
-        self.process = subprocess.Popen(
-            command, stdin=inside, stdout=inside, stderr=inside, start_new_session=True,
-            env=os.environ | {"TERM": "dumb"} | environment,
-        )  # fmt: skip
-        os.close(inside)
-        self.shown, self._read = "", 0
-
-    def type(self, line: str) -> None:
-        os.write(self._screen, f"{line}\n".encode())
-
-    def press(self, key: str) -> None:
-        os.write(self._screen, {"Ctrl-C": b"\x03", "Ctrl-D": b"\x04"}[key])
-
-    def sees(self, pattern: str) -> str:
-        """Wait until `pattern` comes up after what was seen before; returns what matched."""
-        until = time.monotonic() + WAIT_S
-        while not (found := re.compile(pattern).search(self.shown, self._read)):
-            ready, _, _ = select.select([self._screen], [], [], until - time.monotonic())
-            assert ready, f"no {pattern!r} in {self.shown[self._read :]!r}"
-            try:
-                self.shown += os.read(self._screen, 65536).decode()
-            except OSError as error:  # the other end is closed
-                raise AssertionError(f"ended before {pattern!r}: {self.shown!r}") from error
-        self._read = found.end()
-        return found.group()
-
-    def leave(self) -> int:
-        self.press("Ctrl-D")
-        return self.process.wait(WAIT_S)
-
-
-@contextmanager
-def terminal(*arguments: str) -> Iterator[Terminal]:
-    opened = Terminal(*arguments)
-    try:
-        yield opened
-    finally:
-        opened.process.kill()
-        opened.process.wait(WAIT_S)
-
-
-def once(*arguments: str, piped: str | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
+def once(*arguments: str, piped: str = "", **environment: str) -> Result:
     """One-shot, without a terminal."""
+    return CliRunner().invoke(cli, ["chat", *arguments], input=piped, env=environment)
+
+
+def in_a_process(*arguments: str, piped: str = "") -> "subprocess.CompletedProcess[str]":
+    """The same, as a shell runs it."""
     command = [sys.executable, "-c", HONE, "chat", *arguments]
     return subprocess.run(
-        command, input=piped or "", capture_output=True, text=True, timeout=240, check=False,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"} | environment,
+        command, input=piped, capture_output=True, text=True, timeout=240, check=False,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
 
 
@@ -239,7 +190,7 @@ def test_the_last_conversation_goes_on(address: str, store: Store) -> None:
 
 
 def test_piped_text_is_added_to_the_question(address: str, engine: ScriptedEngine) -> None:
-    answer = once("--server", address, "Say it shorter:", piped="A long text.\n")
+    answer = in_a_process("--server", address, "Say it shorter:", piped="A long text.\n")
     assert (answer.returncode, answer.stdout) == (0, "The sky scatters blue light.\n")
     assert "Say it shorter:\n\nA long text." in engine.requests[-1].prompt
 
@@ -260,8 +211,15 @@ def test_what_cannot_be_is_one_sentence_and_exit_code_2(
     address: str, arguments: list[str], piped: str, said: str
 ) -> None:
     answer = once(*[address if one == "ADDRESS" else one for one in arguments], piped=piped)
-    assert answer.returncode == 2
+    assert answer.exit_code == 2
     assert said in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_mistake_in_a_process_is_one_sentence_and_no_traceback() -> None:
+    answer = in_a_process("--server", "ftp://x", "Why?")
+    assert answer.returncode == 2
+    assert "no server's address" in answer.stderr
     assert "Traceback" not in answer.stderr
 
 
@@ -270,22 +228,22 @@ def test_a_server_with_accounts_asks_for_a_key(address: str, store: Store) -> No
 
     accounts.add(store, "ann", ["chatter"], "four random words here")
     answer = once("--server", address, "Why?", HONE_KEY="nonsense")
-    assert answer.returncode == 2
+    assert answer.exit_code == 2
     assert "HONE_KEY" in answer.stderr
 
 
 def test_the_server_that_runs_on_the_home_is_found(address: str, store: Store, tmp_path: Path) -> None:
     with serving.claimed(Home(tmp_path), address):
-        assert once("--home", str(tmp_path), "Why?").stdout == "The sky scatters blue light.\n"
+        assert in_a_process("--home", str(tmp_path), "Why?").stdout == "The sky scatters blue light.\n"
     assert serving.running(Home(tmp_path)) is None
     with serving.claimed(Home(tmp_path)):
-        refused = once("--home", str(tmp_path), "Why?")
+        refused = in_a_process("--home", str(tmp_path), "Why?")
         assert (refused.returncode, "has this home open" in refused.stderr) == (2, True)
 
 
 def test_hone_serve_says_in_its_home_where_it_is(tiny_base: Base, tmp_path: Path) -> None:
     with served(tiny_base, tmp_path) as server:
-        answer = once("--home", str(tmp_path), "--json", "Why?")
+        answer = in_a_process("--home", str(tmp_path), "--json", "Why?")
         assert json.loads(answer.stdout)["status"] == "complete"
         assert "Model:" not in answer.stderr, "the server answers; no second model is loaded"
         found = serving.running(Home(tmp_path))
@@ -314,7 +272,7 @@ def test_a_replys_control_characters_do_not_reach_the_terminal(capsys: Any) -> N
 def test_without_a_server_the_home_answers_itself(real_base: Base, tmp_path: Path) -> None:
     arguments = ["--home", str(tmp_path), "--model", str(real_base.folder), "--quantize", "none"]
     arguments += ["--json", "Say hello."]
-    told = json.loads(once(*arguments).stdout)
+    told = json.loads(in_a_process(*arguments).stdout)
     assert told["status"] == "complete"
     assert told["content"].strip()
     kept = Store(tmp_path / "hone.db")

@@ -136,10 +136,7 @@ def test_an_operators_handlers_draw_without_an_error(site: Site) -> None:
     assert any(registry.champion(site.store).name in answer.text for answer in answers)
 
 
-def test_a_run_started_on_the_page_trains_the_servers_base_to_its_end(
-    home: Home, tiny_base: Base, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # threads of a tiny model only wait for each other
+def test_a_run_started_on_the_page_trains_the_servers_base_to_its_end(home: Home, tiny_base: Base) -> None:
     on = training_ground.ground(home, tiny_base, questions=12)
     # Nothing of the server's choice is as a recipe has it by itself.
     choice = BaseChoice(str(tiny_base.folder), "none", "transformers", ("http://127.0.0.1:9",))
@@ -165,7 +162,8 @@ def test_the_page_tells_how_many_replies_are_written_and_wait(tmp_path: Path) ->
     with opened(Home(tmp_path), answering(tmp_path, engine), engine, BaseChoice()) as site:
         for question in ("Why?", "How?", "When?"):
             site.turns.send(LOCAL_USER, None, None, question, TurnSettings())
-        drawn = [site.call(one, site.values()).text for one in site.handlers() if not one["queue"]]
+        values = site.values()
+        drawn = [site.call(one, values).text for one in site.handlers() if not one["queue"]]
     found = [text for text in drawn if "replies being written" in text]
     assert found
     assert all("1 of at most 1 replies being written, 2 of at most 512 waiting" in text for text in found)

@@ -17,12 +17,6 @@ from tests.training_ground import Ground, finished, wait
 from training import data, gate, runs, trainers
 
 
-@pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Threads of a tiny model only wait for each other, for seconds where other tests share the cores.
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-
-
 @pytest.fixture
 def on(home: Home, tiny_base: Base) -> Ground:
     return training_ground.ground(home, tiny_base)
@@ -64,8 +58,8 @@ def test_two_runs_train_one_after_the_other_to_a_version_and_a_gate_report(on: G
 
 
 def test_a_killed_run_resumes_to_the_same_adapter_on_the_same_snapshot(on: Ground) -> None:
-    whole = finished(on, started(on, epochs=6.0))
-    killed = started(on, epochs=6.0)
+    whole = finished(on, started(on, epochs=3.0))
+    killed = started(on, epochs=3.0)
     at = wait(on, killed, lambda run: run.step >= 5)
     os.kill(at.pid, signal.SIGKILL)
     broken = finished(on, killed)

@@ -104,7 +104,7 @@ def test_answers_can_be_filtered_and_opened_in_a_browser(found: Report, tmp_path
         assert shown.locator("#count").inner_text() == "8 of 10"
         shown.fill("#find", "Question 7")
         shown.locator("#rows summary").click()
-        assert shown.locator("#rows pre").last.is_visible()
+        shown.locator("#rows pre").last.wait_for()
         assert "Shown to all. Question 7?" in shown.locator("#rows dl").inner_text()
         shown.fill("#find", "")
         shown.select_option("#cell", "2")
