@@ -20,7 +20,7 @@ from assistant.teller import Job
 from assistant.writing import ReplyWriters
 from feedback import continuations, conversations
 from feedback.continuations import Asked
-from feedback.conversations import Message, ReplyStart, Sampling
+from feedback.conversations import SEEDS, Message, ReplyStart, Sampling
 from feedback.errors import HoneError, NotFoundError
 from feedback.ids import ConversationId, MessageId, PromptVersionId, UserId
 from feedback.store import Store
@@ -28,7 +28,6 @@ from prompts import library, service
 from prompts.library import PromptVersion
 
 MOST_WAITING = 512
-SEEDS = 2**31
 DEFAULT_STRATEGY = "zero-shot"
 
 
