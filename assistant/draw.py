@@ -14,7 +14,7 @@ from assistant import registry
 from assistant.engines.interface import Completion, Engine, Request
 from assistant.registry import ModelVersion
 from feedback import conversations, label
-from feedback.conversations import ReplyEnd, ReplyStart, Sampling, Turn
+from feedback.conversations import SEEDS, ReplyEnd, ReplyStart, Sampling, Turn
 from feedback.errors import HoneError
 from feedback.ids import SYSTEM_USER, MessageId, TaskId
 from feedback.store import Store
@@ -29,7 +29,6 @@ DRAWN = Sampling(temperature=0.9, top_p=0.95, max_tokens=192)
 CHUNK_PROMPTS = 16
 """Prompts answered together. After each chunk its tasks are stored, so a kill loses one chunk at most."""
 
-SEEDS = 2**31
 
 Prompt = str | Sequence[Turn]
 """A question, or turns that end in one."""

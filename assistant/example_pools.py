@@ -78,6 +78,7 @@ class ExamplePools:
                 self._evidence = (number, good_answers.read(self._store))
             found = good_answers.from_store(self._store, self._evidence[1], person)
             pool = ExamplePool([Example(one.question, one.answer, one.source) for one in found])
+            pool.index()  # here, beside the turns, and within the time that is taken
             kept = _Kept(number, pool, time.monotonic() - started)
             with self._lock:
                 self._kept[person] = kept

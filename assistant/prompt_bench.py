@@ -14,7 +14,7 @@ from assistant.engines.interface import Engine
 from assistant.example_pools import ExamplePools
 from assistant.prompt_preview import StepPreview, preview
 from assistant.prompt_tries import MOST_SIDES, Asked, Tries, Try
-from feedback.conversations import Sampling
+from feedback.conversations import SEEDS, Sampling
 from feedback.errors import HoneError
 from feedback.ids import PromptVersionId, UserId
 from feedback.store import Store
@@ -22,7 +22,6 @@ from prompts import library
 from prompts.library import PromptVersion
 from prompts.strategy import Strategy, parse
 
-SEEDS = 2**31
 UNSAVED = PromptVersionId("unsaved")
 
 _FILE = re.compile(r"The template (\S+) cannot be used\.")

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from assistant.engines.interface import Engine
-from prompts.chat import ChatMessage, neutral
-from prompts.examples import Example, Examples
+from prompts.chat import neutral
+from prompts.examples import Examples
+from prompts.put import Asked, put
 from prompts.step import Step
 from prompts.strategy import Strategy
-from prompts.window import fit_examples, prompt_budget
 
 Kind = Literal["template", "example", "step", "question"]
 KINDS: tuple[Kind, ...] = ("template", "example", "step", "question")
@@ -51,42 +51,28 @@ def preview(
 ) -> tuple[StepPreview, ...]:
     """Every step for `question`, without earlier turns. HoneError when it does not fit the window."""
     outputs = {step.name: f"[what the step {step.title} writes]" for step in strategy.steps}
-    return tuple(
-        _step(engine, step, question, max_tokens, step.chosen(question, pool), outputs)
-        for step in strategy.steps
-    )
+    asked = Asked(question, outputs=outputs, pool=pool)
+    return tuple(_step(engine, step, asked, max_tokens) for step in strategy.steps)
 
 
-def _step(
-    engine: Engine,
-    step: Step,
-    question: str,
-    max_tokens: int,
-    chosen: Sequence[Example],
-    outputs: dict[str, str],
-) -> StepPreview:
-    limit = min(step.max_tokens or max_tokens, max_tokens)
-    examples = tuple(chosen) if "examples" in step.variables else ()
-
-    def messages_with(count: int) -> list[ChatMessage]:
-        return step.messages(question, (), outputs, examples[:count])
-
-    budget = prompt_budget(limit, engine.window)
-    kept, fitted = fit_examples(messages_with, len(examples), engine.template, engine.count_tokens, budget)
-    told: list[tuple[str, Kind]] = [(outputs[name], "step") for name in step.variables if name in outputs]
+def _step(engine: Engine, step: Step, asked: Asked, max_tokens: int) -> StepPreview:
+    made = put(step, asked, engine, max_tokens)
     shown: list[tuple[str, Kind]] = [
-        (text, "example") for one in examples[:kept] for text in (one.question, one.answer)
+        (text, "example") for one in made.examples for text in (one.question, one.answer)
     ]
-    sources: list[tuple[str, Kind]] = [*shown, *told, (question, "question")]
+    told: list[tuple[str, Kind]] = [
+        (asked.outputs[name], "step") for name in step.variables if name in asked.outputs
+    ]
+    sources: list[tuple[str, Kind]] = [*shown, *told, (asked.question, "question")]
     marks = engine.template.control_tokens
-    kinds = kinds_of(fitted.text, [(neutral(text, marks), kind) for text, kind in sources])
+    kinds = kinds_of(made.fitted.text, [(neutral(text, marks), kind) for text, kind in sources])
     return StepPreview(
         step.name,
         step.title,
-        fitted.text,
-        tuple(_marked(engine.tokens(fitted.text), kinds)),
-        min(limit, engine.window - fitted.prompt_tokens),
-        len(examples) - kept,
+        made.fitted.text,
+        tuple(_marked(engine.tokens(made.fitted.text), kinds)),
+        made.max_tokens,
+        made.dropped_examples,
     )
 
 

@@ -11,13 +11,11 @@ from queue import SimpleQueue
 from assistant.engines.interface import Completion, Engine, Request, Wanted
 from assistant.live import LiveReply
 from assistant.registry import ModelVersion
-from feedback.conversations import Sampling
+from feedback.conversations import SEEDS, Sampling
 from feedback.ids import MessageId, UserId
 from prompts.chat import ChatTemplate
 from prompts.library import PromptVersion
 from prompts.teller import Ask
-
-SEEDS = 2**31
 
 
 @dataclass(frozen=True)

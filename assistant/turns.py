@@ -21,7 +21,7 @@ from assistant.teller import Job
 from assistant.writing import ReplyWriters
 from feedback import continuations, conversations
 from feedback.continuations import Asked
-from feedback.conversations import Message, ReplyStart, Sampling
+from feedback.conversations import SEEDS, Message, ReplyStart, Sampling
 from feedback.errors import HoneError, NotFoundError
 from feedback.ids import ConversationId, MessageId, PromptVersionId, UserId
 from feedback.store import Store
@@ -31,7 +31,6 @@ from prompts.library import PromptVersion
 from prompts.plain import AUTO
 
 MOST_WAITING = 512
-SEEDS = 2**31
 DEFAULT_STRATEGY = "zero-shot"
 
 

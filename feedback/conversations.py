@@ -10,7 +10,7 @@ from typing import Literal
 
 from feedback.errors import HoneError, NotFoundError
 from feedback.ids import ConversationId, MessageId, UserId, new_id
-from feedback.message import Message, Partial, ReplyEnd, ReplyStart, Sampling, ThreadItem, Turn
+from feedback.message import SEEDS, Message, Partial, ReplyEnd, ReplyStart, Sampling, ThreadItem, Turn
 from feedback.on_show import reveal, select, thread
 from feedback.store import Store, now
 from feedback.titles import NEW_TITLE, containing, one_line, words_query
@@ -30,6 +30,7 @@ from feedback.tree import (
 __all__ = [
     "NEW_TITLE",
     "NO_LIMIT",
+    "SEEDS",
     "Conversation",
     "Message",
     "Origin",

@@ -21,6 +21,10 @@ class Turn:
     content: str
 
 
+SEEDS = 2**31
+"""Seeds are whole numbers from 0 to below this: what every engine and every server takes."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How a reply is drawn. seed None: the turn draws one and records it."""

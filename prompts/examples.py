@@ -6,8 +6,9 @@ same choice on every machine, and on short questions hard to beat by much.
 
 import math
 import re
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Literal, Protocol
@@ -42,19 +43,14 @@ class Examples(Protocol):
 
 
 class ExamplePool:
-    """Examples in memory, with an index over the words of their questions."""
+    """Examples in memory, with an index over the words of their questions, made when it is first needed. Safe
+    to use from many threads.
+    """
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self._examples = tuple(examples)
-        counts = [Counter(words(example.question)) for example in self._examples]
-        lengths = [count.total() for count in counts]
-        mean = sum(lengths) / len(lengths) if any(lengths) else 1.0
-        found: dict[str, list[tuple[int, float]]] = {}
-        for index, count in enumerate(counts):
-            for word, times in count.items():
-                damped = times + K1 * (1 - B + B * lengths[index] / mean)
-                found.setdefault(word, []).append((index, times * (K1 + 1) / damped))
-        self._weights = {word: _weigh(places, len(counts)) for word, places in found.items()}
+        self._weights: dict[str, list[tuple[int, float]]] | None = None
+        self._indexing = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -65,12 +61,34 @@ class ExamplePool:
         """
         if how == "first":
             return self._examples[:count]
+        weights = self.index()
         scores = dict.fromkeys(range(len(self._examples)), 0.0)
         for word in sorted(set(words(question))):  # sorted: sums of floats come out the same each time
-            for index, weight in self._weights.get(word, ()):
+            for index, weight in weights.get(word, ()):
                 scores[index] += weight
         best = nsmallest(count, scores, key=lambda index: (-scores[index], index))
         return tuple(self._examples[index] for index in best)
+
+    def index(self) -> Mapping[str, Sequence[tuple[int, float]]]:
+        """Each word with the examples that have it and its weight there. Asked for early where no question
+        shall wait for it.
+        """
+        with self._indexing:
+            if self._weights is None:
+                self._weights = _index(self._examples)
+            return self._weights
+
+
+def _index(examples: Sequence[Example]) -> dict[str, list[tuple[int, float]]]:
+    counts = [Counter(words(example.question)) for example in examples]
+    lengths = [count.total() for count in counts]
+    mean = sum(lengths) / len(lengths) if any(lengths) else 1.0
+    found: dict[str, list[tuple[int, float]]] = {}
+    for index, count in enumerate(counts):
+        for word, times in count.items():
+            damped = times + K1 * (1 - B + B * lengths[index] / mean)
+            found.setdefault(word, []).append((index, times * (K1 + 1) / damped))
+    return {word: _weigh(places, len(counts)) for word, places in found.items()}
 
 
 def words(text: str) -> list[str]:

@@ -16,6 +16,8 @@ from feedback.store import Store, now
 
 Label = Literal["draft", "production"]
 Kind = Literal["shipped", "put", "back"]
+Ends = tuple[PromptVersionId | None, PromptVersionId | None]
+"""From where a label goes to where; None: nowhere."""
 
 LONGEST_NOTE = 500
 
@@ -75,22 +77,17 @@ def move_draft(store: Store, user_id: UserId, version_id: PromptVersionId) -> No
         audit.record(store, user_id, "prompt.draft", version_id, name=name, previous=before)
 
 
-def put(store: Store, user_id: UserId, version_id: PromptVersionId, note: str = "") -> Move:
-    """Put the production label of the version's strategy on it.
-
-    Raises NotFoundError, ConflictError when it is there already.
-    """
+def put(store: Store, user_id: UserId, version_id: PromptVersionId, note: str = "") -> None:
+    """Put the production label of the version's strategy on it; it is elsewhere. Raises NotFoundError."""
     with store.transaction():
         name = name_of(store, version_id)
         before = in_production(store, name)
-        if before == version_id:
-            raise ConflictError(f"{version_id} is in production already.", todo="Nothing needs to be done.")
         _place(store, name, "production", version_id, user_id)
-        return _record(store, user_id, name, "put", (before, version_id), note)
+        _record(store, user_id, name, "put", (before, version_id), note)
 
 
-def go_back(store: Store, user_id: UserId, name: str, note: str = "") -> Move:
-    """Take back the last move that still stands: each call goes one further.
+def go_back(store: Store, user_id: UserId, name: str, note: str = "") -> Ends:
+    """Take back the last move that still stands, and tell from where to where: each call goes one further.
 
     A strategy that a person made and put in production once is then in production no more, so that no chat
     offers it. ConflictError when there is nothing to go back to.
@@ -109,7 +106,8 @@ def go_back(store: Store, user_id: UserId, name: str, note: str = "") -> Move:
             store.execute("DELETE FROM prompt_labels WHERE name = ? AND label = 'production'", name)
         else:
             _place(store, name, "production", after, user_id)
-        return _record(store, user_id, name, "back", (before, after), note)
+        _record(store, user_id, name, "back", (before, after), note)
+        return before, after
 
 
 def previous(store: Store, name: str) -> PromptVersionId | None:
@@ -180,19 +178,18 @@ def _record(
     user_id: UserId,
     name: str,
     kind: Kind,
-    ends: tuple[PromptVersionId | None, PromptVersionId | None],
+    ends: Ends,
     note: str,
-) -> Move:
-    move_id, note = new_id("pl"), checked_note(note)
+) -> None:
+    note = checked_note(note)
     store.execute(
         "INSERT INTO prompt_moves (id, name, from_version_id, to_version_id, kind, note, user_id, created_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        *(move_id, name, *ends, kind, note, user_id, now()),
+        *(new_id("pl"), name, *ends, kind, note, user_id, now()),
     )
     audit.record(
         store, user_id, f"prompt.production.{kind}", ends[1] or name, name=name, previous=ends[0], note=note
     )
-    return next(move for move in moves(store, name) if move.id == move_id)
 
 
 def name_of(store: Store, version_id: PromptVersionId) -> str:

@@ -96,7 +96,7 @@ def register(
 
 
 def _register(store: Store, strategy: Strategy, origin: Origin) -> PromptVersion:
-    version = _version(strategy)
+    version = version_of(strategy)
     _insert(store, version, NewVersion(strategy.name, dict(strategy.files), origin=origin), None)
     labels.follow_file(store, strategy.name, version.id)
     return version
@@ -109,7 +109,7 @@ def add(store: Store, user_id: UserId, new: NewVersion) -> PromptVersion:
     """
     check_name(new.name)
     note = labels.checked_note(new.note)
-    version = _version(parse(new.name, check_files(new.files)))
+    version = version_of(parse(new.name, check_files(new.files)))
     with store.transaction():
         if new.parent_id is not None:
             labels.name_of(store, new.parent_id)
@@ -150,7 +150,8 @@ def check_files(files: Mapping[str, str]) -> Mapping[str, str]:
     return files
 
 
-def _version(strategy: Strategy) -> PromptVersion:
+def version_of(strategy: Strategy) -> PromptVersion:
+    """The version that this text is, in the store or not."""
     return PromptVersion(PromptVersionId(f"pv_{strategy.sha256[:12]}"), strategy.name, strategy)
 
 

@@ -1,11 +1,10 @@
 """Puts one question by one strategy and streams what comes back. Knows steps and events, not the model."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from feedback.conversations import Turn
 from prompts.answers import MarkerSplit, majority, normal
-from prompts.chat import ChatMessage, with_system
 from prompts.events import (
     AnswerRetried,
     AnswerText,
@@ -21,11 +20,11 @@ from prompts.events import (
     TraceStep,
     Try,
 )
-from prompts.examples import Example, Examples
+from prompts.examples import Examples
+from prompts.put import Asked, Put, put
 from prompts.step import Step
 from prompts.strategy import Strategy
 from prompts.teller import Ask, Teller
-from prompts.window import Fitted, fit_examples, prompt_budget
 
 
 def run(
@@ -46,22 +45,15 @@ def run(
 
 
 @dataclass(frozen=True)
-class _Put:
-    """A step's prompt, fitted, and the tokens that its text may take."""
-
-    fitted: Fitted
-    max_tokens: int
-    examples: tuple[Example, ...]
-    dropped_examples: int
-
-
-@dataclass(frozen=True)
 class _Said:
-    """What a step was asked and what came of it. `taken`: what counts of `answer`."""
+    """What a step was asked and what came of it. `taken`: what counts of `answer`; `output`: all that was
+    written, where it was tried.
+    """
 
     answer: str = ""
     reasoning: str = ""
     taken: str = ""
+    output: str = ""
     tries: tuple[Try, ...] = ()
     failed: tuple[str, ...] = ()
     samples: tuple[Sample, ...] = ()
@@ -98,31 +90,21 @@ class _Run:
         """One step before the answer; returns the name of the step that a branch leads to, or ""."""
         put = self._put(step)
         yield StepStarted(step.name, step.title)
-        tries: list[Try] = []
-        while True:
-            pieces: list[str] = []
-            for piece in self.teller.generate(self._ask(step, put, len(tries))):
-                pieces.append(piece)
-                yield StepText(step.name, piece)
-            output = "".join(pieces).strip()
-            taken = step.answer.taken(step.answer.parted(output)[1])
-            failed = self._failed(step, taken)
-            if not failed or len(tries) == step.retries or self.teller.stopped:
-                break
-            tries.append(Try(output, failed))
-            yield StepRetried(step.name, tries[-1])
-        self.outputs[step.name] = taken
-        went_to = step.otherwise if failed else step.go_on
+        said = yield from self._tried(
+            step, put, lambda failed: StepRetried(step.name, failed), lambda piece: StepText(step.name, piece)
+        )
+        self.outputs[step.name] = said.taken
+        went_to = step.otherwise if said.failed else step.go_on
         done = TraceStep(
             name=step.name,
             title=step.title,
             prompt_text=put.fitted.text,
-            output=output,
-            taken=taken,
+            output=said.output,
+            taken=said.taken,
             examples=put.examples,
             dropped_examples=put.dropped_examples,
-            tries=tuple(tries),
-            failed=failed,
+            tries=said.tries,
+            failed=said.failed,
             went_to=went_to,
         )
         self.trace.append(done)
@@ -134,7 +116,8 @@ class _Run:
         if step.samples > 1:
             said = yield from self._voted(step, put)
         elif step.retries:
-            said = yield from self._checked(step, put)
+            said = yield from self._tried(step, put, AnswerRetried)
+            yield from _told(said.reasoning, said.answer)
         else:
             said = yield from self._streamed(step, put)
         yield Finished(
@@ -154,37 +137,48 @@ class _Run:
             chosen=said.chosen,
         )
 
-    def _streamed(self, step: Step, put: _Put) -> Generator[Event, None, _Said]:
+    def _tried(
+        self,
+        step: Step,
+        put: Put,
+        retried: Callable[[Try], Event],
+        heard: Callable[[str], Event] | None = None,
+    ) -> Generator[Event, None, _Said]:
+        """The first text that passes the step's check, or the last one that may be asked for; returns what
+        was said. `retried` tells of a text that did not, `heard` of each piece as it comes.
+        """
+        tries: list[Try] = []
+        while True:
+            text = ""
+            for piece in self.teller.generate(self._ask(step, put, len(tries))):
+                text += piece
+                if heard is not None:
+                    yield heard(piece)
+            output = text.strip()
+            reasoning, answer = step.answer.parted(text)
+            taken = step.answer.taken(answer)
+            failed = self._failed(step, taken)
+            if not failed or len(tries) == step.retries or self.teller.stopped:
+                return _Said(answer, reasoning, taken, output, tuple(tries), failed, chosen=len(tries))
+            tries.append(Try(output, failed))
+            yield retried(tries[-1])
+
+    def _streamed(self, step: Step, put: Put) -> Generator[Event, None, _Said]:
         """The answer as it comes; returns what was said."""
         split = MarkerSplit(step.answer.marker)
-        for piece in self.teller.generate(self._ask(step, put, 0, final=True)):
+        for piece in self.teller.generate(self._ask(step, put)):
             yield from split.feed(piece)
         yield from split.end()
         taken = step.answer.taken(split.answer)
         return _Said(split.answer, split.reasoning, taken, failed=self._failed(step, taken))
 
-    def _checked(self, step: Step, put: _Put) -> Generator[Event, None, _Said]:
-        """The first answer that passes, or the last one that may be asked for; returns what was said."""
-        tries: list[Try] = []
-        while True:
-            text = "".join(self.teller.generate(self._ask(step, put, len(tries), final=True)))
-            reasoning, answer = step.answer.parted(text)
-            taken = step.answer.taken(answer)
-            failed = self._failed(step, taken)
-            if not failed or len(tries) == step.retries or self.teller.stopped:
-                break
-            tries.append(Try(text.strip(), failed))
-            yield AnswerRetried(tries[-1])
-        yield from _told(reasoning, answer)
-        return _Said(answer, reasoning, taken, tuple(tries), failed, chosen=len(tries))
-
-    def _voted(self, step: Step, put: _Put) -> Generator[Event, None, _Said]:
+    def _voted(self, step: Step, put: Put) -> Generator[Event, None, _Said]:
         """Self-consistency (Wang et al., 2023): the answer that most samples agree on; returns what was said.
 
         Told is the first sample that says so, with its reasoning. Samples that a stop cut off have no vote;
         where it left none whole, what there is of the first is told.
         """
-        asks = [self._ask(step, put, draw, final=True) for draw in range(step.samples)]
+        asks = [self._ask(step, put, draw) for draw in range(step.samples)]
         texts = [""] * step.samples
         whole: dict[int, Sample] = {}
         for which, piece in self.teller.sample(asks):
@@ -202,26 +196,14 @@ class _Run:
         samples = tuple(whole[which] for which in sorted(whole))
         return _Said(kept.answer, kept.reasoning, kept.taken, samples=samples, votes=votes, chosen=chosen)
 
-    def _put(self, step: Step) -> _Put:
-        limit = min(step.max_tokens or self.teller.max_tokens, self.teller.max_tokens)
-        chosen = step.chosen(self.question, self.pool) if "examples" in step.variables else ()
+    def _put(self, step: Step) -> Put:
+        asked = Asked(self.question, self.history, self.outputs, self.pool, self.teller.system_text)
+        found = put(step, asked, self.teller, self.teller.max_tokens)
+        self.dropped_turns = max(self.dropped_turns, found.fitted.dropped_turns)
+        return found
 
-        def messages_with(count: int) -> list[ChatMessage]:
-            written = step.messages(self.question, self.history, self.outputs, chosen[:count])
-            return with_system(written, self.teller.system_text)
-
-        kept, fitted = fit_examples(
-            messages_with,
-            len(chosen),
-            self.teller.template,
-            self.teller.count_tokens,
-            prompt_budget(limit, self.teller.window),
-        )
-        self.dropped_turns = max(self.dropped_turns, fitted.dropped_turns)
-        room = min(limit, self.teller.window - fitted.prompt_tokens)
-        return _Put(fitted, room, chosen[:kept], len(chosen) - kept)
-
-    def _ask(self, step: Step, put: _Put, draw: int, final: bool = False) -> Ask:
+    def _ask(self, step: Step, put: Put, draw: int = 0) -> Ask:
+        final = step is self.strategy.steps[-1]
         return Ask(put.fitted.text, put.max_tokens, step.temperature, draw, final)
 
     def _failed(self, step: Step, taken: str) -> tuple[str, ...]:

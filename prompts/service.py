@@ -81,5 +81,5 @@ def go_back(store: Store, user_id: UserId, name: str, note: str = "") -> Served:
     """Take back the last move that still stands (see `labels.go_back`). A trial ends with it."""
     with store.transaction():
         ended = trials.stop_if_running(store, user_id, name)
-        move = labels.go_back(store, user_id, name, note)
-        return Served(name, move.from_id, move.to_id, ended.id if ended else None)
+        before, after = labels.go_back(store, user_id, name, note)
+        return Served(name, before, after, ended.id if ended else None)

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from assistant.turns import DEFAULT_STRATEGY, SEEDS, TurnSettings
-from feedback.conversations import NEW_TITLE, Sampling
+from assistant.turns import DEFAULT_STRATEGY, TurnSettings
+from feedback.conversations import NEW_TITLE, SEEDS, Sampling
 from feedback.ids import MessageId
 
 LONGEST_MESSAGE = 32_000

@@ -14,11 +14,10 @@ from assistant.engines.detokenizer import UNFINISHED
 from assistant.engines.interface import TokenLogprob, Wanted
 from assistant.engines.remote_http import ServerError, said
 from assistant.engines.reply import Vocabulary
-from feedback.conversations import Sampling
+from feedback.conversations import SEEDS, Sampling
 
 Json = Any
 
-MOST_SEED = 2**31
 LEAST_NATS = -9000.0
 """Servers write something below this where JSON has no word for minus infinity."""
 
@@ -69,7 +68,7 @@ class Plain:
             "stream_options": {"include_usage": True},
         }
         if sampling.seed is not None:
-            body["seed"] = sampling.seed % MOST_SEED
+            body["seed"] = sampling.seed % SEEDS
         if wanted.top_logprobs is not None:
             body["logprobs"] = max(1, wanted.top_logprobs)
         return body | self.extras(wanted)

@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from assistant.engines.interface import Wanted
 from assistant.problems import ParameterError
-from assistant.turns import SEEDS
-from feedback.conversations import Sampling
+from feedback.conversations import SEEDS, Sampling
 
 MOST_REPLIES = 8
 MOST_STOP_TEXTS = 4

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from feedback.conversations import Sampling
+from feedback.conversations import SEEDS, Sampling
 from prompts.chat import ChatTemplate
 from prompts.evaluation.calls import Calls, Kept, likelihood_key, written_key
 from prompts.evaluation.model import CancelledError, Likelihood, Model, Written
@@ -14,7 +14,6 @@ from prompts.teller import Ask
 
 A = TypeVar("A")
 
-SEEDS = 2**31
 NEXT_DRAW = 7919
 """Parts the seeds of the draws of one prompt."""
 

@@ -4,7 +4,9 @@ The library is not among Hone's packages: it brings nltk, whose sentence and wor
 by a download of their own. An instruction that needs them where they are missing is not judged.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from feedback.errors import HoneError
@@ -21,11 +23,13 @@ class Instructions:
     rule: str = "Every instruction in the question is followed to the letter, as if-verifiable checks it."
 
     def score(self, said: str, item: Item) -> Score:
-        """HoneError without the library, for an instruction that it does not know, or without its data."""
+        """HoneError without the library, for an instruction that it does not know or that lacks a setting, or
+        without its data.
+        """
         wanted = extra_of(item)
         checks, known = _library()
-        if unknown := [one for one in wanted["ids"] if one not in known]:
-            raise HoneError(f"The instruction {unknown[0]} cannot be checked.", "if-verifiable has no check.")
+        for name, settings in zip(wanted["ids"], wanted["kwargs"], strict=True):
+            _check(name, settings, known)
         try:
             results, scores = checks(
                 response=said,
@@ -49,14 +53,30 @@ def check_installed() -> None:
     _library()
 
 
+def _check(name: str, settings: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """HoneError for what the library would pass over, or fill in by chance."""
+    if name not in known:
+        raise HoneError(f"The instruction {name} cannot be checked.", "if-verifiable has no check.")
+    needed = known[name](name).get_instruction_args_keys()
+    if missing := [key for key in needed if settings.get(key) is None]:
+        raise HoneError(f"The instruction {name} cannot be checked.", f"Its kwargs have no {missing[0]}.")
+
+
+@lru_cache(maxsize=1)
 def _library() -> tuple[Any, dict[str, Any]]:
+    """The check, and the instructions by name. Languages are told by langdetect, which draws lots: always the
+    same ones here. It is made ready at once, since two threads that come first would be in each other's way.
+    """
     try:
         from if_verifiable.common import evaluate_instructions
         from if_verifiable.ifeval.instructions_registry import INSTRUCTION_DICT
+        from langdetect import detector_factory
     except ImportError as error:
         raise HoneError(
             "IFEval's instructions cannot be checked here.",
             f"The library if-verifiable is not installed ({error}).",
             f"Run: {INSTALL}",
         ) from error
+    detector_factory.DetectorFactory.seed = 0
+    detector_factory.init_factory()
     return evaluate_instructions, INSTRUCTION_DICT

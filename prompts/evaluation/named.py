@@ -6,40 +6,30 @@ Knows the library and files; no model.
 from pathlib import Path
 
 from feedback.errors import HoneError
-from feedback.ids import PromptVersionId
 from feedback.store import Store
-from prompts import library
+from prompts import files, library
 from prompts.library import PromptVersion
-from prompts.strategy import CHAIN_FILE, parse
+from prompts.strategy import parse
 
 
 def version(store: Store, named: str) -> PromptVersion:
-    """`pv_...`: that version. A path to a `.jinja` file or to a chain's folder: the strategy in it, which the
-    store need not know. Else the production version of that name. HoneError for what there is not.
+    """A path to a `.jinja` file or to a chain's folder: the strategy in it, which the store need not know.
+    Else what `library.find` finds. HoneError for what there is not.
     """
     path = Path(named).expanduser()
-    if named.startswith("pv_"):
-        return library.get(store, PromptVersionId(named))
-    if path.suffix == ".jinja" or "/" in named or "\\" in named:
+    if path.suffix == files.SUFFIX or "/" in named or "\\" in named:
         return _from_file(path)
-    return library.production(store, named)
+    return library.find(store, named)
 
 
 def _from_file(path: Path) -> PromptVersion:
-    try:
-        if path.is_dir() and (path / CHAIN_FILE).exists():
-            parts = sorted(part for part in path.iterdir() if part.is_file())
-        else:
-            parts = [path]
-        files = {part.name: part.read_text("utf-8") for part in parts}
-    except (OSError, UnicodeDecodeError) as error:
+    found = files.read(path)
+    if len(found) > 1:
+        names = ", ".join(one.name for one in found)
         raise HoneError(
-            f"There is no strategy in {path}.",
-            f"The system says: {error}.",
-            f"Name a .jinja file, a folder with a {CHAIN_FILE}, or a strategy by its name.",
-        ) from error
-    strategy = parse(path.name.removesuffix(".jinja"), files)
-    return PromptVersion(PromptVersionId(f"pv_{strategy.sha256[:12]}"), strategy.name, strategy)
+            f"There are {len(found)} strategies in {path}.", f"They are {names}.", "Name one of them."
+        )
+    return library.version_of(parse(found[0].name, found[0].files))
 
 
 def parted(written: str) -> tuple[str, str]:

@@ -15,8 +15,9 @@ from assistant.accounts import Access
 from assistant.engines.interface import Completion, Request
 from assistant.server import Site, make_app
 from assistant.turns import Turns
+from feedback.duels import Maker
 from feedback.store import Store
-from tests.prompts.ground import NAME, Made, add, model, source, vote
+from tests.prompts.ground import NAME, add, model, source, vote
 from tests.scripted import ScriptedEngine, answering, serving, version
 
 
@@ -179,7 +180,7 @@ def test_a_trial_runs_and_shows_how_each_version_does(api: httpx.Client, store: 
     said(api.post(f"/prompts/{NAME}/trial", json=body), 409)
     one = model(store, "one")
     for number in range(12):
-        vote(store, number, Made(second.id, one), Made(first.id, one))
+        vote(store, number, Maker(second.id, one), Maker(first.id, one))
     told = said(api.get(f"/prompts/{NAME}/standings", params={"worthwhile": 0.65}))
     standing = next(each for each in told["standings"] if each["version_id"] == second.id)
     assert told["against"] == first.id

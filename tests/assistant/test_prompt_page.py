@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from tests import browser
 from tests.prompts import ground
-from tests.prompts.ground import NAME, Made, add, source
+from tests.prompts.ground import NAME, add, source
 from tests.scripted import ScriptedEngine, answering, serving, version
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -24,6 +24,7 @@ from assistant import prompt_page, registry
 from assistant.prompt_bench import PromptBench
 from assistant.prompt_page import html
 from feedback import look
+from feedback.duels import Maker
 from feedback.ids import LOCAL_USER, UserId
 from feedback.people import Role
 from feedback.store import Store
@@ -133,7 +134,7 @@ def test_one_sees_what_serves_and_how_it_does_with_people(site: Site) -> None:
     plain = library.production(site.store, "zero-shot")
     model = registry.champion(site.store).id
     for number in range(12):
-        ground.vote(site.store, number, Made(serving_now.id, model), Made(plain.id, model))
+        ground.vote(site.store, number, Maker(serving_now.id, model), Maker(plain.id, model))
     with browser.page() as page:
         opened(page, site)
         row = page.locator("[data-testid=strategies] tr", has_text="few-shot").first
@@ -253,7 +254,7 @@ def test_prompt_or_retrain_is_honest_about_cells_with_too_few_votes(site: Site) 
         prompts = [library.production(site.store, name).id for name in ("zero-shot", "few-shot")]
         old = registry.champion(site.store).id
         for number in range(12):
-            ground.vote(site.store, number, Made(prompts[1], old), Made(prompts[0], old))
+            ground.vote(site.store, number, Maker(prompts[1], old), Maker(prompts[0], old))
         page.reload()
         page.get_by_role("tab", name="Prompt or retrain?").click()
         choose(page, "pp-old", "scripted")

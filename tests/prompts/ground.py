@@ -1,9 +1,8 @@
 """A library with two versions of a strategy of a person's, and replies by them that people vote on."""
 
-from dataclasses import dataclass
-
 from feedback import conversations, ratings, votes
 from feedback.conversations import ReplyEnd, ReplyStart, Sampling
+from feedback.duels import Maker
 from feedback.ids import LOCAL_USER, MessageId, ModelVersionId, PromptVersionId, UserId
 from feedback.store import Store, now
 from prompts import library
@@ -45,16 +44,8 @@ def model(store: Store, name: str) -> ModelVersionId:
     return version_id
 
 
-@dataclass(frozen=True)
-class Made:
-    """Who writes a reply."""
-
-    prompt: PromptVersionId
-    model: ModelVersionId
-
-
-def answered(store: Store, prompt_id: MessageId, by: Made, text: str) -> MessageId:
-    start = ReplyStart(by.model, by.prompt, NAME, Sampling(seed=1), "test")
+def answered(store: Store, prompt_id: MessageId, by: Maker, text: str) -> MessageId:
+    start = ReplyStart(by.model_version_id, by.prompt_version_id, NAME, Sampling(seed=1), "test")
     reply_id = conversations.start_reply(store, prompt_id, start)
     conversations.finish_reply(store, reply_id, ReplyEnd("complete", text))
     return reply_id
@@ -68,8 +59,8 @@ def asked(store: Store, question: str, consent: bool = True) -> MessageId:
 def vote(
     store: Store,
     number: int,
-    better: Made,
-    worse: Made,
+    better: Maker,
+    worse: Maker,
     *,
     user_id: UserId = LOCAL_USER,
     ranks: tuple[int, int] | None = (1, 2),
@@ -84,7 +75,7 @@ def vote(
     return votes.record(store, votes.NewVote(user_id, prompt_id, shown, ranks, by))
 
 
-def rate(store: Store, number: int, by: Made, value: int) -> None:
+def rate(store: Store, number: int, by: Maker, value: int) -> None:
     """A thumb on one maker's reply."""
     reply_id = answered(store, asked(store, f"Rated {number}?"), by, f"An answer, {number}.")
     ratings.record(store, LOCAL_USER, reply_id, value)

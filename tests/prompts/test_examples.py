@@ -1,8 +1,12 @@
 """The pool of examples: nearest first, the same each time, never more than there are."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prompts import examples
 from prompts.examples import Example, ExamplePool
 
 CAPITALS = ExamplePool(
@@ -46,10 +50,10 @@ def test_an_empty_pool_gives_nothing() -> None:
 def test_as_many_as_wanted_are_chosen_each_once_and_always_the_same(
     questions: list[str], question: str, count: int
 ) -> None:
-    examples = [Example(text, "", str(place)) for place, text in enumerate(questions)]
-    chosen = ExamplePool(examples).choose(question, count, "nearest")
-    assert len(set(chosen)) == len(chosen) == min(count, len(examples))
-    assert chosen == ExamplePool(examples).choose(question, count, "nearest")
+    made = [Example(text, "", str(place)) for place, text in enumerate(questions)]
+    chosen = ExamplePool(made).choose(question, count, "nearest")
+    assert len(set(chosen)) == len(chosen) == min(count, len(made))
+    assert chosen == ExamplePool(made).choose(question, count, "nearest")
 
 
 @given(st.sets(st.frozensets(st.sampled_from("abcdef"), min_size=2, max_size=2), min_size=1), st.data())
@@ -60,3 +64,21 @@ def test_of_questions_of_one_length_the_one_with_the_same_words_is_the_nearest(
     wanted = data.draw(st.sampled_from(questions))
     pool = ExamplePool([Example(question, "") for question in questions])
     assert pool.choose(" ".join(reversed(wanted.split())), 1, "nearest")[0].question == wanted
+
+
+def test_the_index_is_made_once_however_many_threads_ask_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    known = examples.words
+
+    def counted(text: str) -> list[str]:
+        read.append(text)
+        return known(text)
+
+    monkeypatch.setattr(examples, "words", counted)
+    pool = ExamplePool([Example(f"Question {number}?", "") for number in range(50)])
+    assert pool.choose("Question 7?", 2, "first") == (Example("Question 0?", ""), Example("Question 1?", ""))
+    assert not read  # nothing nearest was asked for
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda number: pool.choose(f"{number}", 1, "nearest"), range(8)))
+    assert [one[0].question for one in found] == [f"Question {number}?" for number in range(8)]
+    assert len(read) == 50 + 8

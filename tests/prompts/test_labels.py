@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from feedback import audit
+from feedback.duels import Maker
 from feedback.errors import ConflictError, HoneError, NotFoundError
 from feedback.ids import LOCAL_USER, PromptVersionId
 from feedback.store import Store
@@ -228,8 +229,8 @@ def test_a_home_from_before_has_its_label_as_the_first_move(tmp_path: Path) -> N
 
 def test_ground_makes_replies_that_name_their_versions(store: Store) -> None:
     version = add(store, "Be brief.")
-    by = ground.Made(version.id, ground.model(store, "one"))
+    by = Maker(version.id, ground.model(store, "one"))
     reply = ground.answered(store, ground.asked(store, "Why?"), by, "So.")
     row = store.row("SELECT prompt_version_id, model_version_id FROM messages WHERE id = ?", reply)
     assert row is not None
-    assert tuple(row) == (version.id, by.model)
+    assert tuple(row) == (version.id, by.model_version_id)

@@ -3,30 +3,33 @@
 import pytest
 
 from feedback import conversations, votes
+from feedback.duels import Maker
 from feedback.ids import LOCAL_USER
 from feedback.store import Store
 from prompts import retrain, standings
 from prompts.retrain import Choice
 from tests import build
-from tests.prompts.ground import Made, add, model, rate, vote
+from tests.prompts.ground import add, model, rate, vote
 
 
 @pytest.fixture
-def makers(store: Store) -> tuple[Made, Made]:
+def makers(store: Store) -> tuple[Maker, Maker]:
     """Two versions of a prompt on one model."""
     one = model(store, "one")
-    return Made(add(store, "Be brief.").id, one), Made(add(store, "Be kind.").id, one)
+    return Maker(add(store, "Be brief.").id, one), Maker(add(store, "Be kind.").id, one)
 
 
 def test_a_version_that_people_prefer_wins_against_production(
-    store: Store, makers: tuple[Made, Made]
+    store: Store, makers: tuple[Maker, Maker]
 ) -> None:
     plain, better = makers
     for number in range(30):
         vote(store, number, better, plain) if number % 5 else vote(store, number, plain, better)
     for number in range(4):
         rate(store, number, better, 1 if number else -1)
-    first, second = standings.standings(standings.read(store), [plain.prompt, better.prompt], plain.prompt)
+    first, second = standings.standings(
+        standings.read(store), [plain.prompt_version_id, better.prompt_version_id], plain.prompt_version_id
+    )
     assert (first.win_rate, first.votes_to_go, first.votes) == (None, 0, 30)
     assert second.win_rate is not None
     assert second.win_rate.value == pytest.approx(24.5 / 31)
@@ -37,23 +40,25 @@ def test_a_version_that_people_prefer_wins_against_production(
     assert second.liked.low < 0.75 < second.liked.high
 
 
-def test_without_votes_nothing_is_claimed(store: Store, makers: tuple[Made, Made]) -> None:
+def test_without_votes_nothing_is_claimed(store: Store, makers: tuple[Maker, Maker]) -> None:
     plain, better = makers
-    _, second = standings.standings(standings.read(store), [plain.prompt, better.prompt], plain.prompt)
+    _, second = standings.standings(
+        standings.read(store), [plain.prompt_version_id, better.prompt_version_id], plain.prompt_version_id
+    )
     assert (second.win_rate, second.liked, second.votes, second.told) == (None, None, 0, False)
 
 
-def test_votes_across_models_tell_nothing_of_prompts(store: Store, makers: tuple[Made, Made]) -> None:
+def test_votes_across_models_tell_nothing_of_prompts(store: Store, makers: tuple[Maker, Maker]) -> None:
     plain, better = makers
-    elsewhere = Made(better.prompt, model(store, "two"))
+    elsewhere = Maker(better.prompt_version_id, model(store, "two"))
     for number in range(10):
         vote(store, number, elsewhere, plain)
-    (found,) = standings.standings(standings.read(store), [better.prompt], plain.prompt)
+    (found,) = standings.standings(standings.read(store), [better.prompt_version_id], plain.prompt_version_id)
     assert (found.win_rate, found.votes) == (None, 0)
 
 
 def test_a_withdrawn_a_simulated_and_a_private_vote_count_for_nothing(
-    store: Store, makers: tuple[Made, Made]
+    store: Store, makers: tuple[Maker, Maker]
 ) -> None:
     plain, better = makers
     votes.withdraw(store, LOCAL_USER, vote(store, 1, better, plain))
@@ -61,40 +66,45 @@ def test_a_withdrawn_a_simulated_and_a_private_vote_count_for_nothing(
     vote(store, 3, better, plain)
     conversation = store.rows("SELECT id FROM conversations ORDER BY rowid DESC LIMIT 1")[0]["id"]
     conversations.delete(store, LOCAL_USER, conversation)
-    (found,) = standings.standings(standings.read(store), [better.prompt], plain.prompt)
+    (found,) = standings.standings(standings.read(store), [better.prompt_version_id], plain.prompt_version_id)
     assert found.votes == 0
 
 
-def test_one_loud_person_does_not_outvote_the_others(store: Store, makers: tuple[Made, Made]) -> None:
+def test_one_loud_person_does_not_outvote_the_others(store: Store, makers: tuple[Maker, Maker]) -> None:
     plain, better = makers
     others = [build.person(store, name) for name in ("ann", "bob", "cyd")]
     for number in range(60):
         vote(store, number, better, plain)
     for number, person in enumerate(others * 4, 100):
         vote(store, number, plain, better, user_id=person)
-    (found,) = standings.standings(standings.read(store), [better.prompt], plain.prompt)
+    (found,) = standings.standings(standings.read(store), [better.prompt_version_id], plain.prompt_version_id)
     assert found.win_rate is not None
     # 60 votes count as twice 4: 8 wins against 12 losses.
     assert found.win_rate.value == pytest.approx(8.5 / 21)
 
 
 @pytest.fixture
-def four(store: Store, makers: tuple[Made, Made]) -> dict[str, Made]:
+def four(store: Store, makers: tuple[Maker, Maker]) -> dict[str, Maker]:
     plain, better = makers
     new = model(store, "two")
     return {
         "today": plain,
         "prompted": better,
-        "retrained": Made(plain.prompt, new),
-        "both": Made(better.prompt, new),
+        "retrained": Maker(plain.prompt_version_id, new),
+        "both": Maker(better.prompt_version_id, new),
     }
 
 
-def choice(four: dict[str, Made]) -> Choice:
-    return Choice(four["today"].model, four["both"].model, four["today"].prompt, four["prompted"].prompt)
+def choice(four: dict[str, Maker]) -> Choice:
+    return Choice(
+        four["today"].model_version_id,
+        four["both"].model_version_id,
+        four["today"].prompt_version_id,
+        four["prompted"].prompt_version_id,
+    )
 
 
-def test_cells_with_few_votes_are_not_judged(store: Store, four: dict[str, Made]) -> None:
+def test_cells_with_few_votes_are_not_judged(store: Store, four: dict[str, Maker]) -> None:
     for number in range(5):
         vote(store, number, four["prompted"], four["today"])
     found = retrain.report(standings.read(store), choice(four))
@@ -107,7 +117,7 @@ def test_cells_with_few_votes_are_not_judged(store: Store, four: dict[str, Made]
     assert found.votes_to_go == 194
 
 
-def test_a_clear_winner_is_named_with_its_interval(store: Store, four: dict[str, Made]) -> None:
+def test_a_clear_winner_is_named_with_its_interval(store: Store, four: dict[str, Maker]) -> None:
     number = iter(range(10_000))
     for _ in range(40):
         vote(store, next(number), four["prompted"], four["retrained"])
@@ -126,7 +136,7 @@ def test_a_clear_winner_is_named_with_its_interval(store: Store, four: dict[str,
     assert {cell.votes for cell in found.cells} == {50, 60}
 
 
-def test_an_even_split_cannot_be_told(store: Store, four: dict[str, Made]) -> None:
+def test_an_even_split_cannot_be_told(store: Store, four: dict[str, Maker]) -> None:
     number = iter(range(10_000))
     for _ in range(15):
         for one, other in (("prompted", "retrained"), ("both", "today"), ("both", "prompted")):
@@ -137,19 +147,22 @@ def test_an_even_split_cannot_be_told(store: Store, four: dict[str, Made]) -> No
     assert "not known to beat either" in said
 
 
-def test_the_best_prompt_is_the_one_that_most_surely_wins(store: Store, makers: tuple[Made, Made]) -> None:
+def test_the_best_prompt_is_the_one_that_most_surely_wins(store: Store, makers: tuple[Maker, Maker]) -> None:
     plain, better = makers
-    lucky = Made(add(store, "Be lucky.").id, plain.model)
+    lucky = Maker(add(store, "Be lucky.").id, plain.model_version_id)
     for number in range(40):
         vote(store, number, better, plain) if number % 4 else vote(store, number, plain, better)
     vote(store, 100, lucky, plain)
     vote(store, 101, lucky, plain)
     people = standings.read(store)
-    assert retrain.best_prompt(people, plain.model, plain.prompt) == better.prompt
-    assert retrain.best_prompt(people, model(store, "two"), plain.prompt) is None
+    assert (
+        retrain.best_prompt(people, plain.model_version_id, plain.prompt_version_id)
+        == better.prompt_version_id
+    )
+    assert retrain.best_prompt(people, model(store, "two"), plain.prompt_version_id) is None
 
 
-def test_without_any_other_prompt_prompting_is_not_judged(store: Store, four: dict[str, Made]) -> None:
+def test_without_any_other_prompt_prompting_is_not_judged(store: Store, four: dict[str, Maker]) -> None:
     asked = choice(four)
     found = retrain.report(standings.read(store), Choice(asked.old, asked.new, asked.plain, None))
     assert (found.prompted, found.both) == (None, None)
