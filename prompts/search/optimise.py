@@ -18,7 +18,7 @@ from prompts.evaluation.calls import Calls
 from prompts.evaluation.columns import Column, How, Outcome
 from prompts.evaluation.items import Dataset, Item
 from prompts.evaluation.model import Model
-from prompts.evaluation.shown import example_of
+from prompts.evaluation.shown import balanced, example_of
 from prompts.examples import Example
 from prompts.search import candidates, race, writing
 from prompts.search.candidates import SIZES, Candidate, Start
@@ -26,8 +26,10 @@ from prompts.search.race import Placed
 from prompts.search.writing import Writer
 
 GENERATIONS = 3
-FIRST_ITEMS, MOST_ITEMS = 32, 256
-"""Of the first rung of a race, and of its last."""
+FIRST_ITEMS, MOST_ITEMS = 16, 256
+"""Of the first rung of a race, and of its last. Few are enough to part what leans to one answer from the
+rest: more candidates are worth more than surer first rungs.
+"""
 INDUCED = 4
 """Instructions that the model finds at the beginning, each from other examples."""
 PARENTS = 4
@@ -73,10 +75,12 @@ def parted(dataset: Dataset, most_held: int | None = None) -> Material:
             f"{len(training)} training items leave {len(scored)} to score by; {FEWEST_SCORED} are needed.",
             "Name more with --train, or more data.",
         )
+    # In turn, so that a prompt that always says the same is no better than chance on any rung.
+    turns = balanced(scored, 0)
     # Their own training part stays with them: calibration by training asks its questions.
     return Material(
         tuple(pool),
-        replace(dataset, items=tuple(scored), train=tuple(pool)),
+        replace(dataset, items=tuple(turns), train=tuple(pool)),
         replace(held, train=tuple(pool)).limited(most_held),
     )
 
