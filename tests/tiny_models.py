@@ -3,7 +3,9 @@ sentences.
 """
 
 import json
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from assistant.base import Base
@@ -128,21 +130,29 @@ def tiny_base(folder: Path) -> Base:
 
 def save_adapter(base: Base, folder: Path, seed: int = 0, strength: float = 0.5, **more: Any) -> Path:
     """A LoRA adapter that changes what the base says, as PEFT writes it. `more`: settings of PEFT's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in _adapter_files(base, seed, strength, json.dumps(more)).items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@cache
+def _adapter_files(base: Base, seed: int, strength: float, more: str) -> dict[str, bytes]:
+    """The files of an adapter by name; one takes a model to make, and most tests want the same ones."""
     import torch
     from peft import LoraConfig, get_peft_model
 
     from assistant.base import load_model
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), TemporaryDirectory() as folder:
         torch.manual_seed(seed)
-        chosen = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM", **more}
-        settings = LoraConfig(**chosen)
-        model = get_peft_model(load_model(base), settings)
+        chosen = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+        model = get_peft_model(load_model(base), LoraConfig(**chosen | json.loads(more)))
         for name, weights in model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(weights, std=strength)
         model.save_pretrained(folder)
-    return folder
+        return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
 
 
 def base_version(base: Base) -> ModelVersion:
