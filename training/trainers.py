@@ -162,6 +162,8 @@ def _train(job: Job, hooks: Hooks, trainer_class: Any, config_class: Any, data: 
     from peft import LoraConfig
     from transformers import PrinterCallback
 
+    from training import shared_prompts
+
     chosen = settings(job.recipe, job.folder, job.device)
     model, fresh = job.model, None
     if job.start_adapter is None:
@@ -176,6 +178,7 @@ def _train(job: Job, hooks: Hooks, trainer_class: Any, config_class: Any, data: 
         peft_config=fresh,
         callbacks=[_callback(hooks)],
     )
+    shared_prompts.install(trainer.model)
     trainer.remove_callback(PrinterCallback)  # our own lines go to the log
     _drop_incomplete(job.folder / "checkpoints")
     trainer.train(resume_from_checkpoint=last_checkpoint(job.folder))
