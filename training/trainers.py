@@ -162,7 +162,7 @@ def _train(job: Job, hooks: Hooks, trainer_class: Any, config_class: Any, data: 
     from peft import LoraConfig
     from transformers import PrinterCallback
 
-    from training import shared_prompts
+    from training import quick_lora, shared_prompts
 
     chosen = settings(job.recipe, job.folder, job.device)
     model, fresh = job.model, None
@@ -179,6 +179,7 @@ def _train(job: Job, hooks: Hooks, trainer_class: Any, config_class: Any, data: 
         callbacks=[_callback(hooks)],
     )
     shared_prompts.install(trainer.model)
+    quick_lora.install(trainer.model)
     trainer.remove_callback(PrinterCallback)  # our own lines go to the log
     _drop_incomplete(job.folder / "checkpoints")
     trainer.train(resume_from_checkpoint=last_checkpoint(job.folder))
