@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -225,8 +226,11 @@ class _Scored(torch.autograd.Function):
         return slopes * upstream[0][:, None].to(slopes.dtype), None, None, None
 
 
+_INSTALLED: WeakSet[torch.nn.Module] = WeakSet()
+
+
 def install(model: Any) -> None:
-    """Let the model of a TRL trainer score answers this way; call it once the trainer is made.
+    """Let the model of a TRL trainer score answers this way, once TRL has given it its own. Twice is once.
 
     Whatever this way does not cover takes TRL's: soft prompts, batches that TRL packed itself, mixtures of
     experts, a head that is trained or scales its logits, models whose attention cannot be replaced. Raises
@@ -234,6 +238,9 @@ def install(model: Any) -> None:
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     others = base.forward
+    if base in _INSTALLED:
+        return
+    _INSTALLED.add(base)
 
     @functools.wraps(type(base).forward)
     def forward(self: Any, *args: Any, fused_lm_head: bool = False, **named: Any) -> Any:
