@@ -32,6 +32,11 @@ class Home:
         return self.path / "served"
 
     @property
+    def references(self) -> Path:
+        """What champions say of the answers that runs start from, in numbers; safe to delete."""
+        return self.path / "references.db"
+
+    @property
     def models(self) -> Path:
         """One folder a model version: adapter and manifest."""
         return self.path / "models"

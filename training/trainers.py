@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 from feedback.errors import HoneError
 from training.data import Row
 from training.recipes import Recipe
+from training.references import References, Scored
 
 if TYPE_CHECKING:
     from peft import PeftModel
+    from torch import Tensor
 
 METRICS = {
     "loss": "loss",
@@ -61,6 +63,7 @@ class Job:
     """What to train. `start_adapter` is the champion's adapter folder, None when the champion is the base.
 
     `folder` is the run's own: checkpoints go there, and training goes on from the last complete one.
+    `references`: where what the reference says of each answer is kept; None: nowhere.
     """
 
     model: Any
@@ -70,6 +73,7 @@ class Job:
     folder: Path
     start_adapter: Path | None
     device: str
+    references: References | None = None
 
 
 @dataclass(frozen=True)
@@ -176,10 +180,19 @@ def _train(job: Job, hooks: Hooks, trainer_class: Any, config_class: Any, data: 
         peft_config=fresh,
         callbacks=[_callback(hooks)],
     )
+    _quicken(trainer.model)
     trainer.remove_callback(PrinterCallback)  # our own lines go to the log
     _drop_incomplete(job.folder / "checkpoints")
     trainer.train(resume_from_checkpoint=last_checkpoint(job.folder))
     return _save(trainer.model, job.folder / "adapter")
+
+
+def _quicken(model: Any) -> None:
+    """The same numbers with less work; see the two modules. Twice is once."""
+    from training import quick_lora, shared_prompts
+
+    shared_prompts.install(model)
+    quick_lora.install(model)
 
 
 def _continued(job: Job) -> PeftModel:
@@ -260,7 +273,8 @@ def _ours(trainer_class: Any, job: Job, hooks: Hooks) -> Any:
             return super()._prepare_dataset(dataset, *rest, **named)
 
         def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
-            found = super().compute_ref_log_probs(model, inputs)
+            _quicken(self.model)  # TRL reads the reference before it is done with making itself
+            found = _remembered(job, inputs, lambda: super(Ours, self).compute_ref_log_probs(model, inputs))
             self.pairs_read += len(found[0])
             hooks.on_reference(self.pairs_read, len(job.rows))
             return found
@@ -269,6 +283,28 @@ def _ours(trainer_class: Any, job: Job, hooks: Hooks) -> Any:
             return LengthOrder([row.tokens for row in job.rows], job.recipe.batch, job.recipe.seed)
 
     return Ours
+
+
+def _remembered(job: Job, inputs: Any, compute: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """The reference's log-probabilities of chosen and rejected answers, computed where one is not kept."""
+    import torch
+
+    if job.references is None:
+        return compute()
+    rows = [
+        (ids[real.bool()].tolist(), int((real - answer).sum()))
+        for ids, real, answer in zip(
+            inputs["input_ids"], inputs["attention_mask"], inputs["completion_mask"], strict=True
+        )
+    ]
+    answers = [Scored(tuple(ids[:prompt]), tuple(ids[prompt:])) for ids, prompt in rows]
+    known = job.references.find(answers)
+    if known is not None:
+        chosen, rejected = torch.tensor(known).chunk(2)
+        return chosen, rejected
+    chosen, rejected = compute()
+    job.references.keep(dict(zip(answers, torch.cat([chosen, rejected]).tolist(), strict=True)))
+    return chosen, rejected
 
 
 def _callback(hooks: Hooks) -> Any:

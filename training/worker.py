@@ -29,6 +29,7 @@ from feedback.home import Home
 from feedback.ids import RunId
 from feedback.store import Store, now
 from training import data, gate, runs
+from training.references import References
 from training.runs import Run
 
 HEARTBEAT_S = 2.0
@@ -156,8 +157,12 @@ def train(seat: Seat, run: Run, base: bases.Base, started_from: registry.ModelVe
         registry.check_files(seat.home, started_from)
         start_adapter = seat.home.path / started_from.adapter_dir
         say(f"Training goes on from {started_from.name}, with the rank and targets of its adapter.")
+    model = bases.load_model(base)
+    # Another arithmetic gives other numbers.
+    said_by = f"{base.id}/{started_from.adapter_sha256 or 'base'}/{base.device}/{model.dtype}"
+    known = References(seat.home.references, said_by)
     job = trainers.Job(
-        bases.load_model(base), tokenizer, rows.rows, run.recipe, seat.folder, start_adapter, base.device
+        model, tokenizer, rows.rows, run.recipe, seat.folder, start_adapter, base.device, known
     )
     train_method = {"sft": trainers.train_sft, "dpo": trainers.train_dpo}[run.method]
     if run.method == "dpo":

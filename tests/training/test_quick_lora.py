@@ -1,0 +1,89 @@
+"""LoRA in place: the numbers and gradients of PEFT's layers, and PEFT's way for everything else."""
+
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from training import quick_lora
+
+IDS = torch.tensor([[3, 4, 5, 6], [7, 8, 9, 1]])
+LINEARS = 2 * 7
+
+
+def model(config: LoraConfig, *, ours: bool) -> PeftModel:
+    torch.manual_seed(0)
+    base = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=31, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
+            attention_bias=True,
+        )
+    )  # fmt: skip
+    made = get_peft_model(base, config)
+    if ours:
+        assert quick_lora.install(made) == LINEARS
+    return made
+
+
+def lora(**changes: Any) -> LoraConfig:
+    given: dict[str, Any] = {"r": 3, "target_modules": "all-linear", "init_lora_weights": False}
+    return LoraConfig(**(given | changes))
+
+
+def tried(made: PeftModel) -> tuple[Tensor, dict[str, Tensor]]:
+    torch.manual_seed(1)  # for dropout
+    logits = made(input_ids=IDS).logits
+    logits.square().sum().backward()
+    return logits, {name: part.grad for name, part in made.named_parameters() if part.grad is not None}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        lora(),
+        lora(lora_alpha=5, use_rslora=True),
+        lora(lora_dropout=0.3),
+        lora(use_dora=True),
+        lora(lora_bias=True),
+        lora(bias="all"),
+    ],
+    ids=["plain", "rank-stabilised", "dropout", "DoRA", "bias of the adapter", "bias of the base"],
+)
+def test_numbers_and_gradients_are_those_of_peft(config: LoraConfig) -> None:
+    (theirs, their_slopes), (ours, our_slopes) = (tried(model(config, ours=way)) for way in (False, True))
+    assert torch.allclose(ours, theirs, atol=1e-5)
+    assert our_slopes.keys() == their_slopes.keys()
+    for name, slope in their_slopes.items():
+        assert torch.allclose(our_slopes[name], slope, rtol=1e-4, atol=1e-5), name
+
+
+def test_switched_off_merged_and_saved_it_is_still_peft() -> None:
+    theirs, ours = (model(lora(), ours=way) for way in (False, True))
+    with theirs.disable_adapter(), ours.disable_adapter(), torch.no_grad():
+        assert torch.equal(ours(input_ids=IDS).logits, theirs(input_ids=IDS).logits)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    merged = [one.merge_and_unload()(input_ids=IDS).logits for one in (theirs, ours)]
+    assert torch.equal(*merged)
+
+
+def test_several_adapters_at_once_go_pefts_way() -> None:
+    theirs, ours = (model(lora(), ours=way) for way in (False, True))
+    for one in (theirs, ours):
+        torch.manual_seed(2)
+        one.add_adapter("other", lora(r=2))
+        one.base_model.set_adapter(["default", "other"])
+    with torch.no_grad():
+        assert torch.equal(ours(input_ids=IDS).logits, theirs(input_ids=IDS).logits)
+
+
+def test_it_is_the_quick_way_that_plain_layers_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = model(lora(), ours=True)
+
+    def never(*_: object, **__: object) -> Tensor:
+        raise AssertionError("a plain layer went PEFT's way")
+
+    monkeypatch.setattr(quick_lora.Linear, "forward", never)
+    made(input_ids=IDS)

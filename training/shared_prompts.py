@@ -1,0 +1,303 @@
+"""Answers scored at the price of their own tokens: prompts computed once, no padding, no logits kept.
+
+TRL's trainers ask a model for the log-probabilities of labelled tokens (`model(..., labels=...,
+fused_lm_head=True)`). Here that call takes another way to the same numbers:
+
+- Rows that begin with the same unlabelled tokens share them: chosen and rejected, or the many completions of
+  one prompt. Each answer attends to the prompt and to itself (a tree, as in Miao et al., 2024, SpecInfer).
+- All rows lie in one sequence, so that nothing is padded; attention is computed tree by tree.
+- Only positions before a label reach the LM head, in tiles; a frozen head's gradient is found in the same
+  pass (as in Liger Kernel, Hsu et al., 2024), so that no logits are kept or computed twice.
+
+Knows torch, transformers and that call of TRL's; no recipe and no store.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakSet
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from trl.trainer.utils import FusedCausalLMOutput
+
+IGNORED = -100
+TREE = "shared_prompts"
+TILE = 128
+"""Positions whose logits are in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One prompt and its answers, side by side: tokens [begin, end) of the packed sequence.
+
+    `mask`: (length, length), True where a token sees another; None for a single row, which is plainly causal.
+    """
+
+    begin: int
+    end: int
+    mask: Tensor | None
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Rows as trees. `ids`, `positions`: (1, N). `labels`: (M,). `sources`: (M,), the token that each is
+    predicted from. `rows`, `columns`: (M,), where each stands among the shifted labels, (R, T - 1).
+    """
+
+    ids: Tensor
+    positions: Tensor
+    trees: tuple[Tree, ...]
+    labels: Tensor
+    sources: Tensor
+    rows: Tensor
+    columns: Tensor
+
+
+def pack(input_ids: Tensor, attention_mask: Tensor | None, labels: Tensor) -> Packed:
+    """Rows (R, T), padded on either side, as trees. A row without a label that counts is left out.
+
+    The first token of a row is predicted from nothing: its label never counts, as in the shifted loss.
+    """
+    seen = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+    families: dict[tuple[int, ...], list[_Row]] = {}
+    for number, (ids, known, wanted) in enumerate(
+        zip(input_ids.tolist(), seen.tolist(), labels.tolist(), strict=True)
+    ):
+        row = _row(number, ids, known, wanted)
+        if row.first is not None:
+            families.setdefault(tuple(row.ids[: row.first]), []).append(row)
+    return _laid_out([(list(prompt), rows) for prompt, rows in families.items()], input_ids.device)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The real tokens of a row, their columns and labels. `first`: the first label that counts."""
+
+    number: int
+    ids: list[int]
+    columns: list[int]
+    labels: list[int]
+
+    @functools.cached_property
+    def first(self) -> int | None:
+        return next((at for at in range(1, len(self.ids)) if self.labels[at] != IGNORED), None)
+
+
+def _row(number: int, ids: list[int], known: list[int], labels: list[int]) -> _Row:
+    columns = [column for column, real in enumerate(known) if real]
+    return _Row(number, [ids[at] for at in columns], columns, [labels[at] for at in columns])
+
+
+def _laid_out(families: Sequence[tuple[list[int], list[_Row]]], device: torch.device) -> Packed:
+    ids: list[int] = []
+    positions: list[int] = []
+    labelled: list[tuple[int, int, int, int]] = []  # label, source, row, column
+    trees = []
+    for prompt, members in families:
+        begin, shared = len(ids), len(prompt)
+        ids += prompt
+        positions += range(shared)
+        for row in members:
+            own = len(ids) - shared  # so that a token's place in its row, plus this, is its place in the pack
+            for at in range(shared, len(row.ids)):
+                if row.labels[at] != IGNORED:
+                    source = begin + shared - 1 if at == shared else own + at - 1
+                    labelled.append((row.labels[at], source, row.number, row.columns[at] - 1))
+            ids += row.ids[shared:]
+            positions += range(shared, len(row.ids))
+        lengths = [len(row.ids) - shared for row in members]
+        trees.append(Tree(begin, len(ids), _mask(shared, lengths, device)))
+    labels, sources, rows, columns = torch.tensor(labelled, device=device).reshape(-1, 4).unbind(1)
+    return Packed(
+        torch.tensor([ids], device=device),
+        torch.tensor([positions], device=device),
+        tuple(trees),
+        labels,
+        sources,
+        rows,
+        columns,
+    )
+
+
+def _mask(shared: int, lengths: Sequence[int], device: torch.device) -> Tensor | None:
+    """Which token of a tree sees which: the prompt, and its own answer up to itself."""
+    if len(lengths) == 1:
+        return None
+    branch = torch.repeat_interleave(
+        torch.arange(len(lengths) + 1, device=device), torch.tensor([shared, *lengths], device=device)
+    )
+    causal = torch.ones(len(branch), len(branch), dtype=torch.bool, device=device).tril()
+    return causal & ((branch[None, :] == 0) | (branch[None, :] == branch[:, None]))
+
+
+def _attend(  # noqa: PLR0913, PLR0917 - as transformers calls it
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    *,
+    trees: tuple[Tree, ...] = (),
+    **rest: Any,
+) -> tuple[Tensor, None]:
+    """Attention within each tree. query: (1, heads, N, size); key, value: (1, heads of keys, N, size)."""
+    if not trees:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **rest)
+    groups = getattr(module, "num_key_value_groups", 1)
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    found = []
+    for tree in trees:
+        place = slice(tree.begin, tree.end)
+        found.append(
+            functional.scaled_dot_product_attention(
+                query[:, :, place],
+                key[:, :, place],
+                value[:, :, place],
+                attn_mask=tree.mask,
+                dropout_p=dropout,
+                is_causal=tree.mask is None,
+                scale=scaling,
+            )
+        )
+    return torch.cat(found, dim=2).transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(TREE, _attend)
+
+
+@contextmanager
+def _attending(config: Any) -> Iterator[None]:
+    """Attention by trees while the block runs."""
+    before = config._attn_implementation
+    config._attn_implementation = TREE
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+class _Scored(torch.autograd.Function):
+    """Log-probabilities under a frozen LM head; their gradients by the hidden states are found beside."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """hidden: (M, size), weight: (vocabulary, size), labels: (M,). Returns, each (M,): log p of the
+        label, the entropy in nats, the mean logit, and whether the label is the most likely token.
+        """
+        count = len(labels)
+        logprobs, entropies, means = (hidden.new_empty(count, dtype=torch.float32) for _ in range(3))
+        first = torch.empty(count, dtype=torch.bool, device=hidden.device)
+        wanted = ctx.needs_input_grad[0]
+        slopes = torch.empty_like(hidden) if wanted else None
+        for begin in range(0, count, TILE):
+            part = slice(begin, begin + TILE)
+            logits = functional.linear(hidden[part], weight, bias).float()
+            target = labels[part, None]
+            first[part] = logits.argmax(-1) == labels[part]
+            means[part] = logits.mean(-1)
+            logits -= logits.logsumexp(-1, keepdim=True)
+            logprobs[part] = logits.gather(-1, target)[:, 0]
+            shares = logits.exp()
+            entropies[part] = -torch.linalg.vecdot(shares, logits)
+            if slopes is not None:
+                shares.scatter_add_(-1, target, shares.new_full(target.shape, -1.0))
+                slopes[part] = -(shares.to(weight.dtype) @ weight)
+        if slopes is not None:
+            ctx.save_for_backward(slopes)
+        ctx.mark_non_differentiable(entropies, means, first)
+        return logprobs, entropies, means, first
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None, None]:
+        (slopes,) = ctx.saved_tensors
+        return slopes * upstream[0][:, None].to(slopes.dtype), None, None, None
+
+
+_INSTALLED: WeakSet[torch.nn.Module] = WeakSet()
+
+
+def install(model: Any) -> None:
+    """Let the model of a TRL trainer score answers this way, once TRL has given it its own. Twice is once.
+
+    Whatever this way does not cover takes TRL's: soft prompts, batches that TRL packed itself, mixtures of
+    experts, a head that is trained or scales its logits, models whose attention cannot be replaced. Raises
+    nothing: `covers` says it.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    others = base.forward
+    if base in _INSTALLED:
+        return
+    _INSTALLED.add(base)
+
+    @functools.wraps(type(base).forward)
+    def forward(self: Any, *args: Any, fused_lm_head: bool = False, **named: Any) -> Any:
+        if not fused_lm_head or args or not covers(self, named):
+            return others(*args, fused_lm_head=fused_lm_head, **named)
+        packed = pack(named["input_ids"], named.get("attention_mask"), named["labels"])
+        if not packed.trees:  # nothing is labelled
+            return others(fused_lm_head=True, **named)
+        return _scored(self, packed, named["labels"], named.get("num_items_in_batch"))
+
+    base.forward = types.MethodType(forward, base)
+
+
+COVERED = frozenset(("input_ids", "attention_mask", "labels", "use_cache", "num_items_in_batch"))
+SCALES = (
+    "final_logit_softcapping",
+    "logit_scale",
+    "output_multiplier",
+    "lm_head_multiplier",
+    "logits_scaling",
+)
+
+
+def covers(model: Any, named: dict[str, Any]) -> bool:
+    """Whether a call with these arguments can be computed here."""
+    config = model.config.get_text_config()
+    head = model.get_output_embeddings()
+    return (
+        {name for name, value in named.items() if value is not None} <= COVERED
+        and named.get("input_ids") is not None
+        and model.config._attn_implementation == "sdpa"
+        and getattr(model, "_supports_attention_backend", False)
+        and not any(getattr(config, name, None) for name in SCALES)
+        and not any(part.requires_grad for part in head.parameters())
+        and not getattr(config, "sliding_window", None)
+    )
+
+
+def _scored(model: Any, packed: Packed, labels: Tensor, total: Any) -> FusedCausalLMOutput:
+    """What TRL's fused head returns for rows with these labels, (R, T). `total`: labels of the batch."""
+    with _attending(model.config):
+        out = model.base_model(
+            input_ids=packed.ids,
+            position_ids=packed.positions,
+            # Of four dimensions, so that it is taken as ready made; the trees say who sees whom.
+            attention_mask=torch.zeros(1, 1, 1, 1, device=packed.ids.device),
+            use_cache=False,
+            trees=packed.trees,
+        )
+    head = model.get_output_embeddings()
+    found = _Scored.apply(
+        out.last_hidden_state[0, packed.sources], head.weight, getattr(head, "bias", None), packed.labels
+    )
+    places = (packed.rows, packed.columns)
+    mask = labels[:, 1:] != IGNORED
+    logprobs, entropy, means, first = (part.new_zeros(mask.shape).index_put(places, part) for part in found)
+    loss = -found[0].sum() / (len(packed.labels) if total is None else total)
+    return FusedCausalLMOutput(
+        loss=loss, log_probs=logprobs, entropy=entropy, mean_logits=means, is_top1=first, label_mask=mask
+    )
