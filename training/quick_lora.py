@@ -50,7 +50,7 @@ def install(model: Any) -> int:
     """
     layers = [part for part in model.modules() if type(part) is Linear]
     for layer in layers:
-        layer.forward = types.MethodType(_forward, layer)
+        layer.forward = types.MethodType(_forward, layer)  # type: ignore[method-assign]
     return len(layers)
 
 
@@ -72,10 +72,11 @@ def _plain(layer: Linear, x: Tensor) -> tuple[torch.nn.Linear, Tensor, Tensor, f
     (name,) = layer.active_adapters
     if type(base) is not torch.nn.Linear or name not in layer.lora_A or name in layer.lora_variant:
         return None
-    down, up = layer.lora_A[name], layer.lora_B[name]
+    down: Any = layer.lora_A[name]
+    up: Any = layer.lora_B[name]
     frozen = not any(part.requires_grad for part in base.parameters())
     plain = type(layer.lora_dropout[name]) is torch.nn.Identity and down.bias is None and up.bias is None
     alike = x.dtype == base.weight.dtype == down.weight.dtype == up.weight.dtype
     if not (frozen and plain and alike) or torch.is_autocast_enabled(x.device.type):
         return None
-    return base, down.weight, up.weight, layer.scaling[name]
+    return base, down.weight, up.weight, float(layer.scaling[name])
