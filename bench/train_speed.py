@@ -1,0 +1,208 @@
+"""One epoch of training on real pairs: Hone beside stock TRL, same model, rows, LoRA, batch and rate.
+
+`python bench/train_speed.py [--method dpo] [--pairs 100] [--only hone]` prints one table; each side runs in a
+process of its own, one after the other. Stock is TRL's trainer at its defaults (gradient checkpointing, the
+reference read in each step, text tokenised by TRL) but in float32 where the CPU has no bfloat16 arithmetic,
+which TRL would emulate at a fraction of the speed. Factory is TRL with what LLaMA-Factory sets beside:
+batches padded to multiples of 8, one pair at a time in as many steps of accumulation. The rows are
+Anthropic's HH (helpful, MIT), the first that have at most --tokens tokens a side; they are read from --data
+and are not part of the project. Each trained model is asked the same held-out pairs, by the same code: the
+share in which the chosen answer gained more than the rejected one (DPO), or the mean nats of a chosen token
+(SFT).
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from assistant import base as bases
+from assistant.base import BaseChoice
+from feedback.home import Home
+from prompts.chat import ChatMessage
+from training.data import Row
+from training.recipes import Recipe
+
+ROOT = Path(__file__).parent.parent
+DATA = ROOT.parent / "shared" / "data" / "hh_helpful_base_train.jsonl"
+SHORTEST = 120
+"""Tokens of the longer side at least: short pairs would flatter everybody."""
+HELD_OUT = 64
+SIDES = ("hone", "stock", "factory")
+
+Texts = dict[str, str]
+"""prompt, chosen, rejected."""
+
+
+def pairs(file: Path, wanted: int, tokens: int, tokenizer: Any, template: Any) -> list[Texts]:
+    """The first `wanted` pairs of the file that fit, as text."""
+    found = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        prompt = template.text([ChatMessage(turn["role"], turn["content"]) for turn in row["prompt"]])
+        longest = max(len(tokenizer(prompt + row[side])["input_ids"]) + 1 for side in ("chosen", "rejected"))
+        if SHORTEST <= longest <= tokens:
+            found.append({"prompt": prompt, "chosen": row["chosen"], "rejected": row["rejected"]})
+        if len(found) == wanted:
+            break
+    return found
+
+
+def rows(chosen: Sequence[Texts], tokenizer: Any, method: str) -> list[Row]:
+    def ids(text: str) -> tuple[int, ...]:
+        return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    end = (tokenizer.eos_token_id,)
+    return [
+        Row(ids(p["prompt"]), ids(p["chosen"]) + end, ids(p["rejected"]) + end if method == "dpo" else ())
+        for p in chosen
+    ]
+
+
+def run(side: str, args: argparse.Namespace) -> dict[str, float]:
+    """Train on one side's terms; seconds, tokens a second, peak memory in GB, and the held-out figure."""
+    base = bases.resolve(Home(args.home), BaseChoice())
+    tokenizer, model = bases.load_tokenizer(base), bases.load_model(base)
+    both = pairs(args.data, args.pairs + HELD_OUT, args.tokens, tokenizer, bases.chat_template(base))
+    training, held = both[: args.pairs], both[args.pairs :]
+    counted = ("chosen", "rejected") if args.method == "dpo" else ("chosen",)
+    tokens = sum(len(tokenizer(p["prompt"] + p[s])["input_ids"]) + 1 for p in training for s in counted)
+    known = rows(held, tokenizer, args.method)
+    before = said(model, known)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        trained = TRAIN[side](args.method, model, tokenizer, training, Path(folder))
+        seconds = time.perf_counter() - started
+        # Read before anything else can raise it; the held-out pairs were read one at a time.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        after = said(trained, known)
+    figure = gained(before, after) if args.method == "dpo" else -sum(c for c, _ in after) / answers(known)
+    return {"seconds": seconds, "tokens_a_second": tokens / seconds, "peak_gb": peak, "held_out": figure}
+
+
+def said(model: Any, known: Sequence[Row]) -> list[tuple[float, float]]:
+    """log p of chosen and rejected, in nats (0 for none), as plain transformers computes it."""
+    import torch
+
+    def nats(prompt: tuple[int, ...], answer: tuple[int, ...]) -> float:
+        if not answer:
+            return 0.0
+        ids = torch.tensor([[*prompt, *answer]])
+        scores = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1].float().log_softmax(-1)
+        return float(scores.gather(-1, ids[0, len(prompt) :, None]).sum())
+
+    was = model.training
+    model.eval()
+    with torch.no_grad():
+        found = [(nats(r.prompt_ids, r.chosen_ids), nats(r.prompt_ids, r.rejected_ids)) for r in known]
+    model.train(was)
+    return found
+
+
+def gained(before: Sequence[tuple[float, float]], after: Sequence[tuple[float, float]]) -> float:
+    """The share of pairs whose implicit reward is higher for the chosen answer."""
+    margins = [(c1 - c0) - (r1 - r0) for (c0, r0), (c1, r1) in zip(before, after, strict=True)]
+    return sum(margin > 0 for margin in margins) / len(margins)
+
+
+def answers(known: Sequence[Row]) -> int:
+    return sum(len(row.chosen_ids) for row in known)
+
+
+def hone(method: str, model: Any, tokenizer: Any, chosen: list[Texts], folder: Path) -> Any:
+    from peft import PeftModel
+
+    from training.trainers import Hooks, Job, train_dpo, train_sft
+
+    job = Job(model, tokenizer, rows(chosen, tokenizer, method), Recipe(method=method), folder, None, "cpu")
+    quiet = Hooks(lambda *_: None, lambda *_: None, lambda *_: None)
+    adapter = (train_dpo if method == "dpo" else train_sft)(job, quiet)
+    fresh = bases.load_model(bases.resolve(Home(ROOT / ".cache" / "bench"), BaseChoice()))
+    return PeftModel.from_pretrained(fresh, str(adapter))
+
+
+def stock(method: str, model: Any, tokenizer: Any, chosen: list[Texts], folder: Path, **changes: Any) -> Any:
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
+    recipe = Recipe()
+    settings = {
+        "output_dir": str(folder), "use_cpu": True, "bf16": "bfloat16" in str(model.dtype),
+        "num_train_epochs": 1, "learning_rate": recipe.learning_rate, "per_device_train_batch_size": recipe.batch,
+        "gradient_accumulation_steps": recipe.accumulation, "report_to": "none", "disable_tqdm": True,
+        "save_strategy": "no", **changes,
+    }  # fmt: skip
+    lora = LoraConfig(
+        r=recipe.lora_rank, lora_alpha=recipe.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    config, trainer = (DPOConfig, DPOTrainer) if method == "dpo" else (SFTConfig, SFTTrainer)
+    data = chosen if method == "dpo" else [{"prompt": p["prompt"], "completion": p["chosen"]} for p in chosen]
+    made = trainer(
+        model=model,
+        args=config(**settings),
+        train_dataset=Dataset.from_list(data),
+        processing_class=tokenizer,
+        peft_config=lora,
+    )
+    made.train()
+    return made.model
+
+
+def factory(method: str, model: Any, tokenizer: Any, chosen: list[Texts], folder: Path) -> Any:
+    recipe = Recipe()
+    batch = {
+        "per_device_train_batch_size": 1,
+        "gradient_accumulation_steps": recipe.batch * recipe.accumulation,
+    }
+    return stock(method, model, tokenizer, chosen, folder, **batch, pad_to_multiple_of=8)
+
+
+TRAIN: dict[str, Callable[..., Any]] = {"hone": hone, "stock": stock, "factory": factory}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--method", choices=["dpo", "sft"], default="dpo")
+    parser.add_argument("--pairs", type=int, default=100)
+    parser.add_argument("--tokens", type=int, default=192, help="the longer side at most")
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--home", type=Path, default=ROOT / ".cache" / "bench")
+    parser.add_argument("--only", choices=SIDES)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if not args.data.is_file():
+        sys.exit(f"There are no pairs at {args.data}: name a file of HH pairs with --data.")
+    if args.side:
+        sys.stdout.write(json.dumps(run(args.side, args)) + "\n")
+        return
+    figure = "gained" if args.method == "dpo" else "nats"
+    say(f"| {args.method}, {args.pairs} pairs | seconds | tokens/s | peak GB | held-out {figure} |")
+    say("|---|---|---|---|---|")
+    for side in [args.only] if args.only else SIDES:
+        child = subprocess.run(
+            [sys.executable, __file__, *sys.argv[1:], "--side", side], stdout=subprocess.PIPE, check=True,
+            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1"},
+        )  # fmt: skip
+        told = json.loads(child.stdout.splitlines()[-1])
+        say(
+            f"| {side} | {told['seconds']:.0f} | {told['tokens_a_second']:.0f} | {told['peak_gb']:.1f}"
+            f" | {told['held_out']:.3f} |"
+        )
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
