@@ -39,6 +39,12 @@ ENDING: list[dict[str, Any]] = [
 """Schemas whose values are all short."""
 
 
+def optional(count: int) -> dict[str, Any]:
+    """An object that has any of so many keys."""
+    keys = {f"k{number}": {"type": "null"} for number in range(count)}
+    return {"type": "object", "properties": keys, "additionalProperties": False}
+
+
 def fits(value: Any, schema: dict[str, Any]) -> bool:
     """Whether `value` fits `schema`."""
     if "enum" in schema:

@@ -5,11 +5,12 @@ A schema becomes a grammar over the bytes of a vocabulary's tokens (by llguidanc
 and Louf 2023, https://arxiv.org/abs/2307.09702). The library is imported when the first schema comes.
 """
 
+import json
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,14 @@ OPTIONS: "JsonCompileOptions" = {
 """JSON on one line, as Python writes it. Free whitespace is where a small model loops for ever; the single
 spaces stay because models have seen far more JSON with them than without. A keyword that is not understood is
 refused. These override what a schema says under `x-guidance`.
+"""
+MOST_CHOICES = 1000
+"""Keys that may be left out, and alternatives, in all of a schema. Each makes every token a little slower to
+work out, for whoever else is answered too: with so many, the first one of an object takes about 15 ms.
+"""
+ROW_ITEMS, STEP_ITEMS = 20_000, 500_000
+"""What a grammar may hold at one place, and work through for one token. A key that may be left out takes four
+items of its object's place: with MOST_CHOICES, a reply that has begun never comes to an end here.
 """
 KEPT_SCHEMAS = 32
 """Programs send the same schema again and again: the latest are kept compiled."""
@@ -133,13 +142,18 @@ def _tokens(words: "Vocabulary") -> _Tokens:
 
 
 def _compile(tokens: _Tokens, schema: str) -> "LLMatcher":
-    from llguidance import LLMatcher
+    from llguidance import LLMatcher, LLParserLimits
 
     try:
         grammar = LLMatcher.grammar_from_json_schema(schema, overrides=OPTIONS)
     except ValueError as error:
         raise _refused(str(error)) from error
-    matcher = LLMatcher(tokens.tokenizer, grammar, log_level=0)
+    if (choices := _choices(json.loads(schema))) > MOST_CHOICES:
+        raise _refused(
+            f"It leaves {choices:,} choices, of keys and alternatives; {MOST_CHOICES:,} are allowed"
+        )
+    limits = LLParserLimits(max_items_in_row=ROW_ITEMS, step_max_items=STEP_ITEMS)
+    matcher = LLMatcher(tokens.tokenizer, grammar, log_level=0, limits=limits)
     if matcher.is_error():
         raise _refused(matcher.get_error())
     matcher.compute_bitmask()  # so that the first token of a reply does not wait for it
@@ -147,6 +161,23 @@ def _compile(tokens: _Tokens, schema: str) -> "LLMatcher":
         nothing = matcher.get_error().startswith("NoExtension")
         raise _refused("No value fits it" if nothing else matcher.get_error())
     return matcher
+
+
+def _choices(schema: Any) -> int:
+    """How many keys may be left out, and how many alternatives there are, in all of a schema."""
+    found, unread = 0, [schema]
+    while unread:
+        part = unread.pop()
+        if isinstance(part, list):
+            unread += part
+        elif isinstance(part, dict):
+            properties, required = part.get("properties"), part.get("required")
+            if isinstance(properties, dict):
+                needed = required if isinstance(required, list) else []
+                found += len(properties) - sum(isinstance(key, str) and key in properties for key in needed)
+            found += sum(len(part[kind]) for kind in ("anyOf", "oneOf") if isinstance(part.get(kind), list))
+            unread += part.values()
+    return found
 
 
 def _refused(why: str) -> SchemaError:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from assistant.engines import constraint
 from assistant.engines.interface import Engine, Request, SchemaError, Wanted
 from assistant.registry import ModelVersion
 from feedback.conversations import Sampling
@@ -76,6 +77,8 @@ class SchemaContract:
             ('{"type": "integer", "minimum": 5, "maximum": 3}', "greater than maximum"),
             ('{"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}', "No value fits it"),
             ('{"$ref": "http://127.0.0.1/schema"}', "not present"),
+            (json.dumps(schemas.optional(1001)), "It leaves 1,001 choices"),
+            (json.dumps({"items": {"anyOf": [schemas.optional(501)] * 2}}), "It leaves 1,004 choices"),
         ],
     )
     def test_a_schema_that_no_reply_can_be_held_to_is_refused_before_the_reply(
@@ -90,6 +93,21 @@ class SchemaContract:
                 ask()
             assert "\n" not in str(refusal.value)
 
+    def test_hundreds_of_keys_may_be_left_out(self, engine: Engine, plain: ModelVersion) -> None:
+        """In one object, and deep inside: where the key is chosen, the reply has begun."""
+        many = schemas.optional(999)
+        wrapped = {
+            "type": "object",
+            "properties": {"in": {"type": "array", "items": many}},
+            "required": ["in"],
+        }
+        for schema in (many, wrapped):
+            wanted = Wanted(json_schema=json.dumps(schema))
+            for sampling in (Sampling(0.0, 1.0, 40), Sampling(1.5, 1.0, 40, 7)):
+                reply = whole(engine, Request(prompt(engine, "The cat"), sampling, plain, wanted=wanted))[1]
+                assert reply.finish == "length" or schemas.text_fits(reply.text, schema)
+                assert reply.text.startswith("{")
+
     def test_log_probabilities_are_the_models_whatever_a_schema_forbids(
         self, engine: Engine, plain: ModelVersion
     ) -> None:
@@ -103,10 +121,11 @@ class SchemaContract:
         assert told[0].nats < told[0].top[0][1]
 
     def test_a_reply_that_cannot_be_held_to_the_end_breaks_no_other(
-        self, engine: Engine, plain: ModelVersion
+        self, engine: Engine, plain: ModelVersion, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A row of the grammar has a limit, which this many optional keys exceed after the first brace."""
-        many = {"type": "object", "properties": {f"k{n}": {"type": "null"} for n in range(900)}}
+        """A place of the grammar holds so much; here less than these keys take after the first brace."""
+        monkeypatch.setattr(constraint, "ROW_ITEMS", 2000)
+        many = schemas.optional(901)
         request = Request(prompt(engine, "The cat"), WARM, plain)
         alone = whole(engine, request)[1]
         beside = engine.stream(request)
