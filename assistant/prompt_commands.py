@@ -147,7 +147,7 @@ def test(context: click.Context, home: Home, file: Path, as_json: bool, **base: 
     FILE is YAML: a list of tests, each with a strategy, data and a bar. docs/evaluation.md shows one.
     """
     tests = bars.read(file)
-    sets = [datasets.load(one.data, one.train, one.wording).limited(one.limit) for one in tests]
+    sets = [datasets.load(one.data, one.train, one.wording, one.limit) for one in tests]
     store = own.opened(home)
     ways = [_way(store, one.strategy, one.how) for one in tests]
     with prompt_evaluation.opened(home, base_choice(**base)) as bench:
@@ -197,7 +197,7 @@ def datasets_of(
     found = []
     for asked in (datasets.source(one) for one in data):
         examples = _examples_for(asked, shown)
-        found.append(datasets.load(asked, examples, wording).limited(limit))
+        found.append(datasets.load(asked, examples, wording, limit))
     return found
 
 

@@ -64,10 +64,15 @@ class Win:
 
     def words(self, kind: Kind) -> str:
         found = self.paired.difference
+        low, high = _points(found.low), _points(found.high)
         return (
             f"of {self.paired.items} measured {PLURAL[kind]} it got {self.more:g} more right than zero-shot"
-            f" ({found.value * 100:+.1f} points, {found.low * 100:.1f} to {found.high * 100:.1f})"
+            f" (+{_points(found.value)} points, {low} to {high})"
         )
+
+
+def _points(share: float) -> str:
+    return f"{share * 100:.1f}".removesuffix(".0")
 
 
 def scores_of(found: Iterable[Measuring], kind: Kind, but_not: Set[str] = frozenset()) -> Scores:

@@ -62,9 +62,11 @@ def source(written: str) -> Source:
     return Source(name, Path(file).expanduser(), part)
 
 
-def load(asked: Source, shown: Source | None = None, wording: Wording = Wording()) -> Dataset:
-    """The dataset in `asked`, with examples from `shown`. A question that is asked is never shown: such
-    examples are left out. HoneError for files and rows that cannot be used.
+def load(
+    asked: Source, shown: Source | None = None, wording: Wording = Wording(), limit: int | None = None
+) -> Dataset:
+    """The dataset in `asked`, at most `limit` items of it, with examples from `shown`. A question that is
+    asked is never shown: such examples are left out. HoneError for files and rows that cannot be used.
     """
     form = _worded(asked, wording)
     found = _rows(asked, form)
@@ -74,9 +76,9 @@ def load(asked: Source, shown: Source | None = None, wording: Wording = Wording(
     if shown is not None:
         their_form = _worded(shown, wording)
         train = _items(_rows(shown, their_form), shown, their_form, wording, examples=True)
-    questions = {item.question for item in items}
-    train = tuple(item for item in train if item.question not in questions)
-    return Dataset(asked.name, items, _judge(form, wording, items), train, content)
+    kept = Dataset(asked.name, items, _judge(form, wording, items), (), content).limited(limit)
+    questions = {item.question for item in kept.items}
+    return replace(kept, train=tuple(item for item in train if item.question not in questions))
 
 
 def _worded(asked: Source, wording: Wording) -> Format:

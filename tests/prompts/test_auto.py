@@ -48,7 +48,7 @@ def test_the_best_win_on_the_same_items_is_taken_with_its_figures() -> None:
     )
     assert choice.name == "chain-of-thought"
     assert choice.because.startswith(
-        "Auto chose Chain of thought: of 100 measured sums it got 12 more right than zero-shot (+12.0 points,"
+        "Auto chose Chain of thought: of 100 measured sums it got 12 more right than zero-shot (+12 points,"
     )
 
 

@@ -87,7 +87,7 @@ def test_each_kind_is_asked_in_the_way_that_won_on_other_items(tmp_path: Path, c
     assert (cell.score.value, cell.column, cell.version) == (1.0, "auto", "auto")
     assert cell.chosen == (
         "20 sums: think, because of 20 measured sums it got 20 more right than zero-shot"
-        " (+100.0 points, 100.0 to 100.0).",
+        " (+100 points, 100 to 100).",
         "20 open questions: zero-shot, because for open questions, the one strategy measured is not surely"
         " better.",
     )

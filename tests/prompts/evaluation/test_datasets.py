@@ -228,3 +228,11 @@ def test_data_without_answers_need_a_metric_that_needs_none(tmp_path: Path) -> N
 def test_every_format_says_what_it_is() -> None:
     assert set(datasets.FORMATS) == {"gsm8k", "bbh", "sst2", "ag-news", "mmlu", "ifeval"}
     assert all(one.title for one in datasets.FORMATS.values())
+
+
+def test_a_part_of_a_file_can_be_asked_and_the_rest_of_it_shown(tmp_path: Path) -> None:
+    file = source(f"sst2:{reviews(tmp_path / 'all.jsonl', 40)}")
+    found = load(file, file, limit=10)
+    asked, shown = ({item.question for item in part} for part in (found.items, found.train))
+    assert (len(asked), len(shown)) == (10, 30)
+    assert not asked & shown
