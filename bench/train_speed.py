@@ -136,8 +136,8 @@ def stock(method: str, model: Any, tokenizer: Any, chosen: list[Texts], folder: 
     settings = {
         "output_dir": str(folder), "use_cpu": True, "bf16": "bfloat16" in str(model.dtype),
         "num_train_epochs": 1, "learning_rate": recipe.learning_rate,
-        "per_device_train_batch_size": recipe.batch, "gradient_accumulation_steps": recipe.accumulation, "report_to": "none", "disable_tqdm": True,
-        "save_strategy": "no", **changes,
+        "per_device_train_batch_size": recipe.batch, "gradient_accumulation_steps": recipe.accumulation,
+        "report_to": "none", "disable_tqdm": True, "save_strategy": "no", **changes,
     }  # fmt: skip
     lora = LoraConfig(
         r=recipe.lora_rank, lora_alpha=recipe.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
