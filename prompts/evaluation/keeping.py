@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from feedback.ids import ModelVersionId, PromptVersionId
-from prompts.evaluation.columns import Cell, Outcome
+from prompts.evaluation.columns import Cell, Column, Outcome
 from prompts.evaluation.matrix import Work
 from prompts.kinds import kind_of
 from prompts.measures import Measure, Measuring, item_sha256
@@ -12,8 +12,8 @@ from prompts.measures import Measure, Measuring, item_sha256
 def measurings(
     works: Sequence[Work], cells: Sequence[Cell], model_ids: Mapping[str, ModelVersionId]
 ) -> list[Measuring]:
-    """What came of `works`, in their order, on the model versions of these names. What could not be judged is
-    left out.
+    """What came of `works`, in their order, on the model versions of these names. Left out are what could not
+    be judged, and the column `auto`: it may not feed itself.
     """
     return [
         Measuring(
@@ -24,6 +24,7 @@ def measurings(
             _measures(cell, {item.id for item in part.items}),
         )
         for work, cell in zip(works, cells, strict=True)
+        if isinstance(work.column, Column)
         for part in work.parts
     ]
 

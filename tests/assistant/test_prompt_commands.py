@@ -64,6 +64,7 @@ def test_what_was_measured_is_what_auto_chooses_by(on: tuple[str, ...], tmp_path
     alone = call("evaluate", "--strategy", "auto", "--data", new, *few)
     assert alone.exit_code == 0, alone.output
     assert "3 sums: zero-shot, because nothing is measured yet of sums" in alone.stdout
+    assert "Kept for auto" not in alone.stdout
     measured = call("evaluate", "--strategy", "zero-shot", "--strategy", "chain", "--data", seen, *few)
     assert "Kept for auto, which chooses by them: 16 measures." in measured.stdout
     found = call("evaluate", "--strategy", "auto", "--data", new, "--json", *few)
