@@ -145,7 +145,7 @@ def table(found: Report) -> str:
     firsts = {test.dataset: test.a for test in reversed(found.tests)}
     for cell in found.cells:
         if cell.chosen:
-            lines += ["", f"{name(cell, found.cells)} on {cell.dataset}:", *cell.chosen]
+            lines += ["", f"What {name(cell, found.cells)} chose on {cell.dataset}:", *cell.chosen]
     told = [test.sentence for test in found.tests if test.a == firsts[test.dataset]]
     if told:
         rest = len(found.tests) - len(told)

@@ -85,7 +85,7 @@ def _cells(cells: Sequence[Cell]) -> str:
 def _chosen(cells: Sequence[Cell]) -> str:
     """What `auto` took for each kind of question, where it is a column."""
     return "".join(
-        f"<h3>{escape(name(cell, cells))} on {escape(cell.dataset)}</h3>"
+        f"<h3>What {escape(name(cell, cells))} chose on {escape(cell.dataset)}</h3>"
         f"<ul>{''.join(f'<li>{escape(one)}</li>' for one in cell.chosen)}</ul>"
         for cell in cells
         if cell.chosen
