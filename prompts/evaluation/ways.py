@@ -27,7 +27,9 @@ def how_of(way: Way, like: How) -> How:
     sampling = like.sampling
     if way.max_tokens is not None:
         sampling = replace(sampling, max_tokens=way.max_tokens, seed=way.seed)
-    picking = Picking(shots, cast("Choosing | None", way.choose), way.draw)
+    # A training part would else take the place of the strategy's own.
+    choose = "own" if way.examples == "own" else way.choose
+    picking = Picking(shots, cast("Choosing | None", choose), way.draw)
     return How(cast(By, way.by), cast(Calibrate, way.calibrate), picking, sampling)
 
 
