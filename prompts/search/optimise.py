@@ -131,7 +131,6 @@ class Search:
     def run(self) -> Found:
         """The best that the budget allows. CancelledError when `stop` was set; HoneError for bad starts."""
         parents = [candidates.first(start) for start in self.starts]
-        placed: list[Placed[Candidate]] = []
         for generation in range(GENERATIONS):
             most = min(MOST_ITEMS, len(self.material.scored.items))
             runners = self._bred(parents, generation, self._places(generation, most))
@@ -139,9 +138,11 @@ class Search:
             parents = [one.runner for one in placed[:PARENTS]]
             if self._ended_by:
                 break
+        # Of all generations: one that was cut short knows less than those before it.
+        standing = self._standing()
         return Found(
-            best=placed[0].runner,
-            placed=tuple(self._standing()),
+            best=standing[0].runner,
+            placed=tuple(standing),
             questions=self._asked,
             seconds=time.monotonic() - self._began,
             ended_by=self._ended_by or "the questions were spent",

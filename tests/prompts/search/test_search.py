@@ -119,6 +119,8 @@ def test_no_more_is_asked_than_may_be_spent(tmp_path: Path, calls: Calls, questi
     assert len(model.scored) <= 2 * questions
     assert sum(one.items for one in found.placed) == found.questions
     assert found.ended_by == "the questions were spent"
+    assert found.best == found.placed[0].runner
+    assert found.placed[0].items == max(one.items for one in found.placed)
 
 
 def test_time_that_is_spent_ends_a_search_with_what_it_has(tmp_path: Path, calls: Calls) -> None:
