@@ -16,7 +16,7 @@ from prompts.kinds import Kind
 from prompts.library import NewVersion, PromptVersion
 from prompts.measures import Measure, Measuring, Way, item_sha256
 from prompts.plain import shipped
-from tests.prompts.ground import Made, answered, asked, model, source
+from tests.prompts.ground import answered, asked, model, source
 
 CHAT = Way(max_tokens=256, seed=0)
 SERVING = [
@@ -173,11 +173,11 @@ def test_another_version_in_production_starts_anew(known: Store) -> None:
 
 def test_votes_on_such_questions_are_read_from_the_store(known: Store) -> None:
     one, chooses = model(known, "one"), Auto(known)
-    by = [Made(library.production(known, name).id, one) for name in ("chain", "zero-shot")]
+    by = [Maker(library.production(known, name).id, one) for name in ("chain", "zero-shot")]
     for n in range(ENOUGH_VOTES):
         assert chooses.of_kind("writing", one).name == "zero-shot"
         prompt_id = asked(known, f"Write a poem about {n} trees.")
-        shown = tuple(answered(known, prompt_id, maker, f"{maker.prompt} {n}") for maker in by)
+        shown = tuple(answered(known, prompt_id, maker, f"{maker.prompt_version_id} {n}") for maker in by)
         votes.record(known, votes.NewVote(UserId("u_local"), prompt_id, shown, (1, 2), "compare"))
     assert chooses.of_kind("writing", one).name == "chain"
     assert chooses.of_kind("question", one).name == "zero-shot"
