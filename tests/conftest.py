@@ -13,8 +13,9 @@ from feedback.home import Home
 from feedback.store import Store
 from tests import build, tiny_models
 
-# Threads of a tiny model only wait for each other, for seconds where other tests share the cores.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Threads of a tiny model only wait for each other, for seconds where other tests share the cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # How long one example takes says nothing where another test computes beside it.
 settings.register_profile("beside others", deadline=None)
 settings.load_profile("beside others")
