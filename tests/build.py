@@ -8,7 +8,15 @@ from tempfile import TemporaryDirectory
 
 from feedback import comparisons, conversations, demonstrations, label, ratings, snapshots, votes
 from feedback.conversations import ReplyEnd, ReplyStart, Sampling
-from feedback.ids import LOCAL_USER, ConversationId, MessageId, ModelVersionId, PromptVersionId, UserId
+from feedback.ids import (
+    LOCAL_USER,
+    SYSTEM_USER,
+    ConversationId,
+    MessageId,
+    ModelVersionId,
+    PromptVersionId,
+    UserId,
+)
 from feedback.store import Store, now
 from prompts import library
 from prompts.chat import ChatTemplate
@@ -102,7 +110,15 @@ def asked(
     store: Store, question: str, *replies: str, user_id: UserId = LOCAL_USER, consent: bool = True
 ) -> Asked:
     """A new conversation with one question and a branch for each reply."""
-    conversation_id = conversations.create(store, user_id, consent=consent)
+    return _opened(store, conversations.create(store, user_id, consent=consent), question, replies)
+
+
+def drawn(store: Store, question: str, *replies: str) -> Asked:
+    """A question of the label queue, with its replies: nobody's conversation."""
+    return _opened(store, conversations.create(store, SYSTEM_USER, origin="drawn"), question, replies)
+
+
+def _opened(store: Store, conversation_id: ConversationId, question: str, replies: Sequence[str]) -> Asked:
     prompt_id = conversations.add_user_message(store, conversation_id, None, question)
     return Asked(conversation_id, prompt_id, tuple(reply(store, prompt_id, text) for text in replies))
 

@@ -14,7 +14,7 @@ from assistant.turns import Turns, TurnSettings
 from feedback import comparisons, conversations
 from feedback.continuations import Asked
 from feedback.conversations import Message, Turn
-from feedback.ids import LOCAL_USER
+from feedback.ids import LOCAL_USER, MessageId
 from feedback.store import Store
 from prompts import library, measures, service, trials
 from prompts.kinds import kind_of
@@ -60,9 +60,9 @@ def won(store: Store) -> None:
     measure(store, "chain-of-thought", 40)
 
 
-def finished(room: Turns, reply_id: object) -> Message:
-    list(room.events(reply_id))  # type: ignore[arg-type]
-    return conversations.message(room.store, reply_id)  # type: ignore[arg-type]
+def finished(room: Turns, reply_id: MessageId) -> Message:
+    list(room.events(reply_id))
+    return conversations.message(room.store, reply_id)
 
 
 def test_the_reply_is_the_chosen_strategys_and_says_that_auto_chose_it(room: Turns, won: None) -> None:

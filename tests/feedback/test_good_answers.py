@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from feedback import conversations, demonstrations, good_answers, ratings, splits
-from feedback.ids import LOCAL_USER, SYSTEM_USER, MessageId, UserId
+from feedback.ids import LOCAL_USER, MessageId, UserId
 from feedback.message import Turn
 from feedback.store import Store
-from tests.build import Asked, asked, person, reply, store, voted
+from tests.build import Asked, asked, drawn, person, reply, store, voted
 
 
 @pytest.fixture
@@ -29,13 +29,6 @@ def good(home: Store, user_id: UserId = LOCAL_USER) -> dict[str, str]:
     """Question to answer, in the order of the pool."""
     found = good_answers.from_store(home, good_answers.read(home), user_id)
     return {one.question: one.answer for one in found}
-
-
-def drawn(home: Store, question: str, *replies: str) -> Asked:
-    """A question of the label queue."""
-    conversation_id = conversations.create(home, SYSTEM_USER, origin="drawn")
-    prompt_id = conversations.add_user_message(home, conversation_id, None, question)
-    return Asked(conversation_id, prompt_id, tuple(reply(home, prompt_id, text) for text in replies))
 
 
 def test_what_was_chosen_and_never_rejected_is_good(home: Store) -> None:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from feedback import conversations, splits
+from feedback import splits
 from feedback.errors import HoneError
-from feedback.ids import SYSTEM_USER
 from feedback.message import Turn
 from feedback.store import Store
 from prompts.evaluation.calls import Calls
@@ -15,7 +14,7 @@ from prompts.plain import shipped
 from prompts.search import evidence, votes
 from prompts.search.candidates import Start
 from prompts.search.optimise import Budget, Search
-from tests.build import Asked, asked, reply, store, voted
+from tests.build import asked, drawn, store, voted
 from tests.evaluation_ground import RuledModel
 
 LONG = "It is so because of many things, of which this is one and that another. "
@@ -24,13 +23,6 @@ LONG = "It is so because of many things, of which this is one and that another. 
 @pytest.fixture
 def home(tmp_path: Path) -> Store:
     return store(tmp_path)
-
-
-def drawn(home: Store, question: str, *replies: str) -> Asked:
-    """A question of the label queue."""
-    conversation_id = conversations.create(home, SYSTEM_USER, origin="drawn")
-    prompt_id = conversations.add_user_message(home, conversation_id, None, question)
-    return Asked(conversation_id, prompt_id, tuple(reply(home, prompt_id, text) for text in replies))
 
 
 def fill(home: Store, count: int = 160) -> None:
