@@ -108,8 +108,7 @@ def evaluate(home: Home, as_json: bool, **asked: Any) -> None:
     FORMAT is gsm8k, bbh, sst2, ag-news, mmlu, ifeval, or jsonl or csv with --question and --answer. What was
     answered is kept: the same command, after a kill or with more strategies, computes only what is new.
     """
-    for file in asked["out"]:
-        check_out(file)
+    check_out(asked["out"])
     wording = Wording(asked["question"], asked["answer"], asked["options"], asked["metric"])
     sets = datasets_of(asked["data"], asked["train"], wording, asked["limit"])
     how = How(
@@ -128,8 +127,7 @@ def evaluate(home: Home, as_json: bool, **asked: Any) -> None:
     ids = {model.name: model.version_id for model in models}
     kept = measures.record(store, keeping.measurings(works, cells, ids))
     found = report.report(cells, now(), f"hone {shlex.join(sys.argv[1:])}")
-    for file in asked["out"]:
-        file.write_text(written_as(found, file), encoding="utf-8", newline="")
+    write(found, asked["out"])
     where = "".join(f"\nReport: {file}" for file in asked["out"]) or "\nNext: --out report.html shows it all."
     where = f"Kept for auto, which chooses by them: {kept} measures.{where}" if kept else where.lstrip()
     say(f"{report.table(found)}\n\n{where}", report.as_data(found), as_json)
@@ -173,7 +171,13 @@ def _test_data(verdicts: Sequence[Verdict]) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
-def check_out(file: Path) -> None:
+def check_out(files: Sequence[Path]) -> None:
+    """HoneError for a file that no report could be written to: said before anything is computed."""
+    for file in files:
+        _check_out(file)
+
+
+def _check_out(file: Path) -> None:
     if file.suffix not in (".html", ".json", ".csv"):
         raise HoneError(
             f"No report can be written to {file}.",
@@ -184,9 +188,11 @@ def check_out(file: Path) -> None:
         raise HoneError(f"No report can be written to {file}.", "Its folder is missing.", "Make it first.")
 
 
-def written_as(found: Report, file: Path) -> str:
+def write(found: Report, files: Sequence[Path]) -> None:
+    """The report, in each file as its ending says."""
     ways = {".html": report_page.page, ".json": report.as_json, ".csv": report.as_csv}
-    return ways[file.suffix](found)
+    for file in files:
+        file.write_text(ways[file.suffix](found), encoding="utf-8", newline="")
 
 
 def datasets_of(
@@ -222,10 +228,17 @@ def _way(store: Store, written: str, how: How) -> Callable[[EngineModel], Column
 
 
 def _fill(home: Home, works: Sequence[Work]) -> list[Cell]:
+    with asking(home) as (calls, tell):
+        return matrix.run(works, calls, tell)
+
+
+@contextmanager
+def asking(home: Home) -> Iterator[tuple[Calls, Tell]]:
+    """The kept answers, and progress on stderr. A stop ends the process with a sentence; nothing is lost."""
     calls = Calls(prompt_evaluation.calls_file(home))
     try:
-        with progress_bar() as tell:
-            return matrix.run(works, calls, tell)
+        with _bar() as tell:
+            yield calls, tell
     except (KeyboardInterrupt, CancelledError):
         click.echo("Stopped. What was answered is kept: the same command goes on from there.", err=True)
         sys.exit(EXIT_CANCELLED)
@@ -234,7 +247,7 @@ def _fill(home: Home, works: Sequence[Work]) -> list[Cell]:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Tell]:
+def _bar() -> Iterator[Tell]:
     """Progress on stderr."""
     with tqdm(bar_format="{desc} {bar} {n_fmt}/{total_fmt} [{remaining} left]", leave=False) as bar:
 

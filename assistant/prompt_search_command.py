@@ -1,6 +1,5 @@
 """`hone prompts optimise`: a search for a better prompt, its evidence, its draft. Knows click."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +8,7 @@ from typing import Any, cast, get_args
 import click
 
 from assistant import prompt_evaluation
-from assistant.prompt_commands import (
-    EXIT_CANCELLED,
-    base_choice,
-    base_options,
-    check_out,
-    datasets_of,
-    progress_bar,
-    written_as,
-)
+from assistant.prompt_commands import asking, base_choice, base_options, check_out, datasets_of, write
 from feedback.command_line import home_option, json_option, say
 from feedback.errors import HoneError
 from feedback.home import Home
@@ -25,10 +16,8 @@ from feedback.ids import LOCAL_USER, PromptVersionId
 from feedback.store import Store, now
 from prompts import library, own
 from prompts.evaluation import named, report
-from prompts.evaluation.calls import Calls
 from prompts.evaluation.columns import GREEDY, By, Calibrate, How
 from prompts.evaluation.datasets import Wording
-from prompts.evaluation.model import CancelledError
 from prompts.library import NewVersion, PromptVersion
 from prompts.search import evidence, optimise, votes
 from prompts.search.candidates import Candidate, Start
@@ -77,32 +66,23 @@ def optimise_prompt(home: Home, as_json: bool, **asked: Any) -> None:
     Begins from a strategy whose last step declares `instruction`, `examples`, or both. Nothing but these two
     changes. The same command, after a kill, asks nothing twice.
     """
-    for file in asked["out"]:
-        check_out(file)
+    check_out(asked["out"])
     store = own.opened(home)
     found_in = [named.version(store, written) for written in asked["strategies"]]
     starts = [Start(label, one.strategy) for label, one in zip(asked["strategies"], found_in, strict=True)]
     material, how = _material(store, asked)
     name = asked["name"] or found_in[0].name
     library.check_name(name)
-    with prompt_evaluation.opened(home, base_choice(*(asked[one] for one in BASE))) as bench:
-        calls = Calls(prompt_evaluation.calls_file(home))
-        try:
-            with progress_bar() as tell:
-                budget = Budget(asked["questions"], 60 * asked["minutes"] * (1 - EVIDENCE_SHARE))
-                model = bench.model(asked["model"])
-                search = Search(starts, material, how, model, calls, budget, asked["seed"], tell)
-                found = search.run()
-                proof = evidence.prove(search, found, tell)
-        except (KeyboardInterrupt, CancelledError):
-            click.echo("Stopped. What was answered is kept: the same command goes on from there.", err=True)
-            sys.exit(EXIT_CANCELLED)
-        finally:
-            calls.close()
+    choice = base_choice(*(asked[one] for one in BASE))
+    with prompt_evaluation.opened(home, choice) as bench, asking(home) as (calls, tell):
+        budget = Budget(asked["questions"], 60 * asked["minutes"] * (1 - EVIDENCE_SHARE))
+        model = bench.model(asked["model"])
+        search = Search(starts, material, how, model, calls, budget, asked["seed"], tell)
+        found = search.run()
+        proof = evidence.prove(search, found, tell)
     kept = _keep(store, name, found, proof, found_in, starts)
     shown = report.report([*proof.starts, proof.found], now(), "hone prompts optimise")
-    for file in asked["out"]:
-        file.write_text(written_as(shown, file), encoding="utf-8", newline="")
+    write(shown, asked["out"])
     say(_told(found, proof, kept, report.table(shown)), _data(found, proof, kept), as_json)
 
 

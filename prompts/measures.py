@@ -5,7 +5,7 @@ replaces what was known of it.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -110,7 +110,7 @@ def read(store: Store, model_version_id: ModelVersionId) -> list[Measuring]:
         Measuring(
             model_version_id,
             row["prompt_version_id"],
-            _way(json.loads(row["way_json"])),
+            Way(**json.loads(row["way_json"])),
             row["rule"],
             [
                 Measure(**dict(one))
@@ -129,7 +129,3 @@ def changes(store: Store) -> tuple[int, str]:
     row = store.row("SELECT count(*) AS count, coalesce(max(measured_at), '') AS at FROM prompt_measurings")
     assert row is not None
     return int(row["count"]), str(row["at"])
-
-
-def _way(data: Mapping[str, object]) -> Way:
-    return Way(**data)  # type: ignore[arg-type]

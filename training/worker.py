@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -160,14 +160,14 @@ def train(seat: Seat, run: Run, base: bases.Base, started_from: registry.ModelVe
     model = bases.load_model(base)
     # Another arithmetic gives other numbers.
     said_by = f"{base.id}/{started_from.adapter_sha256 or 'base'}/{base.device}/{model.dtype}"
-    known = References(seat.home.references, said_by)
-    job = trainers.Job(
-        model, tokenizer, rows.rows, run.recipe, seat.folder, start_adapter, base.device, known
-    )
     train_method = {"sft": trainers.train_sft, "dpo": trainers.train_dpo}[run.method]
     if run.method == "dpo":
         say("The reference reads every pair once, then training begins.")
-    return train_method(job, hooks(seat))
+    with closing(References(seat.home.references, said_by)) as known:
+        job = trainers.Job(
+            model, tokenizer, rows.rows, run.recipe, seat.folder, start_adapter, base.device, known
+        )
+        return train_method(job, hooks(seat))
 
 
 def hooks(seat: Seat) -> Any:

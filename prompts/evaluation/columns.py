@@ -138,3 +138,14 @@ class Cell:
         """Read and written, summed over the items."""
         read = sum(outcome.prompt_tokens for outcome in self.outcomes)
         return read, sum(outcome.written_tokens for outcome in self.outcomes)
+
+
+def scores_of_both(a: Cell, b: Cell) -> tuple[list[float], list[float]] | None:
+    """The scores of the items that both have one for; None for none."""
+    of_b = {outcome.item_id: outcome.value for outcome in b.outcomes}
+    pairs = [
+        (outcome.value, other)
+        for outcome in a.outcomes
+        if outcome.value is not None and (other := of_b.get(outcome.item_id)) is not None
+    ]
+    return ([one for one, _ in pairs], [other for _, other in pairs]) if pairs else None

@@ -67,7 +67,9 @@ class Work:
 
 def plan(columns: Sequence[Column | AutoColumn], datasets: Sequence[Dataset]) -> list[Work]:
     """Every column on every dataset. HoneError for what cannot be measured, before anything is computed."""
-    asked = {item_sha256(item.question) for dataset in datasets for item in dataset.items}
+    asked: set[str] = set()
+    if any(isinstance(column, AutoColumn) for column in columns):
+        asked = {item_sha256(item.question) for dataset in datasets for item in dataset.items}
     return [_work(column, dataset, asked) for dataset in datasets for column in columns]
 
 

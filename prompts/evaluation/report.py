@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 
 from feedback.canonical import plain_json
-from prompts.evaluation.columns import Cell
+from prompts.evaluation.columns import Cell, scores_of_both
 from prompts.evaluation.statistics import Paired, holm, paired
 
 CONFIDENCE = "95 %"
@@ -60,7 +60,7 @@ def report(cells: Sequence[Cell], made_at: str, command: str = "") -> Report:
     found = [
         (a, b, paired(*both))
         for a, b in combinations(cells, 2)
-        if a.dataset == b.dataset and (both := _both(a, b)) is not None
+        if a.dataset == b.dataset and (both := scores_of_both(a, b)) is not None
     ]
     adjusted = holm([one.p for _, _, one in found])
     tests = tuple(
@@ -73,17 +73,6 @@ def report(cells: Sequence[Cell], made_at: str, command: str = "") -> Report:
 def name(cell: Cell, cells: Sequence[Cell]) -> str:
     """A cell's column for people; with the model where there are several."""
     return f"{cell.column} on {cell.model}" if len({one.model for one in cells}) > 1 else cell.column
-
-
-def _both(a: Cell, b: Cell) -> tuple[list[float], list[float]] | None:
-    """The scores of the items that both have one for; None for none."""
-    of_b = {outcome.item_id: outcome.value for outcome in b.outcomes}
-    pairs = [
-        (outcome.value, other)
-        for outcome in a.outcomes
-        if outcome.value is not None and (other := of_b.get(outcome.item_id)) is not None
-    ]
-    return ([one for one, _ in pairs], [other for _, other in pairs]) if pairs else None
 
 
 def as_data(found: Report) -> Mapping[str, object]:

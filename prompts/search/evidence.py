@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from feedback.errors import HoneError
 from prompts.evaluation import matrix
-from prompts.evaluation.columns import Cell, Column
+from prompts.evaluation.columns import Cell, Column, scores_of_both
 from prompts.evaluation.matrix import Progress
 from prompts.evaluation.statistics import Paired, paired
 from prompts.search import candidates
@@ -56,12 +57,11 @@ def prove(search: Search, found: Found, progress: Progress | None = None) -> Evi
 
 
 def _paired(before: Cell, after: Cell) -> Paired:
-    both = [
-        (one.value, other.value)
-        for one, other in zip(before.outcomes, after.outcomes, strict=True)
-        if one.value is not None and other.value is not None
-    ]
-    return paired([one for one, _ in both], [other for _, other in both])
+    both = scores_of_both(before, after)
+    if both is None:
+        why = next((one.error for one in after.outcomes if one.error), "")
+        raise HoneError("No held-out item could be judged.", why, "Choose other data to prove it on.")
+    return paired(*both)
 
 
 def _verdict(against: Sequence[Paired]) -> Verdict:

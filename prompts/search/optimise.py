@@ -95,7 +95,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Found:
-    """What came of a search. `placed`: all candidates, the best first. `out_of`: what ended it."""
+    """What came of a search. `placed`: all candidates, the best first. `ended_by`: in words."""
 
     best: Candidate
     placed: tuple[Placed[Candidate], ...]
@@ -122,6 +122,7 @@ class Search:
         self.how = replace(self.how, examples=replace(self.how.examples, choose="own"))
         self._chance = random.Random(self.seed)
         self._writer = Writer(Asking(self.model, self.calls, Clock(), self.stop), self.seed)
+        self._pools = {start.label: self._examples(start) for start in self.starts}
         self._outcomes: dict[tuple[object, ...], list[Outcome]] = {}
         self._known: dict[tuple[object, ...], Candidate] = {}
         self._asked = 0
@@ -163,18 +164,16 @@ class Search:
         tries = 0
         while len(runners) < places and tries < 20 * places:
             base = parents[tries % len(parents)]
-            one = self._child(base, parents, instructions, generation)
+            one = self._child(base, instructions, generation)
             runners.setdefault(one.key, one)
             tries += 1
         self._known |= {key: one for key, one in runners.items() if key not in self._known}
         return [self._known[key] for key in runners]
 
-    def _child(
-        self, base: Candidate, parents: Sequence[Candidate], instructions: dict[str, str], generation: int
-    ) -> Candidate:
+    def _child(self, base: Candidate, instructions: dict[str, str], generation: int) -> Candidate:
         """What is new: first draws and first instructions, later small steps from the best."""
         chance, start = self._chance, base.start
-        pool = self._examples(start)
+        pool = self._pools[start.label]
         child = base
         if start.takes_examples and pool:
             fresh = generation == 0 or chance.random() < 1 / PARENTS
@@ -250,7 +249,7 @@ class Search:
             for key, outcomes in self._outcomes.items()
             if outcomes
         ]
-        return sorted(found, key=lambda one: (-one.items, -one.score))
+        return race.ranked(found)
 
 
 def score(outcomes: Sequence[Outcome]) -> float:

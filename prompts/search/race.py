@@ -4,7 +4,7 @@ Pure: knows no prompt and no model. All run on the same items, in the same order
 is everybody's.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -66,4 +66,9 @@ def halve(
         if len(scored) < len(left[:count]):
             break
         left = [one.runner for one in sorted(scored, key=lambda one: -one.score)]
-    return sorted(placed.values(), key=lambda one: (-one.items, -one.score))
+    return ranked(placed.values())
+
+
+def ranked(placed: Iterable[Placed[C]]) -> list[Placed[C]]:
+    """Who came furthest first, and of these the best."""
+    return sorted(placed, key=lambda one: (-one.items, -one.score))

@@ -29,9 +29,10 @@ def material(store: Store) -> Material:
     """
     known = evidence.read(store)
     found = [one for one in pairs.derive(known).pairs if len(one.turns) == 1 and not one.system_text.strip()]
-    sides = splits.fix(store, [splits.split_key(one.turns) for one in found])
-    held = [one for one in found if sides[splits.split_key(one.turns)]]
-    training = [one for one in found if not sides[splits.split_key(one.turns)]]
+    keys = [splits.split_key(one.turns) for one in found]
+    sides = splits.fix(store, keys)
+    held = [one for one, key in zip(found, keys, strict=True) if sides[key]]
+    training = [one for one, key in zip(found, keys, strict=True) if not sides[key]]
     good = good_answers.from_store(store, known, NOBODY)
     pool = [one for one in good if _shown(one.question)]
     shown = {one.question.strip() for one in pool}
