@@ -23,7 +23,7 @@ from assistant.engines.interface import Answered, Engine
 from assistant.engines.openvino_engine import OpenVinoEngine
 from assistant.engines.torch_engine import TorchEngine
 from assistant.registry import ModelVersion
-from bench.dpo import DATA, hone, pairs
+from bench.train_speed import DATA, hone, pairs
 from feedback.home import Home
 from feedback.store import Store
 
@@ -36,7 +36,7 @@ def trained(base: Base, home: Home, count: int) -> ModelVersion:
     tokenizer = bases.load_tokenizer(base)
     chosen = pairs(DATA, count, 192, tokenizer, bases.chat_template(base))
     with tempfile.TemporaryDirectory() as folder:
-        hone(bases.load_model(base), tokenizer, chosen, Path(folder))
+        hone("dpo", bases.load_model(base), tokenizer, chosen, Path(folder))
         adapter = next(Path(folder).rglob("adapter_config.json")).parent
         return registry.add(Store(home.store_file), home, base, adapter, None, "dpo")
 

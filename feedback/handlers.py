@@ -21,14 +21,17 @@ QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
 class Part:
     """One part of a page. `draw(person, *inputs)` reads the new state of all `outputs` from the store.
 
-    `acts`: events of this part after which everything is drawn anew. `live`: drawn every two seconds while
-    something runs, so its `draw` must be cheap and must not touch what a person may be typing into.
+    `acts`: events of this part after which everything is drawn anew. `touched`: events after which this part
+    alone is. `live`: drawn every two seconds while something runs, so its `draw` must be cheap. A draw may
+    answer after a person has gone on, so it must not touch what they may be typing into, nor set a value that
+    is as it was.
     """
 
     inputs: Sequence[Any]
     outputs: Sequence[Any]
     draw: Callable[..., Any]
     acts: Sequence[Any] = ()
+    touched: Sequence[Any] = ()
     live: bool = False
 
 
@@ -76,6 +79,27 @@ class Desk(Protocol):
     def handler(self, act: Callable[..., Any]) -> Callable[..., Any]: ...
 
 
+def wire(
+    desk: Desk,
+    parts: Sequence[Part],
+    events: Sequence[Any],
+    deeds: Sequence[Any] = (),
+    timer: gr.Timer | None = None,
+) -> None:
+    """Draw every part after each of `events`, of `deeds` and of the parts' acts; a live one on each tick too.
+
+    An event that comes while the last one's draw is under way is drawn after it, so that what stands on the
+    page is what was chosen last.
+    """
+    done = [*deeds, *(act for part in parts for act in part.acts)]
+    for part in parts:
+        draw = desk.handler(part.draw), list(part.inputs) or None, list(part.outputs)
+        ticks = [timer.tick] if timer and part.live else []
+        gr.on([*events, *part.touched, *ticks], *draw, trigger_mode="always_last", **QUIET)
+        for deed in done:
+            deed.then(*draw, **QUIET)
+
+
 @dataclass(frozen=True)
 class Confirmation:
     """A question that stands between a button and its deed. Hidden until `opener` is pressed."""
@@ -114,7 +138,12 @@ def shown(visible: bool) -> Any:
     return gr.update(visible=visible)
 
 
-def chosen(choices: Sequence[tuple[str, str]], value: str | None) -> Any:
-    """A dropdown's update that keeps what was chosen, and takes the first while nothing is."""
+def chosen(choices: Sequence[tuple[str, str]], value: str | None, otherwise: str | None = None) -> Any:
+    """A dropdown's update: what was chosen is left alone; if it is no choice, `otherwise` or the first is.
+
+    Left alone rather than set again, which would take back what a person picks while the page is drawn.
+    """
     values = [one for _, one in choices]
-    return gr.update(choices=list(choices), value=value if value in values else next(iter(values), None))
+    if value in values:
+        return gr.update(choices=list(choices))
+    return gr.update(choices=list(choices), value=otherwise or next(iter(values), None))

@@ -93,7 +93,8 @@ def build(desk: Desk, picked: Picked, files: gr.State) -> Part:
         choices = other_choices(desk.store, name)
         fits = was_about == version_id and other in [value for _, value in choices]
         kept = other if fits else rival(desk.store, name, version_id, choices)
-        return gr.update(choices=choices, value=kept), version_id, changes_html(desk.store, version_id, kept)
+        against_now = gr.update(choices=choices) if fits else gr.update(choices=choices, value=kept)
+        return against_now, version_id, changes_html(desk.store, version_id, kept)
 
     return Part([picked.strategy, picked.version, against, about], [against, about, changes], draw)
 

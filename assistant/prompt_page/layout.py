@@ -1,7 +1,6 @@
 """The prompt page as a whole: header, pickers, six tabs, and when each is drawn anew."""
 
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
@@ -9,7 +8,7 @@ from assistant.prompt_bench import PromptBench
 from assistant.prompt_page import comparing, editor, retraining, serving, transfer, trial
 from assistant.prompt_page.desk import Desk
 from feedback import look, parts
-from feedback.handlers import QUIET, Part
+from feedback.handlers import QUIET, wire
 from feedback.ids import LOCAL_USER
 from feedback.people import CurrentUser, Person, Role
 
@@ -52,12 +51,5 @@ def build(bench: PromptBench, current_user: CurrentUser) -> gr.Blocks:
 
         page.load(desk.handler(greet), None, header, **QUIET)
         page.unload(desk.deed(leave))
-        _wire(desk, shown, [page.load, picked.version.change, tabs.select, saved.then])
+        wire(desk, shown, [page.load, picked.version.change, tabs.select], [saved])
     return page
-
-
-def _wire(desk: Desk, shown: list[Part], events: list[Any]) -> None:
-    """Draw everything when the page opens, another version or tab is chosen, or something was done."""
-    for event in [*events, *(act.then for part in shown for act in part.acts)]:
-        for part in shown:
-            event(desk.handler(part.draw), list(part.inputs) or None, list(part.outputs), **QUIET)

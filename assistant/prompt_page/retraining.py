@@ -1,5 +1,7 @@
 """The prompt page, Prompt or retrain: a better prompt, a retrained model, or both, by the same votes."""
 
+from operator import itemgetter
+
 import gradio as gr
 
 from assistant import prompt_people, registry
@@ -10,7 +12,7 @@ from assistant.prompt_page.serving import Picked
 from assistant.prompt_people import Answer
 from feedback import parts
 from feedback.errors import HoneError
-from feedback.handlers import QUIET, Part
+from feedback.handlers import Part, chosen
 from feedback.people import Person
 from feedback.store import Store
 from prompts import library
@@ -26,16 +28,13 @@ def build(desk: Desk, picked: Picked) -> Part:
         new = gr.Dropdown([], label="New model", elem_id="pp-new", filterable=False, min_width=180)
         best = gr.Dropdown([], label="Better prompt", elem_id="pp-best", filterable=False, min_width=220)
     panel = gr.HTML(padding=False)
-    chosen = [old, new, best]
+    controls = [old, new, best]
     asking.build(
-        desk, chosen, lambda *values: makers(desk, *values), "the plain and the better prompt on both models"
+        desk,
+        controls,
+        lambda *values: makers(desk, *values),
+        "the plain and the better prompt on both models",
     )
-
-    def look(person: Person, one: str, other: str, prompt: str) -> object:
-        return panel_html(desk, one, other, prompt)
-
-    for control in chosen:
-        control.input(desk.handler(look), chosen, panel, **QUIET)
 
     def draw(person: Person, one: str, other: str, prompt: str) -> tuple[object, ...]:
         models = [(version.name, str(version.id)) for version in registry.listing(desk.store)]
@@ -45,14 +44,14 @@ def build(desk: Desk, picked: Picked) -> Part:
             [("The champion", AUTO), *models],
             [("The one that does best on the old model", AUTO), *prompts],
         )
+        given = (one, other, prompt)
         kept = [
-            value if value in [known for _, known in choices] else AUTO
-            for value, choices in zip((one, other, prompt), lists, strict=True)
+            value if value in map(itemgetter(1), c) else AUTO for value, c in zip(given, lists, strict=True)
         ]
-        updates = [gr.update(choices=c, value=v) for c, v in zip(lists, kept, strict=True)]
+        updates = [chosen(c, value) for c, value in zip(lists, given, strict=True)]
         return (*updates, panel_html(desk, *kept))
 
-    return Part(chosen, [*chosen, panel], draw)
+    return Part(controls, [*controls, panel], draw, touched=[control.input for control in controls])
 
 
 def found_for(desk: Desk, old: str, new: str, best: str) -> Answer:

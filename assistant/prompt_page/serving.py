@@ -71,16 +71,16 @@ def build(desk: Desk) -> tuple[Picked, Part]:
     # What was about to be confirmed was about another version.
     version.change(lambda: (shown(False), shown(False)), None, [put_asked.group, back_asked.group], **QUIET)
 
-    def draw(person: Person, name: str | None, version_id: str | None) -> tuple[object, ...]:
+    def draw(person: Person, picked: str | None, version_id: str | None) -> tuple[object, ...]:
         names = strategy_choices(desk.store)
-        name = name if name in [one for _, one in names] else names[0][1]
+        name = picked if picked in [one for _, one in names] else names[0][1]
         choices = version_choices(desk.store, name)
         kept = version_id if version_id in [one for _, one in choices] else first_version(desk.store, name)
         record = library.record(desk.store, PromptVersionId(kept or ""))
         can_put, why = put_state(desk.store, record)
         return (
-            chosen(names, name),
-            gr.update(choices=choices, value=kept),
+            chosen(names, picked),
+            chosen(choices, version_id, kept),
             headline_html(desk.store, record),
             button(can_put),
             button(labels.can_go_back(desk.store, name)),

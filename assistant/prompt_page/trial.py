@@ -8,7 +8,7 @@ from assistant.prompt_page.desk import Desk, version_choices
 from assistant.prompt_page.serving import Picked
 from feedback import parts
 from feedback.errors import HoneError
-from feedback.handlers import QUIET, Part, button, confirmation, say, shown
+from feedback.handlers import Part, button, confirmation, say, shown
 from feedback.ids import PromptVersionId
 from feedback.people import Person
 from feedback.store import Store
@@ -62,11 +62,6 @@ def build(desk: Desk, picked: Picked) -> Part:
         asked.yes.click(desk.handler(end), picked.strategy, asked.group),
     ]
 
-    def look(person: Person, name: str | None, wanted: float) -> object:
-        return trial_html(desk.store, desk.people(), name, wanted)
-
-    worthwhile.release(desk.handler(look), [picked.strategy, worthwhile], status, **QUIET)
-
     def draw(person: Person, name: str | None, wanted: float, chosen: list[str]) -> tuple[object, ...]:
         trial = trials.running(desk.store, name) if name else None
         choices = version_choices(desk.store, name)
@@ -79,7 +74,7 @@ def build(desk: Desk, picked: Picked) -> Part:
         return (
             trial_html(desk.store, desk.people(), name, wanted),
             shown(trial is None),
-            gr.update(choices=choices, value=kept),
+            gr.update(choices=choices) if kept == chosen else gr.update(choices=choices, value=kept),
             button(not why),
             parts.note(why),
             shown(trial is not None),
@@ -88,7 +83,7 @@ def build(desk: Desk, picked: Picked) -> Part:
         )
 
     outputs = [status, form, arms, start, why_not, running, asked.question, history]
-    return Part([picked.strategy, worthwhile, arms], outputs, draw, acts)
+    return Part([picked.strategy, worthwhile, arms], outputs, draw, acts, touched=[worthwhile.release])
 
 
 def arms_of(chosen: list[str], shares: str) -> list[Arm]:

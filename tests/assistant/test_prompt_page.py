@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
-from assistant import prompt_page, registry
+from assistant import prompt_page, prompt_people, registry
 from assistant.prompt_bench import PromptBench
 from assistant.prompt_page import html
 from feedback import look
@@ -272,3 +273,32 @@ def test_the_page_fits_a_narrow_screen_in_the_dark(site: Site) -> None:
             page.get_by_role("tab", name=tab).click()
             page.wait_for_timeout(300)
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
+
+
+@pytest.mark.browser
+def test_what_one_picks_while_the_page_is_still_drawn_stays_and_is_what_is_shown(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = version(site.store, "dpo-1")
+    prompts = [library.production(site.store, name).id for name in ("zero-shot", "few-shot")]
+    old = registry.champion(site.store).id
+    for number in range(12):
+        ground.vote(site.store, number, Maker(prompts[1], old), Maker(prompts[0], old))
+    with browser.page() as page:
+        opened(page, site, "Prompt or retrain?")
+        page.get_by_text("There is nothing to compare yet.").wait_for()
+        quick = prompt_people.prompt_or_retrain
+
+        def slow(store: Store, one: str | None, *others: Any) -> Any:
+            time.sleep(0 if one else 2)
+            return quick(store, one, *others)
+
+        monkeypatch.setattr(prompt_people, "prompt_or_retrain", slow)
+        page.get_by_role("tab", name="Compare").click()
+        page.get_by_role("tab", name="Prompt or retrain?").click()
+        choose(page, "pp-old", "scripted")
+        choose(page, "pp-new", newer.name)
+        page.wait_for_selector("[data-testid=cells]")
+        page.wait_for_timeout(2500)
+        assert page.is_visible("[data-testid=cells]")
+        assert page.input_value("#pp-new input") == newer.name

@@ -77,16 +77,15 @@ def build(desk: Desk) -> Part:
         )
 
     outputs = [promote, again, why_not, asked.question, asked.reason, panel]
-    picker.change(desk.handler(draw_one), picker, outputs, queue=False, show_progress="hidden")
 
     def draw(person: Person, candidate: str | None) -> tuple[object, ...]:
         known = judged(desk.store)
         selected = (
             candidate if candidate in [one for _, one in known] else next((one for _, one in known), None)
         )
-        return chosen(known, selected), *draw_one(person, selected)
+        return chosen(known, candidate), *draw_one(person, selected)
 
-    return Part([picker], [picker, *outputs], draw, acts)
+    return Part([picker], [picker, *outputs], draw, acts, touched=[picker.change])
 
 
 def judged(store: Store) -> list[tuple[str, str]]:

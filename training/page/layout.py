@@ -9,6 +9,7 @@ from assistant.base import BaseChoice
 from assistant.turns import Turns
 from feedback import look
 from feedback import parts as html
+from feedback.handlers import wire
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.people import CurrentUser, Role
@@ -60,18 +61,8 @@ def build(
 
         page.load(desk.handler(greet), None, header, **QUIET)
         pulse = _pulse(desk, timer, busy)
-        _wire(desk, [job, *parts, pulse], [page.load, tabs.select, busy.change], timer)
+        wire(desk, [job, *parts, pulse], [page.load, tabs.select, busy.change], timer=timer)
     return page
-
-
-def _wire(desk: Desk, parts: list[Part], events: list[Any], timer: gr.Timer) -> None:
-    """Draw everything when the page opens, a tab is chosen or something was done; live parts on each tick."""
-    for event in [*events, *(act.then for part in parts for act in part.acts)]:
-        for part in parts:
-            event(desk.handler(part.draw), list(part.inputs) or None, list(part.outputs), **QUIET)
-    for part in parts:
-        if part.live:
-            timer.tick(desk.handler(part.draw), list(part.inputs) or None, list(part.outputs), **QUIET)
 
 
 def _pulse(desk: Desk, timer: gr.Timer, busy: gr.State) -> Part:
