@@ -42,6 +42,11 @@ class Home:
         return self.path / "models"
 
     @property
+    def heads(self) -> Path:
+        """One folder a head, such as a reward model: adapter and manifest."""
+        return self.path / "heads"
+
+    @property
     def prompts(self) -> Path:
         """Strategies that people added, as files; read at each start."""
         return self.path / "prompts"

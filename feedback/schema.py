@@ -53,3 +53,8 @@ def m0005_own_strategies(db: Database) -> None:
 @migrations()
 def m0006_measures(db: Database) -> None:
     run(db, "0006_measures.sql")
+
+
+@migrations()
+def m0007_thumbs_and_heads(db: Database) -> None:
+    run(db, "0007_thumbs_and_heads.sql")

@@ -1,4 +1,4 @@
-"""Snapshots: pairs frozen under a hash, split into train and held-out parts. Written once, never changed.
+"""Snapshots: pairs and thumbs frozen under a hash, split into train and held-out parts. Never changed.
 
 The hash covers everything that training and the gate read, and the judgements behind it: the same content is
 the same snapshot, and a snapshot names exactly the votes, thumbs and better answers it was made from. Knows
@@ -10,13 +10,14 @@ import sqlite3
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from feedback import audit, splits
+from feedback import audit, evidence, frozen_thumbs, splits, thumbs
 from feedback.canonical import canonical_json, sha256_of
 from feedback.errors import HoneError, NotFoundError
 from feedback.ids import ProjectId, PromptVersionId, SnapshotId, UserId
 from feedback.message import Turn
-from feedback.pairs import DUPLICATES, Derived, Kind, Pair, Source, from_store
+from feedback.pairs import DUPLICATES, Derived, Kind, Pair, Source, derive
 from feedback.store import Store, now
+from feedback.thumbs import Thumb
 
 FORMAT = "hone-snapshot-1"
 LATEST = "latest"
@@ -36,6 +37,8 @@ class Preview:
     duplicates: int
     chosen_words: tuple[int, ...]
     rejected_words: tuple[int, ...]
+    train_thumbs: int = 0
+    held_out_thumbs: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,8 @@ class SnapshotPairs:
     held_out: tuple[SnapshotPair, ...]
 
 
-def _key(pair: Pair) -> str:
-    return splits.split_key(pair.turns, pair.system_text)
+def _key(one: Pair | Thumb) -> str:
+    return splits.split_key(one.turns, one.system_text)
 
 
 def _hashed(pair: SnapshotPair) -> dict[str, Any]:
@@ -97,13 +100,15 @@ def _hashed(pair: SnapshotPair) -> dict[str, Any]:
 
 def preview(store: Store, project_id: ProjectId | None = None) -> Preview:
     """What freezing now would give. Fixes nothing and writes nothing."""
-    derived = from_store(store, project_id)
-    sides = splits.look(store, [_key(pair) for pair in derived.pairs])
-    return _report(derived, sides)
+    known = evidence.read(store, project_id)
+    derived, liked = derive(known), thumbs.derive(known)
+    sides = splits.look(store, [*map(_key, derived.pairs), *map(_key, liked)])
+    return _report(derived, liked, sides)
 
 
-def _report(derived: Derived, sides: dict[str, bool]) -> Preview:
+def _report(derived: Derived, liked: tuple[Thumb, ...], sides: dict[str, bool]) -> Preview:
     held_out = sum(sides[_key(pair)] for pair in derived.pairs)
+    held_out_thumbs = sum(sides[_key(thumb)] for thumb in liked)
     return Preview(
         pairs=len(derived.pairs),
         train=len(derived.pairs) - held_out,
@@ -112,6 +117,8 @@ def _report(derived: Derived, sides: dict[str, bool]) -> Preview:
         duplicates=derived.dropped.get(DUPLICATES, 0),
         chosen_words=tuple(len(pair.chosen.split()) for pair in derived.pairs),
         rejected_words=tuple(len(pair.rejected.split()) for pair in derived.pairs),
+        train_thumbs=len(liked) - held_out_thumbs,
+        held_out_thumbs=held_out_thumbs,
     )
 
 
@@ -122,21 +129,22 @@ def freeze(
     prompt_version_id: PromptVersionId,
     project_id: ProjectId | None = None,
 ) -> Snapshot:
-    """Freeze the pairs that follow from the store now, for one chat template and prompt version.
+    """Freeze the pairs and thumbs that follow from the store now, for one chat template and prompt version.
 
-    One transaction. The same content returns the snapshot that is already there. Raises HoneError without
-    pairs.
+    One transaction. The same content returns the snapshot that is already there. Raises HoneError when there
+    is neither.
     """
     with store.transaction():
-        derived = from_store(store, project_id)
-        if not derived.pairs:
+        known = evidence.read(store, project_id)
+        derived, liked = derive(known), thumbs.derive(known)
+        if not derived.pairs and not liked:
             raise HoneError(
-                "There is nothing to freeze: no pairs.",
+                "There is nothing to freeze: no pairs and no thumbs.",
                 "A pair needs a vote that prefers one reply, thumbs both up and down on replies to one"
                 " message, or a better answer that someone wrote.",
-                "Compare some replies first.",
+                "Compare or rate some replies first.",
             )
-        sides = splits.fix(store, [_key(pair) for pair in derived.pairs])
+        sides = splits.fix(store, [*map(_key, derived.pairs), *map(_key, liked)])
         frozen = tuple(
             SnapshotPair(
                 position=position,
@@ -153,12 +161,18 @@ def freeze(
             )
             for position, pair in enumerate(derived.pairs)
         )
+        rated = tuple(
+            frozen_thumbs.frozen(thumb, _key(thumb), sides[_key(thumb)], place)
+            for place, thumb in enumerate(liked)
+        )
         covered = [_hashed(pair) for pair in frozen]
-        sha256 = sha256_of([FORMAT, covered, chat_template_sha256, prompt_version_id, project_id])
+        # No thumb leaves no trace, so that snapshots from before there were any keep their ids.
+        beside = [[asdict(thumb) for thumb in rated]] if rated else []
+        sha256 = sha256_of([FORMAT, covered, chat_template_sha256, prompt_version_id, project_id, *beside])
         row = store.row(f"{SNAPSHOT_SQL} WHERE sha256 = ?", sha256)
         if row is not None:
             return _snapshot(row)
-        report = _report(derived, sides)
+        report = _report(derived, liked, sides)
         snapshot = Snapshot(
             id=SnapshotId(f"s_{sha256[:12]}"),
             sha256=sha256,
@@ -172,6 +186,7 @@ def freeze(
             created_at=now(),
         )
         _write(store, snapshot, frozen)
+        frozen_thumbs.write(store, snapshot.id, rated)
     return snapshot
 
 

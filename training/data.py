@@ -1,25 +1,30 @@
 """From a snapshot to the rows that a trainer eats, through the one renderer. Knows no trainer and no model.
 
-Only the train part is ever read here: what is held out has no way into a row.
+Only the train part becomes rows to train on; what is held out is read by `held_out` alone, to measure on.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from feedback import snapshots
+from feedback import frozen_thumbs, snapshots
 from feedback.errors import HoneError
+from feedback.frozen_thumbs import SnapshotThumb
+from feedback.ids import SnapshotId
 from feedback.snapshots import Snapshot, SnapshotPair
 from feedback.store import Store
 from prompts import library
 from prompts.chat import ChatTemplate, neutral
 from prompts.plain import plain_messages
 from prompts.strategy import Strategy
+from training.methods import METHODS
 from training.recipes import Recipe
 
 
 @dataclass(frozen=True)
 class Row:
-    """One example in token ids. Answers carry their end token; `rejected_ids` is empty for SFT.
+    """One example in token ids. Answers carry their end token. `rejected_ids` is empty where no two answers
+    are compared, and `liked` is set where one is liked or not; a prompt alone has no answer.
 
     Prompt and answer are tokenised apart, as they are when a reply is written and when the engine scores one.
     """
@@ -27,6 +32,7 @@ class Row:
     prompt_ids: tuple[int, ...]
     chosen_ids: tuple[int, ...]
     rejected_ids: tuple[int, ...]
+    liked: bool | None = None
 
     @property
     def tokens(self) -> int:
@@ -36,11 +42,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Rows:
-    """What a run trains on, and what it left out."""
+    """What a run trains on, what it left out, and the pairs that the judge of RLHF keeps for itself."""
 
     rows: tuple[Row, ...]
     too_long: int
     repeated: int
+    judge: tuple[Row, ...] = ()
 
     def sentence(self, recipe: Recipe) -> str:
         """What the run's log says about its data."""
@@ -48,7 +55,7 @@ class Rows:
         if self.too_long:
             said += f"; {self.too_long} left out, longer than {recipe.max_length} tokens"
         if self.repeated:
-            said += f"; {self.repeated} left out, the same prompt and answer again"
+            said += f"; {self.repeated} left out, the same again"
         return said + "."
 
 
@@ -64,8 +71,8 @@ class Rendering:
     encode: Callable[[str], Sequence[int]]
     end_id: int
 
-    def prompt(self, pair: SnapshotPair) -> str:
-        return self.template.text(plain_messages(pair.turns, self.strategy, pair.system_text))
+    def prompt(self, asked: SnapshotPair | SnapshotThumb) -> str:
+        return self.template.text(plain_messages(asked.turns, self.strategy, asked.system_text))
 
     def answer_ids(self, text: str, ended: bool) -> tuple[int, ...]:
         """A reply that was cut off gets no end token: it would teach the model to stop in mid-sentence."""
@@ -90,7 +97,8 @@ def prepare(store: Store, snapshot: Snapshot, recipe: Recipe, rendering: Renderi
             "What is trained must be what is served.",
             "Freeze a new snapshot and train on that.",
         )
-    rows = select(snapshots.pairs(store, snapshot.id).train, recipe, rendering)
+    pairs, thumbs = snapshots.pairs(store, snapshot.id).train, frozen_thumbs.read(store, snapshot.id).train
+    rows = select(pairs, recipe, rendering, thumbs)
     if not rows.rows:
         raise HoneError(
             f"The snapshot {snapshot.id} leaves nothing to train on.",
@@ -100,25 +108,79 @@ def prepare(store: Store, snapshot: Snapshot, recipe: Recipe, rendering: Renderi
     return rows
 
 
-def select(train: Sequence[SnapshotPair], recipe: Recipe, rendering: Rendering) -> Rows:
-    """Pure: rows of one method from training pairs, at most `max_length` tokens each.
+def select(
+    train: Sequence[SnapshotPair],
+    recipe: Recipe,
+    rendering: Rendering,
+    thumbs: Sequence[SnapshotThumb] = (),
+) -> Rows:
+    """Pure: rows of one method from what is to be trained on, at most `max_length` tokens each.
 
-    Pairs come longest first, so that the first reference batch meets the largest need for memory. Imitation
-    takes demonstrations first, and each (prompt, answer) once.
+    Pairs and thumbs come longest first, so that the first reference batch meets the largest need for memory.
+    Imitation takes demonstrations first, and each (prompt, answer) once. What the judge keeps for itself
+    (`kept_for_judge`) neither a reward model nor the policy that is trained on it ever reads.
     """
-    if recipe.method == "sft":
+    reads = METHODS[recipe.method].reads
+    judged: list[Row] = []
+    if reads == "thumbs":
+        made = _rated(train if recipe.unpair else (), thumbs, rendering)
+    elif reads == "answers":
         ordered = sorted(train, key=lambda pair: not pair.chosen_is_demonstration)
+        made = [replace(_row(pair, rendering), rejected_ids=()) for pair in ordered]
+    elif recipe.method == "dpo":
+        made = [_row(pair, rendering) for pair in train]
     else:
-        ordered = list(train)
-    made = [_row(pair, recipe.method, rendering) for pair in ordered]
+        judged = [_row(pair, rendering) for pair in train if kept_for_judge(pair.split_key)]
+        taught = [pair for pair in train if not kept_for_judge(pair.split_key)]
+        made = [_row(pair, rendering) for pair in taught]
+        if reads == "prompts":
+            made = [Row(row.prompt_ids, (), ()) for row in made]
     distinct = list(dict.fromkeys(made))
-    if recipe.method == "dpo":
+    if reads in ("pairs", "thumbs"):
         distinct.sort(key=lambda row: -row.tokens)
-    kept = tuple(row for row in distinct if row.tokens <= recipe.max_length)
-    return Rows(kept, len(distinct) - len(kept), len(made) - len(distinct))
+    kept = tuple(row for row in distinct if _whole(row, recipe) <= recipe.max_length)
+    judges = tuple(row for row in judged if row.tokens <= recipe.max_length)
+    return Rows(kept, len(distinct) - len(kept), len(made) - len(distinct), judges)
 
 
-def _row(pair: SnapshotPair, method: str, rendering: Rendering) -> Row:
+def held_out(store: Store, snapshot_id: SnapshotId, recipe: Recipe, rendering: Rendering) -> tuple[Row, ...]:
+    """The held-out pairs that fit, to measure on. Nothing here is ever trained on."""
+    found = (_row(pair, rendering) for pair in snapshots.pairs(store, snapshot_id).held_out)
+    return tuple(row for row in found if row.tokens <= recipe.max_length)
+
+
+JUDGE_SHARE = 0.2
+JUDGE_SALT = "hone-judge-1"
+
+
+def kept_for_judge(split_key: str) -> bool:
+    """Whether a prompt of the train part is kept for the judge of RLHF: a fifth of them, by their hash.
+
+    So the judge is no coach: the votes on these prompts teach neither the reward model nor the policy.
+    """
+    digest = hashlib.sha256((JUDGE_SALT + split_key).encode()).hexdigest()
+    return int(digest[:8], 16) / 2**32 < JUDGE_SHARE
+
+
+def _whole(row: Row, recipe: Recipe) -> int:
+    """Tokens of a row, those included that the model will write itself."""
+    return row.tokens + (recipe.answer_tokens if METHODS[recipe.method].reads == "prompts" else 0)
+
+
+def _row(pair: SnapshotPair, rendering: Rendering) -> Row:
     prompt = tuple(rendering.encode(rendering.prompt(pair)))
-    rejected = rendering.answer_ids(pair.rejected, pair.rejected_ended) if method == "dpo" else ()
-    return Row(prompt, rendering.answer_ids(pair.chosen, pair.chosen_ended), rejected)
+    chosen = rendering.answer_ids(pair.chosen, pair.chosen_ended)
+    return Row(prompt, chosen, rendering.answer_ids(pair.rejected, pair.rejected_ended))
+
+
+def _rated(pairs: Sequence[SnapshotPair], thumbs: Sequence[SnapshotThumb], rendering: Rendering) -> list[Row]:
+    """Liked and disliked answers. A thumb says more of an answer than a pair that it lost or won."""
+    made: dict[tuple[tuple[int, ...], tuple[int, ...]], bool] = {}
+    for pair in pairs:
+        row = _row(pair, rendering)
+        made[row.prompt_ids, row.chosen_ids] = True
+        made.setdefault((row.prompt_ids, row.rejected_ids), False)
+    for thumb in thumbs:
+        prompt = tuple(rendering.encode(rendering.prompt(thumb)))
+        made[prompt, rendering.answer_ids(thumb.reply, thumb.ended)] = thumb.liked
+    return [Row(prompt, answer, (), liked) for (prompt, answer), liked in made.items()]

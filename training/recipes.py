@@ -16,13 +16,14 @@ from typing import Any
 import yaml
 
 from feedback.errors import HoneError, NotFoundError
+from training.methods import METHODS
 
-METHODS = ("sft", "dpo")
 LOSSES = ("sigmoid", "hinge", "ipo", "robust", "apo_zero", "sigmoid_norm", "sft")
 SCHEDULES = ("linear", "cosine", "constant")
+ALGORITHMS = ("rloo", "grpo")
 POSITIVE = (
     *("epochs", "learning_rate", "max_grad_norm", "batch", "accumulation", "reference_batch"),
-    *("max_length", "lora_rank", "lora_alpha", "beta", "save_every"),
+    *("max_length", "lora_rank", "lora_alpha", "save_every", "answer_tokens", "temperature", "judge_every"),
 )
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -36,6 +37,15 @@ class Recipe:
     together. `save_every` is in optimiser steps. `max_steps` 0 means: as many as `epochs` asks for. `model`
     and `quantize` name the base as `hone serve` does; a base other than the champion's is refused when the
     run starts.
+
+    For KTO, `liked_weight` and `disliked_weight` are the paper's lambdas (https://arxiv.org/abs/2402.01306,
+    eq. 8), and `unpair` takes the answers of pairs as thumbs as well.
+
+    For reward, `centre` pulls the mean reward of a pair to 0 (https://arxiv.org/abs/2312.09244).
+
+    For rlhf, `beta` is the weight of the KL to the reference; `reward` is `latest`, a head's name, or
+    `rule:NAME`; each prompt is answered `answers` times with at most `answer_tokens` tokens at `temperature`.
+    Every `judge_every` steps the judge is asked; see training.judge. A batch counts answers, not prompts.
     """
 
     name: str = "custom"
@@ -60,6 +70,16 @@ class Recipe:
     losses: tuple[str, ...] = ("sigmoid",)
     loss_weights: tuple[float, ...] = (1.0,)
     label_smoothing: float = 0.0
+    liked_weight: float = 1.0
+    disliked_weight: float = 1.0
+    unpair: bool = False
+    centre: float = 0.01
+    algorithm: str = "rloo"
+    reward: str = "latest"
+    answers: int = 4
+    answer_tokens: int = 64
+    temperature: float = 1.0
+    judge_every: int = 5
     seed: int = 0
     save_every: int = 5
     evaluate: bool = True
@@ -76,7 +96,11 @@ def _complaints(recipe: Recipe) -> list[str]:
     found = [f"{key} must be above 0." for key in POSITIVE if not getattr(recipe, key) > 0]
     if not 0 <= recipe.warmup_share < 1:
         found.append("warmup_share must lie in [0, 1).")
-    choices: dict[str, tuple[str, ...]] = {"method": METHODS, "schedule": SCHEDULES}
+    choices: dict[str, tuple[str, ...]] = {
+        "method": tuple(METHODS),
+        "schedule": SCHEDULES,
+        "algorithm": ALGORITHMS,
+    }
     found += [
         f"{key} must be one of {', '.join(allowed)}, not {getattr(recipe, key)!r}."
         for key, allowed in choices.items()
@@ -91,6 +115,14 @@ def _complaints(recipe: Recipe) -> list[str]:
         found.append("losses and loss_weights must be lists of one length.")
     if not 0 <= recipe.label_smoothing < 0.5:
         found.append("label_smoothing, the share of flipped votes, must lie in [0, 0.5).")
+    if recipe.beta < 0 or (recipe.beta == 0 and recipe.method in ("dpo", "kto")):
+        found.append("beta must be above 0; for rlhf it may be 0.")
+    if min(recipe.liked_weight, recipe.disliked_weight, recipe.centre) < 0:
+        found.append("liked_weight, disliked_weight and centre must be 0 or more.")
+    if recipe.method == "kto" and recipe.batch < 2:
+        found.append("KTO needs a batch of 2 or more: it measures the KL on answers to each other's prompts.")
+    if recipe.method == "rlhf" and (recipe.answers < 2 or recipe.batch % recipe.answers):
+        found.append("rlhf needs 2 answers or more for each prompt, and a batch that is a multiple of them.")
     if recipe.max_steps < 0:
         found.append("max_steps must be 0 (no limit) or more.")
     return found

@@ -14,7 +14,8 @@ from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.snapshots import Snapshot
 from feedback.store import Store
-from training import follow, gate, recipes, runs
+from training import follow, gate, heads, recipes, runs
+from training.methods import METHODS
 from training.promotion import WORDS
 from training.recipes import Recipe
 from training.runs import Run
@@ -84,8 +85,8 @@ def _recipe(
     return recipe
 
 
-train.add_command(_train_command("dpo", "dpo", "Preference training on pairs of answers (DPO)."))
-train.add_command(_train_command("sft", "sft", "Imitation of chosen answers and demonstrations (SFT)."))
+for _method in METHODS.values():
+    train.add_command(_train_command(_method.name, _method.preset, _method.title))
 
 
 def _started(store: Store, home: Home, run: Run, detach: bool, as_json: bool) -> None:
@@ -129,7 +130,8 @@ def _told(store: Store, run: Run) -> str:
     report = gate.report(store, run.candidate_id) if run.candidate_id else None
     if report:
         lines += [f"  Gate: {WORDS[report.verdict]}."] + [f"    {reason}" for reason in report.reasons]
-    lines.append(_next(run, report))
+    head = heads.of_run(store, run.id)
+    lines.append(f"Next: hone train rlhf --set reward={head.name}" if head else _next(run, report))
     return "\n".join(lines)
 
 
@@ -144,7 +146,8 @@ def _next(run: Run, report: gate.GateReport | None) -> str:
 
 
 def _as_data(store: Store, run: Run) -> dict[str, Any]:
-    return {"run": run, "gate": gate.report(store, run.candidate_id) if run.candidate_id else None}
+    report = gate.report(store, run.candidate_id) if run.candidate_id else None
+    return {"run": run, "gate": report, "head": heads.of_run(store, run.id)}
 
 
 @click.group("runs", cls=HoneGroup)
@@ -161,7 +164,7 @@ def list_runs(home: Home, as_json: bool) -> None:
     runs.sweep(store)
     found = runs.listing(store)
     lines = [
-        f"{run.id}  {run.state:<12} {run.method:<4} {run.step}/{run.total_steps or '?':<5} {run.created_at}  "
+        f"{run.id}  {run.state:<12} {run.method:<6} {run.step}/{run.total_steps or '?':<5} {run.created_at}  "
         f"{run.recipe.name} on {run.snapshot_id}"
         for run in found
     ]

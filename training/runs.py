@@ -24,6 +24,7 @@ from feedback.home import Home
 from feedback.ids import ModelVersionId, RunId, SnapshotId, UserId, new_id
 from feedback.store import Store, now
 from training import recipes
+from training.methods import METHODS
 from training.recipes import Recipe
 
 ACTIVE = ("running", "evaluating")
@@ -84,16 +85,19 @@ def folder(home: Home, run_id: RunId) -> Path:
 def create(store: Store, user_id: UserId, recipe: Recipe, snapshot_id: SnapshotId) -> Run:
     """A queued run that starts from the present champion. Nothing is started: see `start`.
 
-    Refuses a snapshot without training pairs, and one that was frozen under another chat template than
-    serving's.
+    Refuses a snapshot without what the method reads, and one that was frozen under another chat template
+    than serving's.
     """
     snapshot = snapshots.get(store, snapshot_id)
     champion = registry.champion(store)
-    if snapshot.train_pairs == 0:
+    thumbs_alone = METHODS[recipe.method].reads == "thumbs" and not recipe.unpair
+    if (snapshot.report.train_thumbs if thumbs_alone else snapshot.train_pairs) == 0:
+        wanted = "thumbs" if thumbs_alone else "pairs"
         raise HoneError(
             f"The snapshot {snapshot.id} has nothing to train on.",
-            "All of its pairs are held out.",
-            "Collect more votes, freeze again, and train on that.",
+            f"It has no {wanted}, or all of them are held out.",
+            f"Collect more {'thumbs' if thumbs_alone else 'votes'}, freeze again, and train on that."
+            + (" Or let pairs count as thumbs: --set unpair=true." if thumbs_alone else ""),
         )
     if snapshot.chat_template_sha256 != champion.chat_template_sha256:
         raise HoneError(

@@ -50,7 +50,8 @@ class Tree:
 @dataclass(frozen=True)
 class Packed:
     """Rows as trees. `ids`, `positions`: (1, N). `labels`: (M,). `sources`: (M,), the token that each is
-    predicted from. `rows`, `columns`: (M,), where each stands among the shifted labels, (R, T - 1).
+    predicted from. `rows`, `columns`: (M,), where each stands among the shifted labels, (R, T - 1). `ends`:
+    the last token of each row by the row's number; a row that was left out has none.
     """
 
     ids: Tensor
@@ -60,6 +61,7 @@ class Packed:
     sources: Tensor
     rows: Tensor
     columns: Tensor
+    ends: dict[int, int]
 
 
 def pack(input_ids: Tensor, attention_mask: Tensor | None, labels: Tensor) -> Packed:
@@ -101,7 +103,7 @@ def _laid_out(families: Sequence[tuple[list[int], list[_Row]]], device: torch.de
     ids: list[int] = []
     positions: list[int] = []
     labelled: list[tuple[int, int, int, int]] = []  # label, source, row, column
-    trees = []
+    trees, ends = [], dict[int, int]()
     for prompt, members in families:
         begin, shared = len(ids), len(prompt)
         ids += prompt
@@ -113,6 +115,7 @@ def _laid_out(families: Sequence[tuple[list[int], list[_Row]]], device: torch.de
                     source = begin + shared - 1 if at == shared else own + at - 1
                     labelled.append((row.labels[at], source, row.number, row.columns[at] - 1))
             ids += row.ids[shared:]
+            ends[row.number] = len(ids) - 1
             positions += range(shared, len(row.ids))
         lengths = [len(row.ids) - shared for row in members]
         trees.append(Tree(begin, len(ids), _mask(shared, lengths, device)))
@@ -125,6 +128,7 @@ def _laid_out(families: Sequence[tuple[list[int], list[_Row]]], device: torch.de
         sources,
         rows,
         columns,
+        ends,
     )
 
 
@@ -238,7 +242,7 @@ def install(model: Any) -> None:
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     others = base.forward
-    if base in _INSTALLED:
+    if base in _INSTALLED or base.get_output_embeddings() is None:
         return
     _INSTALLED.add(base)
 
@@ -267,20 +271,26 @@ SCALES = (
 def covers(model: Any, named: dict[str, Any]) -> bool:
     """Whether a call with these arguments can be computed here."""
     config = model.config.get_text_config()
-    head = model.get_output_embeddings()
     return (
         {name for name, value in named.items() if value is not None} <= COVERED
         and named.get("input_ids") is not None
-        and model.config._attn_implementation == "sdpa"
-        and getattr(model, "_supports_attention_backend", False)
+        and packs(model)
         and not any(getattr(config, name, None) for name in SCALES)
-        and not any(part.requires_grad for part in head.parameters())
-        and not getattr(config, "sliding_window", None)
+        and not any(part.requires_grad for part in model.get_output_embeddings().parameters())
     )
 
 
-def _scored(model: Any, packed: Packed, labels: Tensor, total: Any) -> FusedCausalLMOutput:
-    """What TRL's fused head returns for rows with these labels, (R, T). `total`: labels of the batch."""
+def packs(model: Any) -> bool:
+    """Whether the model's attention can be computed tree by tree."""
+    return (
+        model.config._attn_implementation == "sdpa"
+        and bool(getattr(model, "_supports_attention_backend", False))
+        and not getattr(model.config.get_text_config(), "sliding_window", None)
+    )
+
+
+def states(model: Any, packed: Packed) -> Tensor:
+    """The trunk's last hidden states of packed rows, (N, size)."""
     with _attending(model.config):
         out = model.base_model(
             input_ids=packed.ids,
@@ -290,10 +300,15 @@ def _scored(model: Any, packed: Packed, labels: Tensor, total: Any) -> FusedCaus
             use_cache=False,
             trees=packed.trees,
         )
+    found: Tensor = out.last_hidden_state[0]
+    return found
+
+
+def _scored(model: Any, packed: Packed, labels: Tensor, total: Any) -> FusedCausalLMOutput:
+    """What TRL's fused head returns for rows with these labels, (R, T). `total`: labels of the batch."""
+    hidden = states(model, packed)[packed.sources]
     head = model.get_output_embeddings()
-    found = _Scored.apply(
-        out.last_hidden_state[0, packed.sources], head.weight, getattr(head, "bias", None), packed.labels
-    )
+    found = _Scored.apply(hidden, head.weight, getattr(head, "bias", None), packed.labels)
     places = (packed.rows, packed.columns)
     mask = labels[:, 1:] != IGNORED
     logprobs, entropy, means, first = (part.new_zeros(mask.shape).index_put(places, part) for part in found)

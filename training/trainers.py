@@ -1,4 +1,4 @@
-"""SFT and DPO through TRL, with our settings. Imports torch and TRL only when a run trains. Knows no store.
+"""Training through TRL, with our settings. Imports torch and TRL only when a run trains. Knows no store.
 
 TRL's defaults are for large GPUs. Ours: no gradient checkpointing, the reference's log-probabilities
 computed once, adapters in fp32 on the frozen base, batches of examples of like length.
@@ -9,9 +9,8 @@ where the champion has an adapter, TRL's frozen copy of it (named `ref`).
 
 from __future__ import annotations
 
-import random
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from feedback.errors import HoneError
 from training.data import Row
+from training.order import GroupOrder, LengthOrder, batches
 from training.recipes import Recipe
 from training.references import References, Scored
 
@@ -39,6 +39,13 @@ METRICS = {
     "logps/rejected": "rejected_logprob",
     "mean_token_accuracy": "token_accuracy",
     "entropy": "entropy",
+    "kl": "kl",
+    "margin": "margin",
+    "accuracy": "accuracy",
+    "mean_reward": "reward",
+    "reward": "reward",
+    "completions/mean_length": "answer_tokens",
+    "completions/clipped_ratio": "cut_off",
 }
 """TRL's name of a metric: ours."""
 
@@ -96,7 +103,6 @@ def settings(recipe: Recipe, folder: Path, device: str) -> Settings:
         "max_grad_norm": recipe.max_grad_norm,
         "per_device_train_batch_size": recipe.batch,
         "gradient_accumulation_steps": recipe.accumulation,
-        "max_length": recipe.max_length,
         "seed": recipe.seed,
         "save_strategy": "steps",
         "save_steps": recipe.save_every,
@@ -110,25 +116,39 @@ def settings(recipe: Recipe, folder: Path, device: str) -> Settings:
         "disable_tqdm": True,
         "report_to": "none",
     }
-    if recipe.method == "dpo":
-        trainer |= {
-            "beta": recipe.beta,
-            "loss_type": list(recipe.losses),
-            "loss_weights": list(recipe.loss_weights),
-            "label_smoothing": recipe.label_smoothing,
-            "precompute_ref_log_probs": True,
-            "precompute_ref_batch_size": recipe.reference_batch,
-        }
-    else:
-        trainer |= {"completion_only_loss": True}
+    trainer |= _of_method(recipe)
     targets = recipe.adapt if recipe.adapt == "all-linear" else recipe.adapt.split(",")
     lora = {
         "r": recipe.lora_rank,
         "lora_alpha": recipe.lora_alpha,
         "target_modules": targets,
-        "task_type": "CAUSAL_LM",
+        "task_type": "SEQ_CLS" if recipe.method == "reward" else "CAUSAL_LM",
     }
     return Settings(trainer, lora)
+
+
+def _of_method(recipe: Recipe) -> dict[str, Any]:
+    """What only the recipe's own trainer understands."""
+    length = {"max_length": recipe.max_length}
+    reference = {"precompute_ref_log_probs": True, "precompute_ref_batch_size": recipe.reference_batch}
+    if recipe.method == "dpo":
+        losses = {"loss_type": list(recipe.losses), "loss_weights": list(recipe.loss_weights)}
+        return {
+            "beta": recipe.beta,
+            "label_smoothing": recipe.label_smoothing,
+            **losses,
+            **reference,
+            **length,
+        }
+    if recipe.method == "kto":
+        weights = {"desirable_weight": recipe.liked_weight, "undesirable_weight": recipe.disliked_weight}
+        return {"beta": recipe.beta, **weights, **reference, **length}
+    if recipe.method == "reward":
+        return {"center_rewards_coefficient": recipe.centre, **length}
+    if recipe.method == "rlhf":
+        written = {"num_generations": recipe.answers, "max_completion_length": recipe.answer_tokens}
+        return {"beta": recipe.beta, "temperature": recipe.temperature, **written}
+    return {"completion_only_loss": True, **length}
 
 
 def train_dpo(job: Job, hooks: Hooks) -> Path:
@@ -142,7 +162,7 @@ def train_dpo(job: Job, hooks: Hooks) -> Path:
             for r in job.rows
         ]
     )
-    return _train(job, hooks, DPOTrainer, DPOConfig, data)
+    return run(job, hooks, DPOTrainer, DPOConfig, data, by_length(job))
 
 
 def train_sft(job: Job, hooks: Hooks) -> Path:
@@ -159,10 +179,59 @@ def train_sft(job: Job, hooks: Hooks) -> Path:
             for r in job.rows
         ]
     )
-    return _train(job, hooks, SFTTrainer, SFTConfig, data)
+    return run(job, hooks, SFTTrainer, SFTConfig, data, by_length(job))
 
 
-def _train(job: Job, hooks: Hooks, trainer_class: Any, config_class: Any, data: Any) -> Path:
+def train_kto(job: Job, hooks: Hooks) -> Path:
+    """Train on answers liked or not, none compared; returns the folder of the finished adapter.
+
+    The KL that an answer's reward is held against is measured on the answers of its batch, each after another
+    one's prompt (Ethayarajh et al., 2024, section 4.1). So batches stay together from epoch to epoch.
+    """
+    from datasets import Dataset
+    from trl import KTOConfig, KTOTrainer
+
+    size = job.recipe.batch
+    rows = [job.rows[i] for i in batches([row.tokens for row in job.rows], size, job.recipe.seed)]
+    groups = [rows[begin : begin + size] for begin in range(0, len(rows), size)]
+    data = Dataset.from_list(
+        [
+            {
+                "prompt_ids": row.prompt_ids,
+                "completion_ids": row.chosen_ids,
+                "KL_completion_ids": _other(rows, group, place).chosen_ids,
+                "label": row.liked,
+            }
+            for group in groups
+            for place, row in enumerate(group)
+        ]
+    )
+    return run(job, hooks, KTOTrainer, KTOConfig, data, GroupOrder(len(rows), size, job.recipe.seed))
+
+
+def by_length(job: Job) -> LengthOrder:
+    """Examples of like length side by side, which spares the padding."""
+    return LengthOrder([row.tokens for row in job.rows], job.recipe.batch, job.recipe.seed)
+
+
+def _other(rows: Sequence[Row], group: Sequence[Row], place: int) -> Row:
+    """Whose answer is put after this row's prompt. Alone in the last batch, it takes one from another."""
+    return group[place - 1] if len(group) > 1 else rows[0]
+
+
+def run(  # noqa: PLR0913, PLR0917 - what differs between the methods, each once
+    job: Job,
+    hooks: Hooks,
+    trainer_class: Any,
+    config_class: Any,
+    data: Any,
+    order: Any,
+    watches: Sequence[Any] = (),
+) -> Path:
+    """Train with one of TRL's trainers on our tokens; returns the folder of the finished adapter.
+
+    `order`: a sampler; None: TRL's own.
+    """
     from peft import LoraConfig
     from transformers import PrinterCallback
 
@@ -172,19 +241,19 @@ def _train(job: Job, hooks: Hooks, trainer_class: Any, config_class: Any, data: 
         fresh = LoraConfig(**chosen.lora)
     else:
         model = _continued(job)
-    trainer = _ours(trainer_class, job, hooks)(
+    trainer = _ours(trainer_class, job, hooks, order)(
         model=model,
         args=config_class(**chosen.trainer),
         train_dataset=data,
         processing_class=job.tokenizer,
         peft_config=fresh,
-        callbacks=[_callback(hooks)],
+        callbacks=[_callback(hooks), *watches],
     )
     _quicken(trainer.model)
     trainer.remove_callback(PrinterCallback)  # our own lines go to the log
     _drop_incomplete(job.folder / "checkpoints")
     trainer.train(resume_from_checkpoint=last_checkpoint(job.folder))
-    return _save(trainer.model, job.folder / "adapter")
+    return save_adapter(trainer.model, job.folder / "adapter")
 
 
 def _quicken(model: Any) -> None:
@@ -204,7 +273,7 @@ def _continued(job: Job) -> PeftModel:
     return PeftModel.from_pretrained(job.model, str(job.start_adapter), is_trainable=True)
 
 
-def _save(model: PeftModel, folder: Path) -> Path:
+def save_adapter(model: PeftModel, folder: Path) -> Path:
     """Write the root adapter alone (never TRL's `ref`), aside first, then renamed."""
     aside = folder.with_name(folder.name + ".part")
     for old in (aside, folder):
@@ -227,40 +296,8 @@ def _drop_incomplete(folder: Path) -> None:
             shutil.rmtree(checkpoint)
 
 
-def batches(lengths: Sequence[int], size: int, seed: int) -> list[int]:
-    """An order of examples in which each run of `size` has like lengths, and the runs come in random order.
-
-    Pure and seeded: a resumed run meets the same order. Ties are broken at random, so epochs differ.
-    """
-    chance = random.Random(seed)
-    order = list(range(len(lengths)))
-    chance.shuffle(order)
-    order.sort(key=lambda i: -lengths[i])
-    runs = [order[i : i + size] for i in range(0, len(order), size)]
-    chance.shuffle(runs)
-    # A short run anywhere but last would shift the borders of all batches after it.
-    runs.sort(key=lambda run: len(run) < size)
-    return [i for run in runs for i in run]
-
-
-class LengthOrder:
-    """A sampler: `batches` anew for each epoch. Resuming needs no more state than the epoch's number."""
-
-    def __init__(self, lengths: Sequence[int], size: int, seed: int) -> None:
-        self.lengths, self.size, self.seed, self.epoch = list(lengths), size, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(batches(self.lengths, self.size, self.seed * 1_000_003 + self.epoch))
-
-
-def _ours(trainer_class: Any, job: Job, hooks: Hooks) -> Any:
-    """`trainer_class` on our tokens, with examples of like length side by side, which spares the padding."""
+def _ours(trainer_class: Any, job: Job, hooks: Hooks, order: Any) -> Any:
+    """`trainer_class` on our tokens, in our order."""
 
     class Ours(trainer_class):
         pairs_read = 0
@@ -268,7 +305,7 @@ def _ours(trainer_class: Any, job: Job, hooks: Hooks) -> Any:
         def _prepare_dataset(self, dataset: Any, *rest: Any, **named: Any) -> Any:
             # TRL would tokenise prompt and answer as one text, which merges tokens across their border;
             # ours stand apart, as in chat. SFT's own preparation still turns the mask into labels.
-            if "prompt_ids" in dataset.column_names:
+            if {"prompt_ids", "chosen_ids"} & set(dataset.column_names):
                 return dataset
             return super()._prepare_dataset(dataset, *rest, **named)
 
@@ -279,32 +316,36 @@ def _ours(trainer_class: Any, job: Job, hooks: Hooks) -> Any:
             hooks.on_reference(self.pairs_read, len(job.rows))
             return found
 
-        def _get_train_sampler(self, train_dataset: Any = None) -> LengthOrder:
-            return LengthOrder([row.tokens for row in job.rows], job.recipe.batch, job.recipe.seed)
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            return order or super()._get_train_sampler(train_dataset)
 
     return Ours
 
 
 def _remembered(job: Job, inputs: Any, compute: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """The reference's log-probabilities of chosen and rejected answers, computed where one is not kept."""
+    """The reference's log-probabilities of a batch, computed where one is not kept: of the chosen and the
+    rejected answers, or for KTO of the answers and of each other's.
+    """
     import torch
 
     if job.references is None:
         return compute()
     rows = [
         (ids[real.bool()].tolist(), int((real - answer).sum()))
+        for side in ("", "KL_")
+        if f"{side}input_ids" in inputs
         for ids, real, answer in zip(
-            inputs["input_ids"], inputs["attention_mask"], inputs["completion_mask"], strict=True
+            *(inputs[side + name] for name in ("input_ids", "attention_mask", "completion_mask")), strict=True
         )
     ]
     answers = [Scored(tuple(ids[:prompt]), tuple(ids[prompt:])) for ids, prompt in rows]
     known = job.references.find(answers)
     if known is not None:
-        chosen, rejected = torch.tensor(known).chunk(2)
-        return chosen, rejected
-    chosen, rejected = compute()
-    job.references.keep(dict(zip(answers, torch.cat([chosen, rejected]).tolist(), strict=True)))
-    return chosen, rejected
+        one, other = torch.tensor(known).chunk(2)
+        return one, other
+    one, other = compute()
+    job.references.keep(dict(zip(answers, torch.cat([one, other]).tolist(), strict=True)))
+    return one, other
 
 
 def _callback(hooks: Hooks) -> Any:

@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -23,13 +23,13 @@ from typing import Any, cast
 from assistant import base as bases
 from assistant import registry
 from assistant.engines.choose import choose, open_engine
-from feedback import snapshots
 from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import RunId
 from feedback.store import Store, now
-from training import data, gate, runs
-from training.references import References
+from training import gate, heads, lessons, runs
+from training.lessons import Lesson
+from training.methods import METHODS
 from training.runs import Run
 
 HEARTBEAT_S = 2.0
@@ -129,8 +129,11 @@ def work(seat: Seat) -> None:
             f"That version stands on {started_from.base_id}, this run's base is {base.id}.",
             "Start a run with the same --model and --quantize as the server.",
         )
+    if METHODS[run.method].makes == "head":
+        make_head(seat, run, base, started_from)
+        return
     if run.candidate_id is None:
-        adapter = train(seat, run, base, started_from)
+        adapter = lessons.train(lesson(seat, run, base, started_from), hooks(seat))
         candidate = registry.add(seat.store, seat.home, base, adapter, run.id, run.method)
     else:
         candidate = registry.get(seat.store, run.candidate_id)
@@ -139,40 +142,26 @@ def work(seat: Seat) -> None:
         judge(seat, base, candidate)
 
 
-def train(seat: Seat, run: Run, base: bases.Base, started_from: registry.ModelVersion) -> Path:
-    """Train, or go on training; returns the adapter's folder."""
-    from assistant.engines.reply import vocabulary
-    from training import trainers
+def lesson(seat: Seat, run: Run, base: bases.Base, started_from: registry.ModelVersion) -> Lesson:
+    """What the run trains on and from."""
+    return Lesson(seat.store, seat.home, run, base, started_from, seat.folder, say)
 
-    tokenizer, template = bases.load_tokenizer(base), bases.chat_template(base)
-    words = vocabulary(tokenizer, template, [])
-    snapshot = snapshots.get(seat.store, run.snapshot_id)
-    rendering = data.Rendering(template, data.strategy_of(seat.store, snapshot), words.ids, words.end_id)
-    rows = data.prepare(seat.store, snapshot, run.recipe, rendering)
-    say(rows.sentence(run.recipe))
-    if (last := trainers.last_checkpoint(seat.folder)) is not None:
-        say(f"Going on from {Path(last).name}.")
-    start_adapter = None
-    if started_from.adapter_dir is not None:
-        registry.check_files(seat.home, started_from)
-        start_adapter = seat.home.path / started_from.adapter_dir
-        say(f"Training goes on from {started_from.name}, with the rank and targets of its adapter.")
-    model = bases.load_model(base)
-    # Another arithmetic gives other numbers.
-    said_by = f"{base.id}/{started_from.adapter_sha256 or 'base'}/{base.device}/{model.dtype}"
-    train_method = {"sft": trainers.train_sft, "dpo": trainers.train_dpo}[run.method]
-    if run.method == "dpo":
-        say("The reference reads every pair once, then training begins.")
-    with closing(References(seat.home.references, said_by)) as known:
-        job = trainers.Job(
-            model, tokenizer, rows.rows, run.recipe, seat.folder, start_adapter, base.device, known
-        )
-        return train_method(job, hooks(seat))
+
+def make_head(seat: Seat, run: Run, base: bases.Base, started_from: registry.ModelVersion) -> None:
+    """Train a reward model and measure it. It is judged by its report, not by the gate: it never answers."""
+    head = heads.of_run(seat.store, run.id)
+    if head is None:
+        made = lessons.train_head(lesson(seat, run, base, started_from), hooks(seat))
+        template = bases.chat_template(base).sha256
+        head = heads.add(seat.store, seat.home, base, made, run.id, template)
+    say(f"{head.name} ({head.id}) is kept. Next: hone train rlhf --set reward={head.name}")
 
 
 def hooks(seat: Seat) -> Any:
     """Steps and metrics into the store, and into the log."""
     from training.trainers import Hooks
+
+    shows = METHODS[runs.get(seat.store, seat.run_id).method].lines
 
     def on_step(step: int, total: int) -> None:
         seat.store.execute("UPDATE runs SET step = ?, total_steps = ? WHERE id = ?", step, total, seat.run_id)
@@ -189,11 +178,11 @@ def hooks(seat: Seat) -> Any:
                        ON CONFLICT (run_id, name, step) DO UPDATE SET value = excluded.value""",
                     seat.run_id, step, name, value, now(),
                 )  # fmt: skip
-        shown = [f"{name} {found[name]:.4g}" for name in ("loss", "margin", "accuracy") if name in found]
+        shown = [f"{name} {found[name]:.4g}" for name in shows if name in found]
         say(f"step {step}: {', '.join(shown)}")
 
     def on_reference(done: int, total: int) -> None:
-        say(f"reference: {done} of {total} pairs")
+        say(f"reference: {done} of {total}")
 
     return Hooks(on_step, on_metrics, on_reference)
 

@@ -7,29 +7,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedback.errors import HoneError, NotFoundError
-from training import recipes, trainers
+from training import order, recipes, trainers
 from training.recipes import Recipe
 
 OTHER = {
     "method": "sft", "epochs": 3.0, "max_steps": 7, "learning_rate": 2e-4, "schedule": "cosine",
-    "warmup_share": 0.3, "max_grad_norm": 0.5, "batch": 3, "accumulation": 5, "reference_batch": 2,
+    "warmup_share": 0.3, "max_grad_norm": 0.5, "batch": 8, "accumulation": 5, "reference_batch": 2,
     "max_length": 99, "lora_rank": 3, "lora_alpha": 5,
     "adapt": "q_proj,v_proj", "beta": 0.4, "losses": ("ipo",), "loss_weights": (0.5,),
     "label_smoothing": 0.2, "seed": 11, "save_every": 9,
+}  # fmt: skip
+OF_A_METHOD = {
+    "kto": {"liked_weight": 2.0, "disliked_weight": 3.0}, "reward": {"centre": 0.3},
+    "rlhf": {"answers": 2, "answer_tokens": 9, "temperature": 0.7, "beta": 0.0},
 }  # fmt: skip
 ELSEWHERE = {
     "name": "said in lists and logs", "description": "said in lists",
     "model": "the worker resolves it (test_runs: another base is refused)", "quantize": "likewise",
     "evaluate": "the worker asks it (test_runs: with and without a gate report)",
+    "unpair": "the data follow it (test_methods)", "reward": "what scores (test_methods)",
+    "algorithm": "which trainer (test_methods)", "judge_every": "when the judge is asked (test_methods)",
 }  # fmt: skip
 
 
 def test_each_setting_of_a_recipe_changes_what_the_trainer_is_told() -> None:
-    assert set(OTHER) | set(ELSEWHERE) == {field.name for field in dataclasses.fields(Recipe)}
-    before = trainers.settings(Recipe(), Path("run"), "cpu")
-    for key, value in OTHER.items():
-        changed = dataclasses.replace(Recipe(), **{key: value})
-        assert trainers.settings(changed, Path("run"), "cpu") != before, key
+    only = {key for changes in OF_A_METHOD.values() for key in changes}
+    assert set(OTHER) | only | set(ELSEWHERE) == {field.name for field in dataclasses.fields(Recipe)}
+    for method, changes in {"dpo": OTHER, **OF_A_METHOD}.items():
+        plain = dataclasses.replace(Recipe(), method=method)
+        before = trainers.settings(plain, Path("run"), "cpu")
+        for key, value in changes.items():
+            changed = dataclasses.replace(plain, **{key: value})
+            assert trainers.settings(changed, Path("run"), "cpu") != before, (method, key)
 
 
 def test_the_presets_load_and_say_what_they_are() -> None:
@@ -85,20 +94,20 @@ def test_a_stored_recipe_comes_back_as_it_was(batch: int, rate: float, evaluate:
 def test_batches_hold_every_example_once_and_like_lengths_together(
     lengths: list[int], size: int, seed: int
 ) -> None:
-    order = trainers.batches(lengths, size, seed)
-    assert sorted(order) == list(range(len(lengths)))
-    assert order == trainers.batches(lengths, size, seed)
-    groups = [order[i : i + size] for i in range(0, len(order), size)]
+    found = order.batches(lengths, size, seed)
+    assert sorted(found) == list(range(len(lengths)))
+    assert found == order.batches(lengths, size, seed)
+    groups = [found[i : i + size] for i in range(0, len(found), size)]
     spans = sorted((min(lengths[i] for i in g), max(lengths[i] for i in g)) for g in groups)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
 
 
 def test_each_epoch_has_an_order_of_its_own_and_meets_it_again_after_a_restart() -> None:
-    order = trainers.LengthOrder(list(range(40)), 4, seed=3)
-    first = list(order)
-    order.set_epoch(1)
-    second = list(order)
+    epochs = order.LengthOrder(list(range(40)), 4, seed=3)
+    first = list(epochs)
+    epochs.set_epoch(1)
+    second = list(epochs)
     assert first != second
-    again = trainers.LengthOrder(list(range(40)), 4, seed=3)
+    again = order.LengthOrder(list(range(40)), 4, seed=3)
     again.set_epoch(1)
     assert list(again) == second

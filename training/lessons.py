@@ -1,0 +1,162 @@
+"""One run's training from its rows in the store to a finished adapter: the store's side of the trainers.
+
+Reads the snapshot, loads the base, takes what the method needs beside them (the reference's numbers, a reward
+model), and trains. Writes nothing to the store. torch and TRL come in when a run trains.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assistant import base as bases
+from assistant import registry
+from feedback import snapshots
+from feedback.home import Home
+from feedback.store import Store
+from training import data, heads, reward_report, rules
+from training.data import Rendering, Rows
+from training.references import References
+from training.runs import Run
+
+if TYPE_CHECKING:
+    from training.rlhf import Reward
+    from training.trainers import Hooks, Job
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A run, and what it trains from. `say` writes a line of its log."""
+
+    store: Store
+    home: Home
+    run: Run
+    base: bases.Base
+    started_from: registry.ModelVersion
+    folder: Path
+    say: Callable[[str], None]
+
+
+def train(lesson: Lesson, hooks: "Hooks") -> Path:
+    """Train a model version, or go on training one; returns the adapter's folder."""
+    from training import trainers
+
+    rendering, rows = _read(lesson)
+    start = _start(lesson)
+    model = bases.load_model(lesson.base)
+    base, run = lesson.base, lesson.run
+    # Another arithmetic gives other numbers.
+    said_by = f"{base.id}/{lesson.started_from.adapter_sha256 or 'base'}/{base.device}/{model.dtype}"
+    with closing(References(lesson.home.references, said_by)) as known:
+        job = _job(lesson, rows, model, start, known)
+        if run.method == "rlhf":
+            return _online(lesson, job, hooks, rendering, rows)
+        if run.method in ("dpo", "kto"):
+            lesson.say("The reference reads every answer once, then training begins.")
+        method = {"sft": trainers.train_sft, "dpo": trainers.train_dpo, "kto": trainers.train_kto}[run.method]
+        return method(job, hooks)
+
+
+def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
+    """Train a reward model and measure it on the snapshot's held-out pairs."""
+    from training import reward_model
+
+    rendering, rows = _read(lesson)
+    if lesson.started_from.adapter_dir is not None:
+        lesson.say(f"A reward model starts from the base, not from {lesson.started_from.name}.")
+    model = bases.load_model(lesson.base)
+    adapter = reward_model.train_reward(_job(lesson, rows, model, None, None), hooks)
+    lesson.say("The reward model reads the held-out pairs.")
+    tokenizer = bases.load_tokenizer(lesson.base)
+    found = reward_model.RewardModel(bases.load_model(lesson.base), tokenizer, adapter)
+    held_out = data.held_out(lesson.store, lesson.run.snapshot_id, lesson.run.recipe, rendering)
+    if not held_out:
+        lesson.say("No pair is held out, so nothing is known of how it does on new ones.")
+        return heads.Made("reward", adapter, None)
+    scores = found.score([(row.prompt_ids, row.chosen_ids) for row in held_out])
+    others = found.score([(row.prompt_ids, row.rejected_ids) for row in held_out])
+    report = reward_report.report(
+        [
+            reward_report.Scored(one, other, len(row.chosen_ids), len(row.rejected_ids))
+            for row, one, other in zip(held_out, scores, others, strict=True)
+        ]
+    )
+    for sentence in report.sentences():
+        lesson.say(sentence)
+    return heads.Made("reward", adapter, report)
+
+
+def _read(lesson: Lesson) -> tuple[Rendering, Rows]:
+    from assistant.engines.reply import vocabulary
+    from training import trainers
+
+    tokenizer, template = bases.load_tokenizer(lesson.base), bases.chat_template(lesson.base)
+    words = vocabulary(tokenizer, template, [])
+    snapshot = snapshots.get(lesson.store, lesson.run.snapshot_id)
+    rendering = Rendering(template, data.strategy_of(lesson.store, snapshot), words.ids, words.end_id)
+    rows = data.prepare(lesson.store, snapshot, lesson.run.recipe, rendering)
+    lesson.say(rows.sentence(lesson.run.recipe))
+    if (last := trainers.last_checkpoint(lesson.folder)) is not None:
+        lesson.say(f"Going on from {Path(last).name}.")
+    return rendering, rows
+
+
+def _start(lesson: Lesson) -> Path | None:
+    """The champion's adapter, checked; None where the champion is the base."""
+    version = lesson.started_from
+    if version.adapter_dir is None:
+        return None
+    registry.check_files(lesson.home, version)
+    lesson.say(f"Training goes on from {version.name}, with the rank and targets of its adapter.")
+    return lesson.home.path / version.adapter_dir
+
+
+def _job(lesson: Lesson, rows: Rows, model: Any, start: Path | None, references: References | None) -> "Job":
+    from training.trainers import Job
+
+    tokenizer = bases.load_tokenizer(lesson.base)
+    recipe, device = lesson.run.recipe, lesson.base.device
+    return Job(model, tokenizer, rows.rows, recipe, lesson.folder, start, device, references)
+
+
+def _online(lesson: Lesson, job: "Job", hooks: "Hooks", rendering: Rendering, rows: Rows) -> Path:
+    """RLHF, and what it has gained on prompts that it never saw."""
+    from training import rlhf
+
+    reward = _reward(lesson, job)
+    unseen = data.held_out(lesson.store, lesson.run.snapshot_id, lesson.run.recipe, rendering)
+    prompts = tuple(dict.fromkeys(row.prompt_ids for row in unseen))
+    lesson.say(
+        f"{len(rows.judge)} pairs are kept for the judge; {len(prompts)} prompts are held out to measure on."
+    )
+    finished = rlhf.train_rlhf(
+        job, hooks, rlhf.Told(reward, rows.judge, prompts, rendering.end_id, lesson.say)
+    )
+    if (gain := finished.gain) is not None:
+        lesson.say(
+            f"On held-out prompts the reward of an answer is {gain.value:+.2f} higher than before"
+            f" (95 % interval {gain.low:+.2f} to {gain.high:+.2f})."
+        )
+        told = {"unseen_gain": gain.value, "unseen_gain_low": gain.low, "unseen_gain_high": gain.high}
+        hooks.on_metrics(lesson.run.recipe.max_steps or lesson.run.step, told)
+    return finished.folder
+
+
+def _reward(lesson: Lesson, job: "Job") -> "Reward":
+    """What scores an answer: a rule, or a reward model on a trunk of its own."""
+    from training.reward_model import RewardModel
+
+    wanted = lesson.run.recipe.reward
+    rule = rules.named(wanted)
+    if rule is not None:
+        lesson.say(f"The reward is the rule {wanted.removeprefix(rules.PREFIX)}: {rule.__doc__}")
+        return lambda asked: [
+            rule(job.tokenizer.decode(answer, skip_special_tokens=True)) for _, answer in asked
+        ]
+    head = heads.get(lesson.store, wanted, "reward")
+    heads.check_files(lesson.home, head)
+    heads.check_base(head, lesson.base.id, bases.chat_template(lesson.base).sha256)
+    lesson.say(f"The reward is {head.name}.")
+    model = RewardModel(bases.load_model(lesson.base), job.tokenizer, lesson.home.path / head.folder)
+    return model.score

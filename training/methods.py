@@ -1,0 +1,51 @@
+"""The methods of training: what each reads and what it makes. Plain data; knows no trainer."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Reads = Literal["pairs", "answers", "thumbs", "prompts"]
+Makes = Literal["version", "head"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to train.
+
+    `reads`, of a snapshot: pairs; answers (the chosen ones and demonstrations); thumbs; prompts alone, which
+    the model answers itself. `makes`: a model version that may answer people, or a head that judges. `lines`:
+    the metrics that a terminal shows of each step.
+    """
+
+    name: str
+    title: str
+    preset: str
+    reads: Reads
+    makes: Makes
+    lines: tuple[str, ...]
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method(
+            "dpo", "Preference training on pairs of answers (DPO).", "dpo", "pairs", "version",
+            ("loss", "margin", "accuracy"),
+        ),
+        Method(
+            "sft", "Imitation of chosen answers and demonstrations (SFT).", "sft", "answers", "version",
+            ("loss", "token_accuracy"),
+        ),
+        Method(
+            "kto", "Training on thumbs alone: answers liked or not, none compared (KTO).", "kto", "thumbs",
+            "version", ("loss", "margin", "kl"),
+        ),
+        Method(
+            "reward", "A reward model: a number for each answer, learnt from pairs.", "reward", "pairs",
+            "head", ("loss", "margin", "accuracy"),
+        ),
+        Method(
+            "rlhf", "Online RL on a reward: the model answers, is scored, and learns (RLOO or GRPO).", "rlhf",
+            "prompts", "version", ("reward", "kl", "words", "judge"),
+        ),
+    )
+}  # fmt: skip

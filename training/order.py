@@ -1,0 +1,62 @@
+"""In which order examples are trained on: like lengths side by side, so that little is padded. Pure.
+
+An order is seeded and made anew for each epoch, so that a resumed run meets the same one.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+
+
+def batches(lengths: Sequence[int], size: int, seed: int) -> list[int]:
+    """An order of examples in which each run of `size` has like lengths, and the runs come in random order.
+
+    Pure and seeded: a resumed run meets the same order. Ties are broken at random, so epochs differ.
+    """
+    chance = random.Random(seed)
+    order = list(range(len(lengths)))
+    chance.shuffle(order)
+    order.sort(key=lambda i: -lengths[i])
+    runs = [order[i : i + size] for i in range(0, len(order), size)]
+    chance.shuffle(runs)
+    # A short run anywhere but last would shift the borders of all batches after it.
+    runs.sort(key=lambda run: len(run) < size)
+    return [i for run in runs for i in run]
+
+
+class LengthOrder:
+    """A sampler: `batches` anew for each epoch. Resuming needs no more state than the epoch's number."""
+
+    def __init__(self, lengths: Sequence[int], size: int, seed: int) -> None:
+        self.lengths, self.size, self.seed, self.epoch = list(lengths), size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(batches(self.lengths, self.size, self.seed * 1_000_003 + self.epoch))
+
+
+class GroupOrder:
+    """A sampler of fixed groups: the first `size` examples, the next `size`, ..., in a new order each epoch.
+
+    For what belongs together, as the answers of a KTO batch do, whose KL is measured on each other's prompts.
+    """
+
+    def __init__(self, count: int, size: int, seed: int) -> None:
+        self.count, self.size, self.seed, self.epoch = count, size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        whole, rest = divmod(self.count, self.size)
+        groups = list(range(whole))
+        random.Random(self.seed * 1_000_003 + self.epoch).shuffle(groups)
+        groups += [whole] if rest else []  # a short group anywhere but last would shift all borders after it
+        return iter([i for g in groups for i in range(g * self.size, min((g + 1) * self.size, self.count))])

@@ -1,0 +1,221 @@
+"""RLHF: the policy answers prompts, a reward scores its answers, and what scores above the other answers
+to the same prompt becomes likelier (RLOO: Ahmadian et al., 2024; GRPO: Shao et al., 2024), through TRL.
+
+Both do without a value model: the other answers are the baseline. Knows rows, a reward and the judge's
+pairs; no store.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feedback.statistics import Interval, bootstrap_mean
+from training.data import Row
+from training.judge import Judgement, best, hacked
+from training.trainers import Hooks, Job, run, save_adapter
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Reward = Callable[[Sequence[tuple[tuple[int, ...], tuple[int, ...]]]], list[float]]
+"""(prompt, answer) in token ids -> a number each; more is better."""
+ROWS = 16
+"""Answers written or scored at a time when nothing is learnt."""
+UNSEEN = 48
+"""Held-out prompts that the finished policy is compared with its start on, at most."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a run of RLHF is told beside its job.
+
+    `judge`: pairs for `training.judge`. `unseen`: held-out prompts in token ids, only measured on. `end_id`
+    ends an answer.
+    """
+
+    reward: Reward
+    judge: Sequence[Row]
+    unseen: Sequence[tuple[int, ...]]
+    end_id: int
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The folder of the adapter, and by how much the reward of answers to unseen prompts rose over the
+    start's (95 % bootstrap interval over prompts); None without unseen prompts.
+    """
+
+    folder: Path
+    gain: Interval | None
+
+
+def train_rlhf(job: Job, hooks: Hooks, told: Told) -> Finished:
+    """Train online until the recipe's steps are done, or the judge says that the reward is being hacked: then
+    the adapter is the one that the judge found best.
+    """
+    from datasets import Dataset
+
+    job.model.generation_config.eos_token_id = told.end_id
+    keys = [str(place) for place in range(len(job.rows))]
+    trainer_class, config_class = _classes(job.recipe.algorithm, job.rows)
+    watch = _watch(job, hooks, told)
+    trained: list[Any] = []
+
+    class Kept(trainer_class):  # type: ignore[misc, valid-type]
+        def __init__(self, *args: Any, **named: Any) -> None:
+            super().__init__(*args, reward_funcs=_scored(job, told), **named)
+            trained.append(self.model)
+
+    folder = run(job, hooks, Kept, config_class, Dataset.from_dict({"prompt": keys}), None, [watch])
+    if watch.hacked:
+        shutil.rmtree(folder)
+        shutil.copytree(watch.best_folder, folder)
+        trained[0].load_adapter(str(folder), "default")
+    return Finished(folder, _gain(trained[0], job, told))
+
+
+def _classes(algorithm: str, rows: Sequence[Row]) -> tuple[Any, Any]:
+    """TRL's trainer and config, its prompts taken from `rows` by their number."""
+    from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+
+    parent, config = {"rloo": (RLOOTrainer, RLOOConfig), "grpo": (GRPOTrainer, GRPOConfig)}[algorithm]
+
+    class OnOurTokens(parent):  # type: ignore[misc, valid-type]
+        def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
+            return [list(rows[int(key)].prompt_ids) for key in prompts], None, {}
+
+    return OnOurTokens, config
+
+
+def _scored(job: Job, told: Told) -> Callable[..., list[float]]:
+    """The reward as TRL calls it. Its name is the metric's."""
+
+    def reward(prompts: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
+        asked = [job.rows[int(key)].prompt_ids for key in prompts]
+        return told.reward([(p, tuple(ids)) for p, ids in zip(asked, completion_ids, strict=True)])
+
+    return reward
+
+
+def _watch(job: Job, hooks: Hooks, told: Told) -> Any:
+    from transformers import TrainerCallback
+
+    @dataclass
+    class Watch(TrainerCallback):
+        """Asks the judge every few steps, keeps the best policy so far, and stops when it is hacked."""
+
+        best_folder: Path = job.folder / "best"
+        hacked: bool = False
+        history: list[Judgement] = field(default_factory=list)
+        rewards: list[float] = field(default_factory=list)
+        start: list[float] = field(default_factory=list)
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            with started_from(model):
+                self.start = margins(model, told.judge)
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if "reward" in (logs or {}):
+                self.rewards.append(float(logs["reward"]))
+
+        def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            if state.global_step % job.recipe.judge_every or not told.judge:
+                return
+            gains = [now - then for now, then in zip(margins(model, told.judge), self.start, strict=True)]
+            seen = self.rewards or [0.0]
+            self.history.append(Judgement(state.global_step, tuple(gains), sum(seen) / len(seen)))
+            self.rewards = []
+            hooks.on_metrics(state.global_step, {"judge": self.history[-1].mean})
+            if best(self.history) is self.history[-1]:
+                save_adapter(model, self.best_folder)
+            if (why := hacked(self.history)) is not None:
+                told.say(f"{why} The run stops, and that step's policy is kept.")
+                self.hacked = control.should_training_stop = True
+
+    return Watch()
+
+
+def started_from(model: Any) -> AbstractContextManager[None]:
+    """The policy as it was at the start, while the block runs: the base, or the champion's adapter."""
+    from trl.trainer.utils import use_adapter
+
+    found: AbstractContextManager[None] = use_adapter(model, "ref" if "ref" in model.peft_config else None)
+    return found
+
+
+def margins(model: Any, pairs: Sequence[Row]) -> list[float]:
+    """log p(chosen) - log p(rejected) of each pair, in nats."""
+    import torch
+
+    was, found = model.training, list[float]()
+    model.eval()
+    with torch.inference_mode():
+        for row in pairs:
+            both = [(row.prompt_ids, row.chosen_ids), (row.prompt_ids, row.rejected_ids)]
+            ids, real, labels = _padded(both, model.device)
+            said = model(input_ids=ids, attention_mask=real, labels=labels, fused_lm_head=True).log_probs
+            chosen, rejected = said.sum(-1).tolist()
+            found.append(chosen - rejected)
+    model.train(was)
+    return found
+
+
+def _padded(
+    answers: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], device: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids, attention mask and labels, (rows, length) each."""
+    import torch
+
+    width = max(len(prompt) + len(answer) for prompt, answer in answers)
+    ids = torch.zeros(len(answers), width, dtype=torch.long)
+    real, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
+    for row, (prompt, answer) in enumerate(answers):
+        end = len(prompt) + len(answer)
+        ids[row, :end] = torch.tensor([*prompt, *answer])
+        real[row, :end] = 1
+        labels[row, len(prompt) : end] = ids[row, len(prompt) : end]
+    return ids.to(device), real.to(device), labels.to(device)
+
+
+def _gain(model: Any, job: Job, told: Told) -> Interval | None:
+    """What the training is for, on prompts that it never saw: the same seeds for both policies."""
+    prompts = list(told.unseen)[:UNSEEN]
+    if not prompts:
+        return None
+    told.say(f"The policy and its start answer {len(prompts)} held-out prompts.")
+    with started_from(model):
+        before = told.reward(list(zip(prompts, write(model, prompts, job, told.end_id), strict=True)))
+    after = told.reward(list(zip(prompts, write(model, prompts, job, told.end_id), strict=True)))
+    return bootstrap_mean([now - then for now, then in zip(after, before, strict=True)])
+
+
+def write(model: Any, prompts: Sequence[tuple[int, ...]], job: Job, end_id: int) -> list[tuple[int, ...]]:
+    """An answer to each prompt, drawn at the recipe's temperature, with its end token where it ended."""
+    import torch
+
+    was, found = model.training, list[tuple[int, ...]]()
+    model.eval()
+    pad = job.tokenizer.pad_token_id
+    for begin in range(0, len(prompts), ROWS):
+        part = prompts[begin : begin + ROWS]
+        width = max(map(len, part))
+        ids = torch.tensor([[*[pad] * (width - len(prompt)), *prompt] for prompt in part])
+        real = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in part])
+        torch.manual_seed(job.recipe.seed + begin)
+        with torch.inference_mode():
+            said = model.generate(
+                input_ids=ids.to(model.device), attention_mask=real.to(model.device), do_sample=True,
+                temperature=job.recipe.temperature, top_k=0, top_p=1.0, pad_token_id=pad, eos_token_id=end_id,
+                max_new_tokens=job.recipe.answer_tokens,
+            )  # fmt: skip
+        for answer in said[:, width:].tolist():
+            ended = answer.index(end_id) + 1 if end_id in answer else len(answer)
+            found.append(tuple(answer[:ended]))
+    model.train(was)
+    return found
