@@ -50,7 +50,7 @@ def test_two_runs_train_one_after_the_other_to_a_version_and_a_gate_report(on: G
         assert ("margin" in names) == (run.method == "dpo")
     assert sft.started_at >= dpo.ended_at
     trained = on.snapshot.train_pairs
-    assert f"reference: {trained} of {trained} pairs" in runs.log_text(on.home, dpo.id)
+    assert f"reference: {trained} of {trained}" in runs.log_text(on.home, dpo.id)
     report = gate.report(on.store, dpo.candidate_id)
     assert report.champion_id == on.champion.id
     assert len(report.margins_nats) == on.snapshot.held_out_pairs

@@ -1,0 +1,180 @@
+"""KTO, reward models and RLHF: whole runs on the tiny base, through the doors that an operator uses."""
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assistant import base as bases
+from assistant import registry
+from assistant.base import Base
+from feedback import ratings, snapshots
+from feedback.errors import HoneError, NotFoundError
+from feedback.home import Home
+from feedback.ids import LOCAL_USER
+from tests import training_ground
+from tests.training_ground import Ground
+from training import heads, judge, reward_report, rules, runs, worker
+from training.judge import Judgement
+from training.order import GroupOrder
+from training.reward_report import Scored
+
+
+@pytest.fixture
+def on(home: Home, tiny_base: Base) -> Ground:
+    return training_ground.ground(home, tiny_base)
+
+
+def finished(on: Ground, **changes: object) -> runs.Run:
+    """A whole run with these settings, as its process does it, but here: test_runs starts processes."""
+    recipe = dataclasses.replace(on.recipe, **changes)  # type: ignore[arg-type]
+    run = runs.create(on.store, LOCAL_USER, recipe, on.snapshot.id)
+    assert worker.claim(on.store, run.id)
+    worker.run_to_end(worker.Seat(on.store, on.home, run.id))
+    return runs.get(on.store, run.id)
+
+
+def rated(on: Ground) -> Ground:
+    """The same ground with a thumb on every reply: up for the short one, down for the other."""
+    for row in on.store.rows("SELECT id, content FROM messages WHERE role = 'assistant'"):
+        ratings.record(on.store, LOCAL_USER, row["id"], 1 if row["content"].startswith("I am") else -1)
+    return dataclasses.replace(on, snapshot=training_ground.freeze(on.store))
+
+
+def test_kto_learns_from_thumbs_alone_which_answers_are_liked(on: Ground) -> None:
+    on = rated(on)
+    run = finished(on, method="kto", epochs=3, batch=4, accumulation=1)
+    assert (run.state, run.error) == ("done", None)
+    assert registry.get(on.store, run.candidate_id or "").name == "kto-1"
+    margins = [p.value for p in runs.metrics(on.store, run.id) if p.name == "margin"]
+    assert margins[-1] > margins[0]
+    assert {"kl", "loss", "chosen_reward"} <= {p.name for p in runs.metrics(on.store, run.id)}
+
+
+def test_kto_without_thumbs_says_how_pairs_can_stand_in_for_them(on: Ground) -> None:
+    with pytest.raises(HoneError, match="no thumbs") as refused:
+        runs.create(on.store, LOCAL_USER, training_ground.recipe(on.base, method="kto"), on.snapshot.id)
+    assert "unpair=true" in str(refused.value)
+    run = finished(on, method="kto", unpair=True, max_steps=2)
+    assert (run.state, run.error) == ("done", None)
+
+
+def test_a_reward_model_is_a_head_with_a_report_and_no_candidate(on: Ground) -> None:
+    run = finished(on, method="reward", epochs=6, learning_rate=3e-3)
+    assert (run.state, run.error) == ("done", None)
+    assert run.candidate_id is None
+    head = heads.of_run(on.store, run.id)
+    assert head is not None
+    assert (head.name, head.kind) == ("reward-1", "reward")
+    heads.check_files(on.home, head)
+    assert head.report["pairs"] == on.snapshot.held_out_pairs
+    assert head.report["accuracy"]["value"] > 0.8
+    assert heads.get(on.store, "latest", "reward") == head
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
+def test_rlhf_answers_is_scored_by_a_rule_and_makes_a_candidate(on: Ground, algorithm: str) -> None:
+    run = finished(
+        on, method="rlhf", algorithm=algorithm, reward="rule:concise", batch=4, answers=2, answer_tokens=6,
+        max_steps=3, judge_every=2,
+    )  # fmt: skip
+    assert (run.state, run.error) == ("done", None)
+    assert run.candidate_id
+    points = runs.metrics(on.store, run.id)
+    assert {"reward", "kl", "answer_tokens", "judge", "unseen_gain"} <= {p.name for p in points}
+    low, gain, high = (
+        next(p.value for p in points if p.name == name)
+        for name in ("unseen_gain_low", "unseen_gain", "unseen_gain_high")
+    )
+    assert low <= gain <= high
+
+
+def test_rlhf_on_a_reward_model_needs_one_and_then_uses_it(
+    on: Ground, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {
+        "method": "rlhf", "batch": 4, "answers": 2, "answer_tokens": 4, "max_steps": 1, "judge_every": 1,
+    }  # fmt: skip
+    without = finished(on, **settings)
+    assert without.state == "failed"
+    assert "hone train reward" in str(without.error)
+    finished(on, method="reward", max_steps=1)
+    run = finished(on, **settings)
+    assert (run.state, run.error) == ("done", None)
+    assert "The reward is reward-1." in capsys.readouterr().out
+
+
+def test_a_reward_model_scores_pairs_packed_as_it_does_one_by_one(on: Ground) -> None:
+    from training.reward_model import RewardModel
+
+    run = finished(on, method="reward", max_steps=2, learning_rate=3e-3)
+    head = heads.of_run(on.store, run.id)
+    assert head is not None
+    tokenizer = bases.load_tokenizer(on.base)
+    model = RewardModel(bases.load_model(on.base), tokenizer, on.home.path / head.folder)
+    ids = [tuple(tokenizer(text)["input_ids"]) for text in ("Who are you?", "I am.", "no no no", "Tea")]
+    asked = [(prompt, answer) for prompt in ids[:2] for answer in ids[1:]]
+    alone = [number for one in asked for number in model.score([one])]
+    assert model.score(asked) == pytest.approx(alone, abs=1e-5)
+
+
+def test_unknown_rules_and_heads_are_refused_with_what_there_is(on: Ground) -> None:
+    with pytest.raises(HoneError, match="concise, list, question"):
+        rules.named("rule:wit")
+    with pytest.raises(NotFoundError):
+        heads.get(on.store, "reward-9", "reward")
+
+
+@given(st.integers(1, 60), st.integers(1, 8), st.integers(0, 5))
+def test_groups_stay_together_and_each_example_comes_once(count: int, size: int, seed: int) -> None:
+    found = list(GroupOrder(count, size, seed))
+    assert sorted(found) == list(range(count))
+    for begin in range(0, count, size):
+        assert len({place // size for place in found[begin : begin + size]}) == 1
+
+
+def judgement(step: int, mean: float, reward: float) -> Judgement:
+    return Judgement(step, tuple(mean + wobble for wobble in (-0.2, -0.1, 0.0, 0.1, 0.2) * 4), reward)
+
+
+def test_the_judge_stops_a_run_whose_reward_rises_while_votes_say_it_is_worse() -> None:
+    good = [judgement(5, 0.5, 0.1), judgement(10, 1.0, 0.2)]
+    worse = [judgement(15, 0.1, 0.4), judgement(20, -0.5, 0.6)]
+    assert judge.hacked(good) is None
+    assert judge.hacked([*good, worse[0]]) is None
+    assert "after step 10" in str(judge.hacked([*good, *worse]))
+    assert judge.hacked([*good, judgement(15, 0.1, 0.0), judgement(20, -0.5, 0.0)]) is None
+    few = [Judgement(one.step, one.gains[:4], one.reward) for one in (*good, *worse)]
+    assert judge.hacked(few) is None
+
+
+scores = st.builds(Scored, *[st.floats(-5, 5)] * 2, *[st.integers(1, 99)] * 2)
+
+
+@given(st.lists(scores, min_size=1, max_size=40))
+def test_a_report_adds_up(pairs: list[Scored]) -> None:
+    found = reward_report.report(pairs)
+    assert sum(one.pairs for one in found.bins) == found.pairs == len(pairs)
+    assert found.accuracy.low <= found.accuracy.value <= found.accuracy.high
+    assert 0 <= found.calibration_error <= 1
+    assert -1 - 1e-9 <= found.length_correlation <= 1 + 1e-9
+    assert all(0.5 <= one.said <= 1 for one in found.bins)
+
+
+def test_a_report_tells_length_from_worth() -> None:
+    by_length = [Scored(float(n), float(n - 3), n, n - 3) for n in range(4, 24)]
+    by_length += [Scored(float(n - 3), float(n), n - 3, n) for n in range(4, 24)]
+    found = reward_report.report(by_length)
+    assert (found.right_if_longer, found.right_if_shorter) == (1.0, 0.0)
+    assert math.isclose(found.length_correlation, 1.0)
+    assert found.accuracy.value == found.longer_is_better == 0.5
+
+
+def test_freezing_for_the_judge_leaves_its_prompts_out_of_reward_and_policy(on: Ground) -> None:
+    from training.data import kept_for_judge
+
+    train = snapshots.pairs(on.store, on.snapshot.id).train
+    kept = [pair for pair in train if kept_for_judge(pair.split_key)]
+    assert 0 < len(kept) < len(train) / 2
