@@ -4,7 +4,7 @@ Only the train part becomes rows to train on; what is held out is read by `held_
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 
 from feedback import frozen_thumbs, snapshots
@@ -17,6 +17,7 @@ from prompts import library
 from prompts.chat import ChatTemplate, neutral
 from prompts.plain import plain_messages
 from prompts.strategy import Strategy
+from training import rounds
 from training.methods import METHODS
 from training.recipes import Recipe
 
@@ -48,6 +49,7 @@ class Rows:
     too_long: int
     repeated: int
     judge: tuple[Row, ...] = ()
+    round: str = ""
 
     def sentence(self, recipe: Recipe) -> str:
         """What the run's log says about its data."""
@@ -56,7 +58,7 @@ class Rows:
             said += f"; {self.too_long} left out, longer than {recipe.max_length} tokens"
         if self.repeated:
             said += f"; {self.repeated} left out, the same again"
-        return said + "."
+        return f"{said}. {self.round}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,14 @@ def strategy_of(store: Store, snapshot: Snapshot) -> Strategy:
     return library.get(store, snapshot.prompt_version_id).strategy
 
 
-def prepare(store: Store, snapshot: Snapshot, recipe: Recipe, rendering: Rendering) -> Rows:
-    """The snapshot's train part as rows for `recipe.method`.
+def prepare(
+    store: Store,
+    snapshot: Snapshot,
+    recipe: Recipe,
+    rendering: Rendering,
+    learnt: Set[rounds.Key] = frozenset(),
+) -> Rows:
+    """The snapshot's train part as rows for `recipe.method`. `learnt`: the pairs of earlier rounds.
 
     Refuses a snapshot that was frozen for another chat template, and one of which nothing is left.
     """
@@ -98,7 +106,8 @@ def prepare(store: Store, snapshot: Snapshot, recipe: Recipe, rendering: Renderi
             "Freeze a new snapshot and train on that.",
         )
     pairs, thumbs = snapshots.pairs(store, snapshot.id).train, frozen_thumbs.read(store, snapshot.id).train
-    rows = select(pairs, recipe, rendering, thumbs)
+    chosen = rounds.choose(pairs, learnt, recipe.replay, recipe.seed)
+    rows = replace(select(chosen.pairs, recipe, rendering, thumbs), round=chosen.sentence())
     if not rows.rows:
         raise HoneError(
             f"The snapshot {snapshot.id} leaves nothing to train on.",

@@ -33,7 +33,7 @@ class Head:
     sha256: str
     run_id: RunId | None
     chat_template_sha256: str
-    report: dict[str, Any]
+    report: dict[str, Any] | None
     created_at: str
 
 

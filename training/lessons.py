@@ -15,7 +15,7 @@ from assistant import registry
 from feedback import snapshots
 from feedback.home import Home
 from feedback.store import Store
-from training import data, heads, reward_report, rules
+from training import data, heads, reward_report, rounds, rules
 from training.data import Rendering, Rows
 from training.references import References
 from training.runs import Run
@@ -95,7 +95,8 @@ def _read(lesson: Lesson) -> tuple[Rendering, Rows]:
     words = vocabulary(tokenizer, template, [])
     snapshot = snapshots.get(lesson.store, lesson.run.snapshot_id)
     rendering = Rendering(template, data.strategy_of(lesson.store, snapshot), words.ids, words.end_id)
-    rows = data.prepare(lesson.store, snapshot, lesson.run.recipe, rendering)
+    learnt = rounds.learnt(lesson.store, lesson.started_from.id)
+    rows = data.prepare(lesson.store, snapshot, lesson.run.recipe, rendering, learnt)
     lesson.say(rows.sentence(lesson.run.recipe))
     if (last := trainers.last_checkpoint(lesson.folder)) is not None:
         lesson.say(f"Going on from {Path(last).name}.")

@@ -12,8 +12,8 @@ class Method:
     """One way to train.
 
     `reads`, of a snapshot: pairs; answers (the chosen ones and demonstrations); thumbs; prompts alone, which
-    the model answers itself. `makes`: a model version that may answer people, or a head that judges. `lines`:
-    the metrics that a terminal shows of each step.
+    the model answers itself. `makes`: a model version that may answer people, or a head that judges. `shows`:
+    the metrics that are told of each step, in a terminal and as curves.
     """
 
     name: str
@@ -21,7 +21,7 @@ class Method:
     preset: str
     reads: Reads
     makes: Makes
-    lines: tuple[str, ...]
+    shows: tuple[str, ...]
 
 
 METHODS = {
@@ -45,7 +45,7 @@ METHODS = {
         ),
         Method(
             "rlhf", "Online RL on a reward: the model answers, is scored, and learns (RLOO or GRPO).", "rlhf",
-            "prompts", "version", ("reward", "kl", "words", "judge"),
+            "prompts", "version", ("reward", "kl", "answer_tokens", "judge"),
         ),
     )
 }  # fmt: skip

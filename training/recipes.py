@@ -38,6 +38,9 @@ class Recipe:
     and `quantize` name the base as `hone serve` does; a base other than the champion's is refused when the
     run starts.
 
+    `replay` is the share of the pairs that the champion was trained on before that are trained on again; see
+    training.rounds.
+
     For KTO, `liked_weight` and `disliked_weight` are the paper's lambdas (https://arxiv.org/abs/2402.01306,
     eq. 8), and `unpair` takes the answers of pairs as thumbs as well.
 
@@ -80,6 +83,7 @@ class Recipe:
     answer_tokens: int = 64
     temperature: float = 1.0
     judge_every: int = 5
+    replay: float = 1.0
     seed: int = 0
     save_every: int = 5
     evaluate: bool = True
@@ -94,6 +98,8 @@ class Recipe:
 def _complaints(recipe: Recipe) -> list[str]:
     """What is wrong with the values, one sentence each."""
     found = [f"{key} must be above 0." for key in POSITIVE if not getattr(recipe, key) > 0]
+    if not 0 <= recipe.replay <= 1:
+        found.append("replay must lie in [0, 1].")
     if not 0 <= recipe.warmup_share < 1:
         found.append("warmup_share must lie in [0, 1).")
     choices: dict[str, tuple[str, ...]] = {

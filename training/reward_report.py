@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from feedback.statistics import Interval, wilson
 
@@ -95,6 +96,12 @@ def report(pairs: Sequence[Scored]) -> RewardReport:
         right_if_longer=_share(longer),
         right_if_shorter=_share(shorter),
     )
+
+
+def from_data(values: dict[str, Any]) -> RewardReport:
+    """The inverse of `dataclasses.asdict`."""
+    bins = tuple(Bin(**one) for one in values["bins"])
+    return RewardReport(**values | {"bins": bins, "accuracy": Interval(**values["accuracy"])})
 
 
 def _share(pairs: Sequence[Scored]) -> float | None:

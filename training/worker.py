@@ -161,7 +161,7 @@ def hooks(seat: Seat) -> Any:
     """Steps and metrics into the store, and into the log."""
     from training.trainers import Hooks
 
-    shows = METHODS[runs.get(seat.store, seat.run_id).method].lines
+    shows = METHODS[runs.get(seat.store, seat.run_id).method].shows
 
     def on_step(step: int, total: int) -> None:
         seat.store.execute("UPDATE runs SET step = ?, total_steps = ? WHERE id = ?", step, total, seat.run_id)

@@ -25,6 +25,7 @@ ELSEWHERE = {
     "name": "said in lists and logs", "description": "said in lists",
     "model": "the worker resolves it (test_runs: another base is refused)", "quantize": "likewise",
     "evaluate": "the worker asks it (test_runs: with and without a gate report)",
+    "replay": "the data follow it (test_rounds)",
     "unpair": "the data follow it (test_methods)", "reward": "what scores (test_methods)",
     "algorithm": "which trainer (test_methods)", "judge_every": "when the judge is asked (test_methods)",
 }  # fmt: skip

@@ -12,7 +12,9 @@ from feedback.errors import HoneError
 from feedback.ids import RunId
 from feedback.snapshots import Snapshot
 from feedback.store import Store
-from training import recipes, runs
+from training import heads, recipes, reward_report, runs
+from training.heads import Head
+from training.methods import METHODS
 from training.page.data import pairs_of
 from training.page.desk import Desk, Part, Person, button, chosen, confirmation, say, shown
 from training.runs import MetricPoint, Run
@@ -22,6 +24,10 @@ CURVES = {
     "margin": ("Margin, chosen over rejected", 0.0),
     "accuracy": ("Share of pairs ordered right", 0.5),
     "token_accuracy": ("Share of tokens guessed right", None),
+    "reward": ("Mean reward of its answers", None),
+    "kl": ("KL to where it started, nats", 0.0),
+    "answer_tokens": ("Tokens in an answer", None),
+    "judge": ("Judge: nats gained on votes that nobody trains on", 0.0),
 }
 """The metrics shown, in this order, with their titles and the level that means: nothing learnt."""
 
@@ -59,7 +65,9 @@ def build(desk: Desk) -> tuple[Part, Part]:
             f"Cancel {run.id}? What it has learnt so far stays in its last checkpoint; it can be resumed."
         )
         return (
-            run_html(run, runs.metrics(desk.store, run.id)),
+            html.join(
+                run_html(run, runs.metrics(desk.store, run.id)), head_html(heads.of_run(desk.store, run.id))
+            ),
             button(run.state not in ("done", "failed", "cancelled") and not run.cancel_requested),
             button(run.state in runs.RESUMABLE),
             html.note(why_no_button(run)),
@@ -154,7 +162,8 @@ def run_choices(store: Store) -> list[tuple[str, str]]:
 def why_no_button(run: Run) -> str:
     """Why neither Cancel nor Resume can be pressed; empty when one can."""
     if run.state == "done":
-        return "It is done: see its candidate under Gate."
+        makes_head = METHODS[run.method].makes == "head"
+        return f"It is done: see its {'report below' if makes_head else 'candidate under Gate'}."
     return (
         "It was asked to end, and will at its next step." if run.cancel_requested and not run.is_over else ""
     )
@@ -180,12 +189,27 @@ def run_html(run: Run, points: Sequence[MetricPoint]) -> html.Markup:
     figures = [
         plots.curve(title, series, run.total_steps, level)
         for name, (title, level) in CURVES.items()
-        if (series := [(point.step, point.value) for point in points if point.name == name])
-        and (name != "token_accuracy" or run.method == "sft")
+        if name in METHODS[run.method].shows
+        and (series := [(point.step, point.value) for point in points if point.name == name])
     ]
     curves = html.tag("div", "".join(figures), "op-curves") if figures else ""
     waiting = html.note("Its curves appear with its first steps.") if not figures and not run.is_over else ""
     return html.join(head, progress, error, curves, waiting)
+
+
+def head_html(head: Head | None) -> html.Markup:
+    """What was measured of a reward model; empty for a run that made none."""
+    if head is None:
+        return html.join()
+    if head.report is None:
+        return html.note(f"{head.name} is kept. No pair was held out, so nothing was measured.")
+    report = reward_report.from_data(head.report)
+    rows = [(f"{one.said:.0%}", f"{one.right:.0%}", str(one.pairs)) for one in report.bins]
+    return html.join(
+        html.tag("h4", html.text(head.name)),
+        html.note(" ".join(report.sentences())),
+        html.table(("How sure it was", "How often it was right", "Pairs"), rows, "reward-report"),
+    )
 
 
 def how_far(run: Run, at: datetime) -> str:
