@@ -7,8 +7,9 @@ which TRL would emulate at a fraction of the speed. Factory is TRL with what LLa
 batches padded to multiples of 8, one pair at a time in as many steps of accumulation. The rows are
 Anthropic's HH (helpful, MIT), the first that have at most --tokens tokens a side; they are read from --data
 and are not part of the project. Each trained model is asked the same held-out pairs, by the same code: the
-share in which the chosen answer gained more than the rejected one (DPO), or the mean nats of a chosen token
-(SFT).
+share in which the chosen answer gained more than the rejected one (DPO, KTO), the mean nats of a chosen token
+(SFT), or the share whose chosen answer scores higher (reward). KTO takes the chosen and rejected answers of
+the same pairs as liked and not.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +61,16 @@ def rows(chosen: Sequence[Texts], tokenizer: Any, method: str) -> list[Row]:
         return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     end = (tokenizer.eos_token_id,)
-    return [
-        Row(ids(p["prompt"]), ids(p["chosen"]) + end, ids(p["rejected"]) + end if method == "dpo" else ())
-        for p in chosen
-    ]
+    made = [Row(ids(p["prompt"]), ids(p["chosen"]) + end, ids(p["rejected"]) + end) for p in chosen]
+    if method == "sft":
+        return [replace(row, rejected_ids=()) for row in made]
+    if method == "kto":
+        return [
+            Row(row.prompt_ids, answer, (), liked)
+            for row in made
+            for answer, liked in ((row.chosen_ids, True), (row.rejected_ids, False))
+        ]
+    return made
 
 
 def run(side: str, args: argparse.Namespace) -> dict[str, float]:
@@ -71,19 +79,42 @@ def run(side: str, args: argparse.Namespace) -> dict[str, float]:
     tokenizer, model = bases.load_tokenizer(base), bases.load_model(base)
     both = pairs(args.data, args.pairs + HELD_OUT, args.tokens, tokenizer, bases.chat_template(base))
     training, held = both[: args.pairs], both[args.pairs :]
-    counted = ("chosen", "rejected") if args.method == "dpo" else ("chosen",)
+    counted = ("chosen",) if args.method == "sft" else ("chosen", "rejected")
     tokens = sum(len(tokenizer(p["prompt"] + p[s])["input_ids"]) + 1 for p in training for s in counted)
-    known = rows(held, tokenizer, args.method)
-    before = said(model, known)
+    known = rows(held, tokenizer, "sft" if args.method == "sft" else "dpo")
+    before = [] if args.method == "reward" else said(model, known)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         trained = TRAIN[side](args.method, model, tokenizer, training, Path(folder))
         seconds = time.perf_counter() - started
         # Read before anything else can raise it; the held-out pairs were read one at a time.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        after = said(trained, known)
-    figure = gained(before, after) if args.method == "dpo" else -sum(c for c, _ in after) / answers(known)
+        figure = held_out(args.method, trained, known, before)
     return {"seconds": seconds, "tokens_a_second": tokens / seconds, "peak_gb": peak, "held_out": figure}
+
+
+def held_out(method: str, trained: Any, known: Sequence[Row], before: Sequence[tuple[float, float]]) -> float:
+    """The last column."""
+    if method == "reward":
+        return sum(margin > 0 for margin in scores(trained, known)) / len(known)
+    after = said(trained, known)
+    return -sum(c for c, _ in after) / answers(known) if method == "sft" else gained(before, after)
+
+
+def scores(model: Any, known: Sequence[Row]) -> list[float]:
+    """r(chosen) - r(rejected), each answer read alone."""
+    import torch
+
+    def one(ids: tuple[int, ...]) -> float:
+        found = model(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long))
+        return float(found.logits[0, 0])
+
+    model.eval()
+    with torch.no_grad():
+        return [
+            one((*row.prompt_ids, *row.chosen_ids)) - one((*row.prompt_ids, *row.rejected_ids))
+            for row in known
+        ]
 
 
 def said(model: Any, known: Sequence[Row]) -> list[tuple[float, float]]:
@@ -118,19 +149,32 @@ def answers(known: Sequence[Row]) -> int:
 def hone(method: str, model: Any, tokenizer: Any, chosen: list[Texts], folder: Path) -> Any:
     from peft import PeftModel
 
-    from training.trainers import Hooks, Job, train_dpo, train_sft
+    from training import reward_model
+    from training.trainers import Hooks, Job, train_dpo, train_kto, train_sft
 
     job = Job(model, tokenizer, rows(chosen, tokenizer, method), Recipe(method=method), folder, None, "cpu")
     quiet = Hooks(lambda *_: None, lambda *_: None, lambda *_: None)
-    adapter = (train_dpo if method == "dpo" else train_sft)(job, quiet)
+    train = {"dpo": train_dpo, "sft": train_sft, "kto": train_kto, "reward": reward_model.train_reward}
+    adapter = train[method](job, quiet)
     fresh = bases.load_model(bases.resolve(Home(ROOT / ".cache" / "bench"), BaseChoice()))
+    if method == "reward":
+        fresh = reward_model.fresh(fresh, tokenizer, 0)
     return PeftModel.from_pretrained(fresh, str(adapter))
 
 
 def stock(method: str, model: Any, tokenizer: Any, chosen: list[Texts], folder: Path, **changes: Any) -> Any:
     from datasets import Dataset
     from peft import LoraConfig
-    from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+    from trl import (
+        DPOConfig,
+        DPOTrainer,
+        KTOConfig,
+        KTOTrainer,
+        RewardConfig,
+        RewardTrainer,
+        SFTConfig,
+        SFTTrainer,
+    )
 
     recipe = Recipe()
     settings = {
@@ -140,12 +184,18 @@ def stock(method: str, model: Any, tokenizer: Any, chosen: list[Texts], folder: 
         "report_to": "none", "disable_tqdm": True, "save_strategy": "no", **changes,
     }  # fmt: skip
     lora = LoraConfig(
-        r=recipe.lora_rank, lora_alpha=recipe.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
-    config, trainer = (DPOConfig, DPOTrainer) if method == "dpo" else (SFTConfig, SFTTrainer)
-    data = chosen if method == "dpo" else [{"prompt": p["prompt"], "completion": p["chosen"]} for p in chosen]
+        r=recipe.lora_rank, lora_alpha=recipe.lora_alpha, target_modules="all-linear",
+        task_type="SEQ_CLS" if method == "reward" else "CAUSAL_LM",
+    )  # fmt: skip
+    config, trainer = {
+        "dpo": (DPOConfig, DPOTrainer), "sft": (SFTConfig, SFTTrainer), "kto": (KTOConfig, KTOTrainer),
+        "reward": (RewardConfig, RewardTrainer),
+    }[method]  # fmt: skip
+    data: list[dict[str, Any]] = list(chosen)
+    if method == "sft":
+        data = [{"prompt": p["prompt"], "completion": p["chosen"]} for p in chosen]
     made = trainer(
-        model=model,
+        model=classifier(model, tokenizer) if method == "reward" else model,
         args=config(**settings),
         train_dataset=Dataset.from_list(data),
         processing_class=tokenizer,
@@ -153,6 +203,15 @@ def stock(method: str, model: Any, tokenizer: Any, chosen: list[Texts], folder: 
     )
     made.train()
     return made.model
+
+
+def classifier(model: Any, tokenizer: Any) -> Any:
+    """The reward model as transformers itself computes it."""
+    from training.reward_model import fresh
+
+    made = fresh(model, tokenizer, 0)
+    del made.forward  # its class's own comes to light
+    return made.to(model.dtype)
 
 
 def factory(method: str, model: Any, tokenizer: Any, chosen: list[Texts], folder: Path) -> Any:
@@ -171,7 +230,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--method", choices=["dpo", "sft"], default="dpo")
+    parser.add_argument("--method", choices=["dpo", "sft", "kto", "reward"], default="dpo")
     parser.add_argument("--pairs", type=int, default=100)
     parser.add_argument("--tokens", type=int, default=192, help="the longer side at most")
     parser.add_argument("--data", type=Path, default=DATA)
@@ -184,7 +243,7 @@ def main() -> None:
     if args.side:
         sys.stdout.write(json.dumps(run(args.side, args)) + "\n")
         return
-    figure = "gained" if args.method == "dpo" else "nats"
+    figure = {"sft": "nats", "reward": "right"}.get(args.method, "gained")
     say(f"| {args.method}, {args.pairs} pairs | seconds | tokens/s | peak GB | held-out {figure} |")
     say("|---|---|---|---|---|")
     for side in [args.only] if args.only else SIDES:

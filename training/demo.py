@@ -24,7 +24,7 @@ from feedback.store import Store
 from prompts import library
 from prompts.library import PromptVersion
 from prompts.plain import ZERO_SHOT, plain_messages
-from training import gate, promotion, recipes, runs, tastes
+from training import gate, heads, promotion, recipes, reward_report, runs, tastes
 from training.gate import GateReport
 from training.runs import Run
 from training.tastes import Taste
@@ -32,7 +32,8 @@ from training.tastes import Taste
 DATA = Path(__file__).parent / "data"
 ASKED_PROMPTS = 120
 MAX_TOKENS = 128
-PRESET = "demo"
+WAYS = {"dpo": ("demo",), "rlhf": ("reward", "rlhf")}
+"""How the demo may train: the presets of its runs, one after the other. The last makes the candidate."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, how much of it is done, and how much there is."""
@@ -59,6 +60,16 @@ class WinRate:
 
 
 @dataclass(frozen=True)
+class Rewarded:
+    """RLHF's part of it: the reward model's report in words, and by how much the reward of answers to held-out
+    prompts rose (95 % interval).
+    """
+
+    report: tuple[str, ...]
+    gain: Interval | None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What came of one demo. `before` is the old champion against another draw of itself: about one half."""
 
@@ -73,6 +84,7 @@ class Outcome:
     before: WinRate
     after: WinRate
     examples: tuple[Example, ...]
+    rewarded: Rewarded | None
 
 
 @dataclass(frozen=True)
@@ -85,6 +97,7 @@ class Stage:
     taste: str
     seed: int
     progress: Progress
+    method: str = "dpo"
 
 
 def prompts() -> tuple[str, ...]:
@@ -120,7 +133,8 @@ def play(stage: Stage) -> Outcome:
     zero_shot = library.production(stage.store, ZERO_SHOT)
     snapshot = snapshots.freeze(stage.store, LOCAL_USER, stage.engine.template.sha256, zero_shot.id)
     stage.progress("freezing the votes", 1, 1)
-    run = _train(stage, snapshot)
+    trained = [_train(stage, snapshot, preset) for preset in WAYS[stage.method]]
+    run = trained[-1]
     candidate = registry.get(stage.store, _made(run))
     report = gate.report(stage.store, candidate.id)
     if report is None:
@@ -143,7 +157,17 @@ def play(stage: Stage) -> Outcome:
         before=before,
         after=after,
         examples=examples,
+        rewarded=_rewarded(stage, trained) if stage.method == "rlhf" else None,
     )
+
+
+def _rewarded(stage: Stage, trained: Sequence[Run]) -> Rewarded:
+    head = heads.of_run(stage.store, trained[0].id)
+    told = reward_report.from_data(head.report).sentences() if head and head.report else []
+    points = {point.name: point.value for point in runs.metrics(stage.store, trained[-1].id)}
+    named = [points.get(f"unseen_gain{end}") for end in ("", "_low", "_high")]
+    known = [value for value in named if value is not None]
+    return Rewarded(tuple(told), Interval(*known) if len(known) == len(named) else None)
 
 
 def _draw(stage: Stage) -> None:
@@ -179,12 +203,13 @@ def _vote(stage: Stage) -> int:
     raise AssertionError("unreachable: the count has no end")
 
 
-def _train(stage: Stage, snapshot: Snapshot) -> Run:
+def _train(stage: Stage, snapshot: Snapshot, preset: str) -> Run:
     """A run like any other, in its own process; followed here until it has ended, gate included."""
-    run = runs.create(stage.store, LOCAL_USER, recipes.load(PRESET), snapshot.id)
+    run = runs.create(stage.store, LOCAL_USER, recipes.load(preset), snapshot.id)
     runs.start(stage.home, run.id)
     while not (run := runs.get(stage.store, run.id)).is_over:
-        what = "the gate: candidate against champion" if run.state == "evaluating" else "training (DPO)"
+        training = f"training ({run.method.upper()})"
+        what = "the gate: candidate against champion" if run.state == "evaluating" else training
         stage.progress(what, run.step, run.total_steps or 0)
         time.sleep(0.5)
         runs.sweep(stage.store)

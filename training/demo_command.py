@@ -14,7 +14,7 @@ from feedback.home import Home
 from training import demo as circle
 from training import tastes
 from training.commands import told
-from training.demo import Outcome, Stage, WinRate
+from training.demo import Outcome, Rewarded, Stage, WinRate
 
 
 @click.command()
@@ -25,6 +25,13 @@ from training.demo import Outcome, Stage, WinRate
     show_default=True,
     help="What the labeller likes.",
 )
+@click.option(
+    "--method",
+    type=click.Choice(tuple(circle.WAYS)),
+    default="dpo",
+    show_default=True,
+    help="Train on the pairs, or on a reward model that learnt from them (RLHF).",
+)
 @click.option("--seed", default=0, show_default=True, help="The same seed draws the same replies and votes.")
 @click.option(
     "--home",
@@ -34,8 +41,8 @@ from training.demo import Outcome, Stage, WinRate
     help="An empty folder to play in (default: a new temporary one).",
 )
 @json_option
-def demo(taste: str, seed: int, folder: str | None, as_json: bool) -> None:
-    """Play the whole circle once with the real model and a simulated labeller: about ten minutes."""
+def demo(taste: str, method: str, seed: int, folder: str | None, as_json: bool) -> None:
+    """Play the whole circle once with the real model and a simulated labeller: about ten minutes, with RLHF half an hour."""
     from assistant.serving import open_home
 
     home = Home(Path(folder or tempfile.mkdtemp(prefix="hone-demo-")).resolve())
@@ -45,7 +52,7 @@ def demo(taste: str, seed: int, folder: str | None, as_json: bool) -> None:
     circle.check_fresh(opened.store)
     bars = _Bars()
     try:
-        outcome = circle.play(Stage(home, opened.store, opened.engine, taste, seed, bars.show))
+        outcome = circle.play(Stage(home, opened.store, opened.engine, taste, seed, bars.show, method))
     finally:
         bars.close()
         opened.engine.close()
@@ -84,6 +91,7 @@ def _story(outcome: Outcome, home: Home, seconds: float) -> str:
         f"Taste: {outcome.taste}. {outcome.votes} votes gave {outcome.pairs} pairs:"
         f" {snapshot.train_pairs} to train on, {snapshot.held_out_pairs} held out.",
         "",
+        *_rewarded(outcome.rewarded),
         told(outcome.report, name),
         "",
         f"On {outcome.after.prompts} prompts that nobody voted on, by the taste '{outcome.taste}', replies"
@@ -102,6 +110,19 @@ def _story(outcome: Outcome, home: Home, seconds: float) -> str:
         ]
     lines += ["", f"{seconds:.0f} seconds. Talk to it: hone serve --home {home.path}"]
     return "\n".join(lines)
+
+
+def _rewarded(found: Rewarded | None) -> list[str]:
+    """What RLHF says of itself."""
+    if found is None:
+        return []
+    lines = ["The reward model:", *(f"  {sentence}" for sentence in found.report)]
+    if (gain := found.gain) is not None:
+        lines.append(
+            f"On held-out prompts the reward of an answer rose by {gain.value:.2f}"
+            f" (95 % interval {gain.low:+.2f} to {gain.high:+.2f})."
+        )
+    return [*lines, ""]
 
 
 def _line(text: str, width: int = 300) -> str:
@@ -123,6 +144,7 @@ def _object(outcome: Outcome, seconds: float) -> dict[str, object]:
         "gate": outcome.report.verdict,
         "promoted": outcome.promoted,
         "model_version": outcome.model_version.name,
+        "reward": outcome.rewarded,
         "examples": outcome.examples,
         "seconds": round(seconds, 1),
     }
