@@ -61,8 +61,8 @@ class WinRate:
 
 @dataclass(frozen=True)
 class Rewarded:
-    """RLHF's part of it: the reward model's report in words, and by how much the reward of answers to held-out
-    prompts rose (95 % interval).
+    """RLHF's part of it: the reward model's report in words, and by how much the reward of answers to
+    held-out prompts rose (95 % interval).
     """
 
     report: tuple[str, ...]

@@ -42,7 +42,10 @@ from training.demo import Outcome, Rewarded, Stage, WinRate
 )
 @json_option
 def demo(taste: str, method: str, seed: int, folder: str | None, as_json: bool) -> None:
-    """Play the whole circle once with the real model and a simulated labeller: about ten minutes, with RLHF half an hour."""
+    """Play the whole circle once with the real model and a simulated labeller.
+
+    About ten minutes; with RLHF half an hour.
+    """
     from assistant.serving import open_home
 
     home = Home(Path(folder or tempfile.mkdtemp(prefix="hone-demo-")).resolve())
