@@ -3,6 +3,7 @@ being scored. Knows tokens and logits; no model and no cache.
 """
 
 import queue
+import time
 from collections.abc import Generator, Sequence
 from typing import Protocol
 
@@ -25,6 +26,8 @@ class Computed(Protocol):
     """The first tokens, which may be found in the cache."""
     longest: int
     """Tokens that it may grow to."""
+    quiet_s: float
+    """Its text need not be told more often than this. Whoever computes the batch sets it."""
 
     def begin(self, held: Held) -> None:
         """It has its place in the cache now; `held.found` tokens were found there. Called again when others
@@ -64,6 +67,9 @@ class Writing:
         self.held: Held | None = None
         self.pieces: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
         self.abandoned = False
+        self.quiet_s = 0.0
+        self._untold: list[str] = []
+        self._told_at = 0.0
         self._error: HoneError | None = None
         self._guesses = Guesses(self.tokens)
 
@@ -93,7 +99,7 @@ class Writing:
                 self._error = error
                 break
             if self.reply.piece:
-                self.pieces.put(self.reply.piece)
+                self._untold.append(self.reply.piece)
             if self.reply.over():
                 break
             self.tokens.append(token)
@@ -102,12 +108,20 @@ class Writing:
                 break
             right += 1
         self._guesses.judge(right, 0 if certain else len(guessed))
+        if self._untold and time.monotonic() - self._told_at >= self.quiet_s:
+            self._tell()
         return right
+
+    def _tell(self) -> None:
+        self.pieces.put("".join(self._untold))
+        self._untold, self._told_at = [], time.monotonic()
 
     def finish(self, error: BaseException | None = None) -> None:
         error = error or self._error
         if error is None and not self.abandoned and (rest := self.reply.rest()):
-            self.pieces.put(rest)
+            self._untold.append(rest)
+        if self._untold:
+            self._tell()
         self.pieces.put(error)
 
     def read(self) -> Generator[str, None, Completion]:
@@ -157,6 +171,7 @@ class Scoring:
         self.tokens = [*prompt_ids, *body_ids]
         self.cacheable = tuple(prompt_ids)
         self.longest = len(self.tokens)
+        self.quiet_s = 0.0
         self.held: Held | None = None
         self.done: queue.SimpleQueue[list[AnswerLogprob] | BaseException] = queue.SimpleQueue()
         self._first, self._last = len(prompt_ids), list(last_ids)
