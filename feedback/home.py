@@ -42,6 +42,11 @@ class Home:
         return self.path / "models"
 
     @property
+    def datasets(self) -> Path:
+        """One file a dataset, named by its hash."""
+        return self.path / "datasets"
+
+    @property
     def heads(self) -> Path:
         """One folder a head, such as a reward model: adapter and manifest."""
         return self.path / "heads"

@@ -58,3 +58,8 @@ def m0006_measures(db: Database) -> None:
 @migrations()
 def m0007_thumbs_and_heads(db: Database) -> None:
     run(db, "0007_thumbs_and_heads.sql")
+
+
+@migrations()
+def m0008_datasets(db: Database) -> None:
+    run(db, "0008_datasets.sql")

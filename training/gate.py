@@ -271,15 +271,26 @@ def evaluate(
     return get(store, report_id)
 
 
-def _trained_on(store: Store, version: registry.ModelVersion) -> str:
+def snapshot_for(store: Store, version: registry.ModelVersion) -> str | None:
+    """The snapshot whose held-out pairs judge a version: what its run read, or for one that read plain text
+    the newest; None where there is none.
+    """
     row = store.row("SELECT snapshot_id FROM runs WHERE id = ?", version.run_id)
-    if row is None:
+    if row is None or row["snapshot_id"] is not None:
+        return str(row["snapshot_id"]) if row else None
+    newest = snapshots.listing(store)[:1]
+    return str(newest[0].id) if newest else None
+
+
+def _trained_on(store: Store, version: registry.ModelVersion) -> str:
+    found = snapshot_for(store, version)
+    if found is None:
         raise HoneError(
-            f"{version.name} was not made by a run here.",
+            f"{version.name} was not made by a run on votes here.",
             "So there is no snapshot that its held-out pairs would come from.",
             "Name one with --snapshot.",
         )
-    return str(row["snapshot_id"])
+    return found
 
 
 def get(store: Store, report_id: str) -> GateReport:

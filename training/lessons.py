@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from assistant import base as bases
 from assistant import registry
-from feedback import snapshots
+from feedback import datasets, snapshots
 from feedback.home import Home
+from feedback.snapshots import Snapshot
 from feedback.store import Store
-from training import data, heads, reward_report, rounds, rules
+from training import data, heads, reward_report, rounds, rules, texts
 from training.data import Rendering, Rows
 from training.references import References
 from training.runs import Run
@@ -42,6 +43,8 @@ def train(lesson: Lesson, hooks: "Hooks") -> Path:
     """Train a model version, or go on training one; returns the adapter's folder."""
     from training import trainers
 
+    if lesson.run.dataset_id is not None:
+        return _on_text(lesson, hooks)
     rendering, rows = _read(lesson)
     start = _start(lesson)
     model = bases.load_model(lesson.base)
@@ -70,7 +73,7 @@ def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
     lesson.say("The reward model reads the held-out pairs.")
     tokenizer = bases.load_tokenizer(lesson.base)
     found = reward_model.RewardModel(bases.load_model(lesson.base), tokenizer, adapter)
-    held_out = data.held_out(lesson.store, lesson.run.snapshot_id, lesson.run.recipe, rendering)
+    held_out = data.held_out(lesson.store, _snapshot(lesson).id, lesson.run.recipe, rendering)
     if not held_out:
         lesson.say("No pair is held out, so nothing is known of how it does on new ones.")
         return heads.Made("reward", adapter, None)
@@ -87,13 +90,45 @@ def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
     return heads.Made("reward", adapter, report)
 
 
+def _on_text(lesson: Lesson, hooks: "Hooks") -> Path:
+    """Continued pretraining, and how well the end of the text is predicted before and after."""
+    from assistant.engines.reply import vocabulary
+    from training import trainers
+
+    tokenizer, recipe = bases.load_tokenizer(lesson.base), lesson.run.recipe
+    words = vocabulary(tokenizer, bases.chat_template(lesson.base), [])
+    dataset = datasets.get(lesson.store, str(lesson.run.dataset_id))
+    parts = texts.split(datasets.texts(lesson.home, dataset))
+    rows, unseen = (
+        texts.blocks(part, words.ids, words.end_id, recipe.max_length)
+        for part in (parts.train, parts.held_out)
+    )
+    lesson.say(f"{dataset.name}: {len(rows)} blocks of {recipe.max_length} tokens, {len(unseen)} held out.")
+    job = _job(lesson, Rows(rows, 0, 0), bases.load_model(lesson.base), _start(lesson), None)
+    held_bytes = sum(len(document.encode()) for document in parts.held_out)
+
+    def measured(model: Any, step: int, when: str) -> None:
+        if not unseen:
+            return
+        found = texts.modelled(model, unseen, held_bytes)
+        lesson.say(f"The held-out end {when}: {found.sentence()}.")
+        told = {"held_out_nats": found.nats, "perplexity": found.perplexity}
+        hooks.on_metrics(step, told | {"bits_per_byte": found.bits_per_byte})
+
+    return trainers.train_sft(job, hooks, measured)
+
+
+def _snapshot(lesson: Lesson) -> Snapshot:
+    return snapshots.get(lesson.store, str(lesson.run.snapshot_id))
+
+
 def _read(lesson: Lesson) -> tuple[Rendering, Rows]:
     from assistant.engines.reply import vocabulary
     from training import trainers
 
     tokenizer, template = bases.load_tokenizer(lesson.base), bases.chat_template(lesson.base)
     words = vocabulary(tokenizer, template, [])
-    snapshot = snapshots.get(lesson.store, lesson.run.snapshot_id)
+    snapshot = _snapshot(lesson)
     rendering = Rendering(template, data.strategy_of(lesson.store, snapshot), words.ids, words.end_id)
     learnt = rounds.learnt(lesson.store, lesson.started_from.id)
     rows = data.prepare(lesson.store, snapshot, lesson.run.recipe, rendering, learnt)
@@ -126,7 +161,7 @@ def _online(lesson: Lesson, job: "Job", hooks: "Hooks", rendering: Rendering, ro
     from training import rlhf
 
     reward = _reward(lesson, job)
-    unseen = data.held_out(lesson.store, lesson.run.snapshot_id, lesson.run.recipe, rendering)
+    unseen = data.held_out(lesson.store, _snapshot(lesson).id, lesson.run.recipe, rendering)
     prompts = tuple(dict.fromkeys(row.prompt_ids for row in unseen))
     lesson.say(
         f"{len(rows.judge)} pairs are kept for the judge; {len(prompts)} prompts are held out to measure on."

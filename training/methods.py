@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Reads = Literal["pairs", "answers", "thumbs", "prompts"]
+Reads = Literal["pairs", "answers", "thumbs", "prompts", "text"]
 Makes = Literal["version", "head"]
 
 
@@ -12,8 +12,8 @@ class Method:
     """One way to train.
 
     `reads`, of a snapshot: pairs; answers (the chosen ones and demonstrations); thumbs; prompts alone, which
-    the model answers itself. `makes`: a model version that may answer people, or a head that judges. `shows`:
-    the metrics that are told of each step, in a terminal and as curves.
+    the model answers itself. Or text, of a dataset. `makes`: a model version that may answer people, or a
+    head that judges. `shows`: the metrics that are told of each step, in a terminal and as curves.
     """
 
     name: str
@@ -33,6 +33,10 @@ METHODS = {
         ),
         Method(
             "sft", "Imitation of chosen answers and demonstrations (SFT).", "sft", "answers", "version",
+            ("loss", "token_accuracy"),
+        ),
+        Method(
+            "clm", "Continued pretraining on plain text: the causal LM objective.", "clm", "text", "version",
             ("loss", "token_accuracy"),
         ),
         Method(

@@ -3,11 +3,13 @@ next.
 """
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
-from feedback import snapshots
+from feedback import datasets, snapshots
 from feedback.command_line import HoneGroup, home_option, json_option, open_store, say
 from feedback.errors import HoneError
 from feedback.home import Home
@@ -15,7 +17,7 @@ from feedback.ids import LOCAL_USER
 from feedback.snapshots import Snapshot
 from feedback.store import Store
 from training import follow, gate, heads, recipes, runs
-from training.methods import METHODS
+from training.methods import METHODS, Method
 from training.promotion import WORDS
 from training.recipes import Recipe
 from training.runs import Run
@@ -35,12 +37,20 @@ def train() -> None:
     """Train the champion further on a snapshot."""
 
 
-def _train_command(method: str, preset: str, title: str) -> click.Command:
-    @click.command(method, help=title)
-    @click.option(
-        "--snapshot", "snapshot", default="latest", show_default=True, help="Id, start of one, or latest."
-    )
-    @click.option("--preset", default=preset, show_default=True, help="A shipped recipe.")
+def _source(method: Method) -> Callable[[Any], Any]:
+    """The option that says what a method reads."""
+    if method.reads == "text":
+        kind = click.Path(exists=True, dir_okay=False, path_type=Path)
+        told = 'Text: .jsonl with {"text": ...} lines, or plain, cut at empty lines.'
+        return click.option("--data", "file", required=True, type=kind, help=told)
+    told = "Id, start of one, or latest."
+    return click.option("--snapshot", "snapshot", default="latest", show_default=True, help=told)
+
+
+def _train_command(method: Method) -> click.Command:
+    @click.command(method.name, help=method.title)
+    @_source(method)
+    @click.option("--preset", default=method.preset, show_default=True, help="A shipped recipe.")
     @click.option("--recipe", "recipe_file", default=None, help="A recipe of your own: a .yaml file.")
     @click.option("--epochs", default=None, help="Passes over the data.")
     @click.option("--learning-rate", default=None, help="The highest rate of the schedule.")
@@ -54,10 +64,21 @@ def _train_command(method: str, preset: str, title: str) -> click.Command:
     @click.option("--detach", is_flag=True, help="Start it and return at once.")
     @json_option
     @home_option
-    def command(home: Home, as_json: bool, snapshot: str, detach: bool, **given: Any) -> None:
+    def command(
+        home: Home,
+        as_json: bool,
+        detach: bool,
+        snapshot: str = "latest",
+        file: Path | None = None,
+        **given: Any,
+    ) -> None:
         store = open_store(home)
-        recipe = _recipe(method, **given)
-        run = runs.create(store, LOCAL_USER, recipe, chosen_snapshot(store, snapshot).id)
+        recipe = _recipe(method.name, **given)
+        if file is not None:
+            source = datasets.freeze_texts(store, home, LOCAL_USER, file).id
+        else:
+            source = chosen_snapshot(store, snapshot).id
+        run = runs.create(store, LOCAL_USER, recipe, source)
         runs.start(home, run.id)
         _started(store, home, run, detach, as_json)
 
@@ -86,7 +107,7 @@ def _recipe(
 
 
 for _method in METHODS.values():
-    train.add_command(_train_command(_method.name, _method.preset, _method.title))
+    train.add_command(_train_command(_method))
 
 
 def _started(store: Store, home: Home, run: Run, detach: bool, as_json: bool) -> None:
@@ -120,7 +141,7 @@ def _told(store: Store, run: Run) -> str:
     steps = f"{run.step} of {run.total_steps} steps" if run.total_steps else "no step yet"
     lines = [
         f"Run {run.id}: {run.state}, {steps}.",
-        f"  {run.method}, recipe {run.recipe.name}, snapshot {run.snapshot_id}, from {run.base_version_id}",
+        f"  {run.method}, recipe {run.recipe.name}, {run.source}, from {run.base_version_id}",
     ]
     newest = {point.name: point.value for point in runs.metrics(store, run.id)}
     if newest:
@@ -165,7 +186,7 @@ def list_runs(home: Home, as_json: bool) -> None:
     found = runs.listing(store)
     lines = [
         f"{run.id}  {run.state:<12} {run.method:<6} {run.step}/{run.total_steps or '?':<5} {run.created_at}  "
-        f"{run.recipe.name} on {run.snapshot_id}"
+        f"{run.recipe.name} on {run.source}"
         for run in found
     ]
     say("\n".join(lines) or "No run yet. Start one with `hone train dpo`.", found, as_json)

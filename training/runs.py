@@ -18,10 +18,12 @@ from sqlite3 import Row
 import psutil
 
 from assistant import registry
-from feedback import audit, snapshots
+from assistant.registry import ModelVersion
+from feedback import audit, datasets, snapshots
 from feedback.errors import ConflictError, HoneError, NotFoundError
 from feedback.home import Home
 from feedback.ids import ModelVersionId, RunId, SnapshotId, UserId, new_id
+from feedback.snapshots import Snapshot
 from feedback.store import Store, now
 from training import recipes
 from training.methods import METHODS
@@ -35,11 +37,12 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Run:
-    """One row of `runs`. `candidate_id` is the model version it made, once there is one."""
+    """One row of `runs`, which reads a snapshot or a dataset. `candidate_id`: the version it made, if any."""
 
     id: RunId
     method: str
-    snapshot_id: SnapshotId
+    snapshot_id: SnapshotId | None
+    dataset_id: str | None
     base_version_id: ModelVersionId
     recipe: Recipe
     state: str
@@ -58,6 +61,11 @@ class Run:
     @property
     def is_over(self) -> bool:
         return self.state in ENDED
+
+    @property
+    def source(self) -> str:
+        """What it reads, for people."""
+        return f"snapshot {self.snapshot_id}" if self.snapshot_id else f"dataset {self.dataset_id}"
 
 
 @dataclass(frozen=True)
@@ -82,22 +90,41 @@ def folder(home: Home, run_id: RunId) -> Path:
     return home.runs / run_id
 
 
-def create(store: Store, user_id: UserId, recipe: Recipe, snapshot_id: SnapshotId) -> Run:
+def create(store: Store, user_id: UserId, recipe: Recipe, source_id: str) -> Run:
     """A queued run that starts from the present champion. Nothing is started: see `start`.
 
-    Refuses a snapshot without what the method reads, and one that was frozen under another chat template
-    than serving's.
+    `source_id`: a snapshot's, or for a method that reads text a dataset's. Refuses one without what the
+    method reads, and one that was frozen under another chat template than serving's.
     """
-    snapshot = snapshots.get(store, snapshot_id)
     champion = registry.champion(store)
+    snapshot_id = dataset_id = None
+    if METHODS[recipe.method].reads == "text":
+        dataset_id = datasets.get(store, source_id).id
+    else:
+        snapshot_id = _fit(snapshots.get(store, source_id), recipe, champion).id
+    run_id = RunId(new_id("r"))
+    with store.transaction():
+        store.execute(
+            """INSERT INTO runs (id, method, snapshot_id, dataset_id, base_version_id, recipe_json, state,
+                 created_by, created_at)
+               VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?)""",
+            *(run_id, recipe.method, snapshot_id, dataset_id, champion.id, recipes.to_json(recipe)),
+            *(user_id, now()),
+        )
+        audit.record(store, user_id, "run.create", run_id, source=source_id, recipe=recipe.name)
+    return get(store, run_id)
+
+
+def _fit(snapshot: Snapshot, recipe: Recipe, champion: ModelVersion) -> Snapshot:
+    """The snapshot, if the recipe's method can learn from it."""
     thumbs_alone = METHODS[recipe.method].reads == "thumbs" and not recipe.unpair
     if (snapshot.report.train_thumbs if thumbs_alone else snapshot.train_pairs) == 0:
-        wanted = "thumbs" if thumbs_alone else "pairs"
+        wanted, more = ("thumbs", "thumbs") if thumbs_alone else ("pairs", "votes")
+        instead = " Or let pairs count as thumbs: --set unpair=true." if thumbs_alone else ""
         raise HoneError(
             f"The snapshot {snapshot.id} has nothing to train on.",
             f"It has no {wanted}, or all of them are held out.",
-            f"Collect more {'thumbs' if thumbs_alone else 'votes'}, freeze again, and train on that."
-            + (" Or let pairs count as thumbs: --set unpair=true." if thumbs_alone else ""),
+            f"Collect more {more}, freeze again, and train on that.{instead}",
         )
     if snapshot.chat_template_sha256 != champion.chat_template_sha256:
         raise HoneError(
@@ -105,16 +132,7 @@ def create(store: Store, user_id: UserId, recipe: Recipe, snapshot_id: SnapshotI
             "What is trained must be what is served.",
             "Freeze a new snapshot and train on that.",
         )
-    run_id = RunId(new_id("r"))
-    with store.transaction():
-        store.execute(
-            """INSERT INTO runs
-                 (id, method, snapshot_id, base_version_id, recipe_json, state, created_by, created_at)
-               VALUES (?, ?, ?, ?, ?, 'queued', ?, ?)""",
-            run_id, recipe.method, snapshot.id, champion.id, recipes.to_json(recipe), user_id, now(),
-        )  # fmt: skip
-        audit.record(store, user_id, "run.create", run_id, snapshot=snapshot.id, recipe=recipe.name)
-    return get(store, run_id)
+    return snapshot
 
 
 def start(home: Home, run_id: RunId) -> Run:

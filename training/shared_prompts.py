@@ -31,6 +31,8 @@ from trl.trainer.utils import FusedCausalLMOutput
 
 IGNORED = -100
 TREE = "shared_prompts"
+FEWEST_SHARED = 4
+"""Rows share a beginning of so many tokens or more."""
 TILE = 128
 """Positions whose logits are in memory at a time."""
 
@@ -70,14 +72,15 @@ def pack(input_ids: Tensor, attention_mask: Tensor | None, labels: Tensor) -> Pa
     The first token of a row is predicted from nothing: its label never counts, as in the shifted loss.
     """
     seen = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-    families: dict[tuple[int, ...], list[_Row]] = {}
+    families: dict[tuple[tuple[int, ...], int], list[_Row]] = {}
     for number, (ids, known, wanted) in enumerate(
         zip(input_ids.tolist(), seen.tolist(), labels.tolist(), strict=True)
     ):
         row = _row(number, ids, known, wanted)
         if row.first is not None:
-            families.setdefault(tuple(row.ids[: row.first]), []).append(row)
-    return _laid_out([(list(prompt), rows) for prompt, rows in families.items()], input_ids.device)
+            alone = row.first < FEWEST_SHARED  # sharing so little costs more in the mask than it spares
+            families.setdefault((tuple(row.ids[: row.first]), number if alone else -1), []).append(row)
+    return _laid_out([(list(prompt), rows) for (prompt, _), rows in families.items()], input_ids.device)
 
 
 @dataclass(frozen=True)

@@ -165,8 +165,11 @@ def train_dpo(job: Job, hooks: Hooks) -> Path:
     return run(job, hooks, DPOTrainer, DPOConfig, data, by_length(job))
 
 
-def train_sft(job: Job, hooks: Hooks) -> Path:
-    """Train on chosen answers, the loss on the answer only; returns the folder of the finished adapter."""
+def train_sft(job: Job, hooks: Hooks, measured: Callable[[Any, int, str], None] | None = None) -> Path:
+    """Train on chosen answers, the loss on the answer only; returns the folder of the finished adapter.
+
+    `measured(model, step, "before" or "after")` is called as training begins and ends.
+    """
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
@@ -179,7 +182,8 @@ def train_sft(job: Job, hooks: Hooks) -> Path:
             for r in job.rows
         ]
     )
-    return run(job, hooks, SFTTrainer, SFTConfig, data, by_length(job))
+    watches = [_ends(measured)] if measured else []
+    return run(job, hooks, SFTTrainer, SFTConfig, data, by_length(job), watches)
 
 
 def train_kto(job: Job, hooks: Hooks) -> Path:
@@ -346,6 +350,21 @@ def _remembered(job: Job, inputs: Any, compute: Callable[[], tuple[Tensor, Tenso
     one, other = compute()
     job.references.keep(dict(zip(answers, torch.cat([one, other]).tolist(), strict=True)))
     return one, other
+
+
+def _ends(measured: Callable[[Any, int, str], None]) -> Any:
+    """Calls `measured` at both ends of a training; when one goes on, at its end alone."""
+    from transformers import TrainerCallback
+
+    class Ends(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            if state.global_step == 0:
+                measured(model, 0, "before")
+
+        def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            measured(model, state.global_step, "after")
+
+    return Ends()
 
 
 def _callback(hooks: Hooks) -> Any:

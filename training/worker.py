@@ -117,7 +117,7 @@ def pulse(seat: Seat) -> Iterator[Pulse]:
 def work(seat: Seat) -> None:
     """Everything between the claim and the end of the run. Skips what an earlier attempt has done already."""
     run = runs.get(seat.store, seat.run_id)
-    say(f"Run {run.id}: {run.method}, recipe {run.recipe.name}, snapshot {run.snapshot_id}.")
+    say(f"Run {run.id}: {run.method}, recipe {run.recipe.name}, {run.source}.")
     base = bases.resolve(
         seat.home, bases.BaseChoice(run.recipe.model, cast(bases.Quantize, run.recipe.quantize))
     )
@@ -138,7 +138,9 @@ def work(seat: Seat) -> None:
     else:
         candidate = registry.get(seat.store, run.candidate_id)
     say(f"Model version {candidate.name} ({candidate.id}) is registered.")
-    if run.recipe.evaluate:
+    if run.recipe.evaluate and gate.snapshot_for(seat.store, candidate) is None:
+        say("Nobody has voted yet, so the gate has nothing to judge it by. Evaluate it when there are votes.")
+    elif run.recipe.evaluate:
         judge(seat, base, candidate)
 
 

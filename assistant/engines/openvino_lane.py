@@ -29,8 +29,8 @@ GUESSING_ROWS = 4
 """With more replies than this side by side, the cores have no time left to check guesses."""
 FEW, TOLD_A_SECOND = 8, 320
 """With more than FEW replies side by side, all together are told so many pieces of text a second. Each wakes
-a thread, an event loop and a client, on the cores that compute: 32 people would rather have theirs ten times a
-second, and sooner.
+a thread, an event loop and a client, on the cores that compute: 32 people would rather have theirs ten times
+a second, and sooner.
 """
 CACHE_BYTES = 2**30
 """Of keys and values, taken as it fills. A prompt that does not fit waits for others to end."""

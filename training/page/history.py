@@ -48,7 +48,7 @@ def runs_html(desk: Desk) -> html.Markup:
             html.when(run.created_at),
             html.code(run.id),
             html.text(run.recipe.name),
-            html.code(run.snapshot_id),
+            html.code(run.snapshot_id or run.dataset_id or ""),
             html.badge(run.state, STATE_TONES[run.state]),
             html.text(names[run.candidate_id] if run.candidate_id else run.error or "-"),
         )

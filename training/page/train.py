@@ -179,9 +179,7 @@ def run_html(run: Run, points: Sequence[MetricPoint]) -> html.Markup:
         f'<h3 class="op-run">{html.text(run.recipe.name)} {html.code(run.id)} ',
         html.badge(run.state, STATE_TONES[run.state], "run-state"),
         "</h3>",
-        html.note(
-            f"On snapshot {run.snapshot_id}, {run.recipe.epochs:g} epochs, rate {run.recipe.learning_rate:g}."
-        ),
+        html.note(f"On {run.source}, {run.recipe.epochs:g} epochs, rate {run.recipe.learning_rate:g}."),
     )
     tone: html.Tone = "busy" if not run.is_over else STATE_TONES[run.state]
     progress = html.bar(run.step, run.total_steps or int(run.is_over), how_far(run, datetime.now(UTC)), tone)
