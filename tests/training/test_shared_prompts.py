@@ -114,7 +114,8 @@ def test_a_prompt_is_computed_once_and_nothing_is_padded() -> None:
         lambda _, __, named: seen.append(named["input_ids"].shape), with_kwargs=True
     )
     made(**batch(PAIRS), use_cache=False, fused_lm_head=True)
-    assert seen == [torch.Size([1, len(PROMPT) + 3 + 5 + 1 + 2 + 1])]
+    # One prompt of one token is computed for each of its answers: sharing it would not pay.
+    assert seen == [torch.Size([1, len(PROMPT) + 3 + 5 + (1 + 2) + (1 + 1)])]
 
 
 answers = st.lists(st.integers(1, 4), min_size=1, max_size=5)
