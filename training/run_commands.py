@@ -21,6 +21,7 @@ from training.methods import METHODS, Method
 from training.promotion import WORDS
 from training.recipes import Recipe
 from training.runs import Run
+from training.scratch_command import train_scratch
 
 
 def chosen_snapshot(store: Store, named: str) -> Snapshot:
@@ -108,6 +109,7 @@ def _recipe(
 
 for _method in METHODS.values():
     train.add_command(_train_command(_method))
+train.add_command(train_scratch)
 
 
 def _started(store: Store, home: Home, run: Run, detach: bool, as_json: bool) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assistant import base as bases
 from assistant.base import Base
 from feedback import datasets
 from feedback.errors import HoneError
@@ -15,7 +16,7 @@ from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from tests import training_ground
 from tests.training_ground import Ground
-from training import runs, texts, worker
+from training import runs, scratch, texts, worker
 
 
 @pytest.fixture
@@ -96,3 +97,20 @@ def test_a_run_on_text_predicts_its_held_out_end_better_and_makes_a_candidate(
     assert math.isclose(points["perplexity", 0], math.exp(before))
     assert points["bits_per_byte", run.step] < points["bits_per_byte", 0]
     assert "The gate says" in capsys.readouterr().out
+
+
+def test_a_model_from_nothing_starts_at_ln_v_learns_and_is_a_base_like_any_other(
+    tiny_base: Base, home: Home, tmp_path: Path
+) -> None:
+    tokenizer = bases.load_tokenizer(tiny_base)
+    documents = ["the cat sat on the mat and the dog sat on the log"] * 200
+    out = tmp_path / "small"
+    told = scratch.learn(documents, tokenizer, scratch.Size(1, 32), 2.0, out, lambda *_: None)
+    assert math.isclose(told.losses[0], told.guessing, rel_tol=0.1)
+    assert told.before
+    assert told.after
+    assert told.after.nats < told.before.nats - 0.5
+    made = bases.resolve(home, bases.BaseChoice(str(out), "none"))
+    assert bases.load_model(made).config.n_layer == 1
+    with pytest.raises(HoneError, match="not empty"):
+        scratch.learn(documents, tokenizer, scratch.Size(), 1.0, out, lambda *_: None)

@@ -1,0 +1,62 @@
+"""`hone train scratch`: a thin command over training.scratch, with its loss on a line and as a curve."""
+
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from feedback import datasets, plots
+from feedback.command_line import home_option, json_option, open_store, say
+from feedback.home import Home
+from feedback.ids import LOCAL_USER
+from training import scratch
+from training.scratch import Learnt, Size
+
+
+@click.command("scratch")
+@click.option(
+    "--data",
+    "file",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help='Text: .jsonl with {"text": ...} lines, or plain, cut at empty lines.',
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="A new folder, a base for --model."
+)
+@click.option("--minutes", default=3.0, show_default=True, type=click.FloatRange(0, min_open=True))
+@click.option("--layers", default=4, show_default=True, type=click.IntRange(1, 48))
+@click.option("--width", default=128, show_default=True, type=click.IntRange(32, 2048))
+@json_option
+@home_option
+def train_scratch(  # noqa: PLR0913, PLR0917 - each is an option
+    home: Home, as_json: bool, file: Path, out: Path, minutes: float, layers: int, width: int
+) -> None:
+    """A small GPT-2 from random weights: see the loss fall from ln V."""
+    from assistant import base as bases
+
+    documents = datasets.texts(home, datasets.freeze_texts(open_store(home), home, LOCAL_USER, file))
+    tokenizer = bases.load_tokenizer(bases.resolve(home, bases.BaseChoice()))
+    with tqdm(total=round(minutes * 60), unit="s", bar_format="{desc} {bar} {n:.0f}/{total} s") as bar:
+
+        def on_step(step: int, loss: float) -> None:
+            bar.n = min(bar.total, bar.format_dict["elapsed"])
+            bar.set_description(f"step {step}, loss {loss:.2f}")
+
+        learnt = scratch.learn(documents, tokenizer, Size(layers, width), minutes * 60, out, on_step)
+    figure = out / "loss.html"
+    curve = plots.curve("Loss, nats a token", list(enumerate(learnt.losses, 1)), None, learnt.guessing)
+    figure.write_text(f"<!doctype html><meta charset=utf-8><title>Loss</title>{curve}", encoding="utf-8")
+    say(_told(learnt, out, figure), learnt, as_json)
+
+
+def _told(learnt: Learnt, out: Path, figure: Path) -> str:
+    lines = [
+        f"{learnt.parameters:,} parameters, {len(learnt.losses)} steps.",
+        f"Guessing costs ln V = {learnt.guessing:.2f} nats a token; the first step's loss was"
+        f" {learnt.losses[0]:.2f}, the last's {learnt.losses[-1]:.2f}.",
+    ]
+    if learnt.before and learnt.after:
+        lines.append(f"Held-out text before: {learnt.before.sentence()}.")
+        lines.append(f"Held-out text after:  {learnt.after.sentence()}.")
+    return "\n".join([*lines, f"The curve: {figure}", f"Talk to it: hone chat --model {out}"])
