@@ -17,7 +17,7 @@ from feedback.home import Home
 from feedback.ids import RunId, new_id
 from feedback.store import Store, now
 
-Kind = Literal["reward", "classify"]
+Kind = Literal["reward"]
 LATEST = "latest"
 
 

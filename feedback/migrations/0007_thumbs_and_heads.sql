@@ -24,11 +24,11 @@ CREATE TRIGGER snapshot_thumbs_never_change BEFORE UPDATE ON snapshot_thumbs BEG
   SELECT RAISE(ABORT, 'snapshots are immutable');
 END;
 
--- training: heads, each a linear layer on a trunk: reward models. They judge or sort, and never answer
+-- training: heads, each a linear layer on a trunk: reward models. They judge, and never answer
 CREATE TABLE heads (
   id TEXT PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,              -- for people: reward-1
-  kind TEXT NOT NULL CHECK (kind IN ('reward','classify')),
+  kind TEXT NOT NULL CHECK (kind IN ('reward')),
   base_id TEXT NOT NULL,                  -- identity of the base weights
   folder TEXT NOT NULL,                   -- relative to the home folder
   sha256 TEXT NOT NULL,                   -- of its weights
