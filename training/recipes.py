@@ -7,6 +7,7 @@ only what differs. An unknown key is refused, with the nearest known one.
 import dataclasses
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from assistant.adapters.families import FAMILIES
 from feedback.errors import HoneError, NotFoundError
 
 METHODS = ("sft", "dpo")
@@ -22,8 +24,10 @@ LOSSES = ("sigmoid", "hinge", "ipo", "robust", "apo_zero", "sigmoid_norm", "sft"
 SCHEDULES = ("linear", "cosine", "constant")
 POSITIVE = (
     *("epochs", "learning_rate", "max_grad_norm", "batch", "accumulation", "reference_batch"),
-    *("max_length", "lora_rank", "lora_alpha", "beta", "save_every"),
+    *("max_length", "lora_rank", "lora_alpha", "beta", "save_every", "virtual_tokens", "bottleneck_size"),
 )
+LAYERS = re.compile(r"(first|last)-(\d+)|(\d+(?:,\d+)*)")
+"""Some of a model's layers: the last two, the first four, or these by number."""
 FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -35,7 +39,8 @@ class Recipe:
     is DPO's (https://arxiv.org/abs/2305.18290, eq. 7). `max_length` is in tokens, prompt and answer
     together. `save_every` is in optimiser steps. `max_steps` 0 means: as many as `epochs` asks for. `model`
     and `quantize` name the base as `hone serve` does; a base other than the champion's is refused when the
-    run starts.
+    run starts. `adapt` is a family of changes (assistant/adapters/families.py); `targets` are the modules
+    that LoRA and its kin, or IA3's factors, stand at; `layers` is `last-2`, `first-4` or numbers from 0.
     """
 
     name: str = "custom"
@@ -55,7 +60,11 @@ class Recipe:
     max_length: int = 512
     lora_rank: int = 16
     lora_alpha: int = 32
-    adapt: str = "all-linear"
+    adapt: str = "lora"
+    targets: str = "all-linear"
+    virtual_tokens: int = 16
+    bottleneck_size: int = 32
+    layers: str = "last-2"
     beta: float = 0.1
     losses: tuple[str, ...] = ("sigmoid",)
     loss_weights: tuple[float, ...] = (1.0,)
@@ -76,7 +85,9 @@ def _complaints(recipe: Recipe) -> list[str]:
     found = [f"{key} must be above 0." for key in POSITIVE if not getattr(recipe, key) > 0]
     if not 0 <= recipe.warmup_share < 1:
         found.append("warmup_share must lie in [0, 1).")
-    choices: dict[str, tuple[str, ...]] = {"method": METHODS, "schedule": SCHEDULES}
+    choices: dict[str, tuple[str, ...]] = {
+        "method": METHODS, "schedule": SCHEDULES, "adapt": tuple(FAMILIES),
+    }  # fmt: skip
     found += [
         f"{key} must be one of {', '.join(allowed)}, not {getattr(recipe, key)!r}."
         for key, allowed in choices.items()
@@ -91,6 +102,14 @@ def _complaints(recipe: Recipe) -> list[str]:
         found.append("losses and loss_weights must be lists of one length.")
     if not 0 <= recipe.label_smoothing < 0.5:
         found.append("label_smoothing, the share of flipped votes, must lie in [0, 0.5).")
+    if (
+        recipe.adapt in FAMILIES
+        and not FAMILIES[recipe.adapt].quantised
+        and recipe.quantize in ("nf4", "int8")
+    ):
+        found.append(f"A base in {recipe.quantize} cannot be trained by {recipe.adapt}.")
+    if recipe.adapt == "layers" and not LAYERS.fullmatch(recipe.layers):
+        found.append(f"layers must be like last-2, first-4 or 0,5,11, not {recipe.layers!r}.")
     if recipe.max_steps < 0:
         found.append("max_steps must be 0 (no limit) or more.")
     return found
@@ -144,8 +163,11 @@ def to_json(recipe: Recipe) -> str:
 
 
 def from_json(text: str) -> Recipe:
-    """The inverse of `to_json`."""
-    return from_mapping(json.loads(text))
+    """The inverse of `to_json`, also as it was when there was LoRA alone and `adapt` named its modules."""
+    values = json.loads(text)
+    if "adapt" in values and "targets" not in values:
+        values |= {"adapt": "lora", "targets": values["adapt"]}
+    return from_mapping(values)
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from assistant.adapters.families import FAMILIES
 from feedback import snapshots
 from feedback.command_line import HoneGroup, home_option, json_option, open_store, say
 from feedback.errors import HoneError
@@ -41,6 +42,9 @@ def _train_command(method: str, preset: str, title: str) -> click.Command:
     )
     @click.option("--preset", default=preset, show_default=True, help="A shipped recipe.")
     @click.option("--recipe", "recipe_file", default=None, help="A recipe of your own: a .yaml file.")
+    @click.option(
+        "--adapt", type=click.Choice(list(FAMILIES)), default=None, help="What of the model is trained."
+    )
     @click.option("--epochs", default=None, help="Passes over the data.")
     @click.option("--learning-rate", default=None, help="The highest rate of the schedule.")
     @click.option(

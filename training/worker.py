@@ -142,7 +142,7 @@ def work(seat: Seat) -> None:
 def train(seat: Seat, run: Run, base: bases.Base, started_from: registry.ModelVersion) -> Path:
     """Train, or go on training; returns the adapter's folder."""
     from assistant.engines.reply import vocabulary
-    from training import trainers
+    from training import adaptations, trainers
 
     tokenizer, template = bases.load_tokenizer(base), bases.chat_template(base)
     words = vocabulary(tokenizer, template, [])
@@ -156,8 +156,9 @@ def train(seat: Seat, run: Run, base: bases.Base, started_from: registry.ModelVe
     if started_from.adapter_dir is not None:
         registry.check_files(seat.home, started_from)
         start_adapter = seat.home.path / started_from.adapter_dir
-        say(f"Training goes on from {started_from.name}, with the rank and targets of its adapter.")
-    model = bases.load_model(base)
+        adaptations.check_start(run.recipe, start_adapter, started_from.name)
+        say(f"Training goes on from {started_from.name}: rank, targets and sizes of its adapter stand.")
+    model = bases.load_model(adaptations.base_for(run.recipe, base))
     # Another arithmetic gives other numbers.
     said_by = f"{base.id}/{started_from.adapter_sha256 or 'base'}/{base.device}/{model.dtype}"
     train_method = {"sft": trainers.train_sft, "dpo": trainers.train_dpo}[run.method]
@@ -206,7 +207,9 @@ def judge(seat: Seat, base: bases.Base, candidate: registry.ModelVersion) -> Non
     if registry.champion(seat.store).id == candidate.id:
         say("It is the champion already; nothing to judge.")
         return
-    engine = open_engine(seat.home, base, choose(base, bases.BaseChoice()))
+    engine = open_engine(
+        seat.home, base, choose(base, bases.BaseChoice(), registry.folder(seat.home, candidate))
+    )
     last = ""
 
     def progress(what: str, done: int, total: int) -> None:
