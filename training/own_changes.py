@@ -81,9 +81,6 @@ class _Rounded(nn.Module):
     def forward(self, master: Tensor) -> Tensor:
         return master.to(self.dtype)
 
-    def right_inverse(self, computing: Tensor) -> Tensor:
-        return computing.float()
-
 
 def _trained(module: nn.Module, leaf: str) -> nn.Parameter:
     parameter = module._parameters[leaf]
@@ -92,10 +89,10 @@ def _trained(module: nn.Module, leaf: str) -> nn.Parameter:
         parameter.requires_grad_(True)
         return parameter
     parametrize.register_parametrization(module, leaf, _Rounded(parameter.dtype), unsafe=True)
-    master: Any = getattr(module.parametrizations, leaf)
-    original: nn.Parameter = master.original
-    original.requires_grad_(True)
-    return original
+    computed: Any = getattr(module.parametrizations, leaf)
+    computed.original = nn.Parameter(parameter.detach().float())
+    master: nn.Parameter = computed.original
+    return master
 
 
 def _everything(model: nn.Module, _: str) -> Iterator[tuple[str, Place]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from assistant import base as bases
 from assistant import registry
@@ -74,8 +75,11 @@ def train(tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     write = adaptations.write
     torch.set_num_threads(1)  # the model is so small that threads wait for each other
 
-    def trained(how: Recipe, start: Path | None = None, hooks: Hooks = QUIET, run: str = "run") -> Trained:
-        tokenizer = bases.load_tokenizer(tiny_base)
+    def trained(
+        how: Recipe, start: Path | None = None, hooks: Hooks = QUIET, run: str = "run", dtype: str = "float32"
+    ) -> Trained:
+        base = dataclasses.replace(tiny_base, dtype=dtype)
+        tokenizer = bases.load_tokenizer(base)
         known = rows(tokenizer, how.method)
         found: dict[str, Any] = {"said": [], "losses": []}
 
@@ -89,7 +93,7 @@ def train(tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
             hooks.on_metrics(step, values)
 
         monkeypatch.setattr(adaptations, "write", watched)
-        model = bases.load_model(adaptations.base_for(how, tiny_base))
+        model = bases.load_model(adaptations.base_for(how, base))
         job = Job(model, tokenizer, known, how, tmp_path / run, start, "cpu")
         method = trainers.train_dpo if how.method == "dpo" else trainers.train_sft
         folder = method(job, Hooks(hooks.on_step, noted, hooks.on_reference))
@@ -164,6 +168,23 @@ def test_preferences_are_learnt_and_a_second_round_refers_to_the_first(
     assert margins[0] == pytest.approx(0, abs=1e-4)  # the reference is the champion, not the base
     assert margins[-1] > 0.01
     assert stored.read(second.folder).family == family
+
+
+@pytest.mark.parametrize("family", ["full", "layers", "layer-norm", "bias", "bottleneck", "ia3", "prompt"])
+def test_on_a_base_in_16_bits_steps_are_kept_that_16_bits_would_lose(
+    family: str, train: Callable[..., Trained], tiny_base: Base, home: Home, store: Store
+) -> None:
+    """And the engine, in 16 bits as well, says what the trainer said."""
+    made = train(recipe(family, max_steps=1), dtype="bfloat16")
+    tensors = load_file(made.folder / stored.TENSORS)
+    assert all(tensor.dtype == torch.float32 for tensor in tensors.values())
+    assert any((tensor != tensor.bfloat16().float()).any() for tensor in tensors.values())
+    base = dataclasses.replace(tiny_base, dtype="bfloat16")
+    engine = TorchEngine(base, home)
+    try:
+        assert said_by(engine, kept(store, home, base, made.folder)) == pytest.approx(made.said, rel=0.03)
+    finally:
+        engine.close()
 
 
 @pytest.mark.parametrize("family", ["adalora", "bias", "prompt"])
