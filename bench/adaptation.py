@@ -2,7 +2,7 @@
 
 `python bench/adaptation.py [--only lora,bias] [--write]` prints one table; each row is a process of its own,
 so that its peak of memory is its own. The task is SST-2 (sentiment of film reviews; in --data, no part of the
-project) as a chat: SFT on the first --examples sentences, the answer one word. Each row trains at LoRA's rate
+project): SFT on the first --examples sentences, the answer one word. Each row trains at LoRA's rate
 (--rate) times its family's factor, is kept as a version, and then asked the first --held-out sentences of the
 dev set by the engine that serves it: the share whose right word is the more probable one, and what the right
 word costs in nats, by transformers with the change beside the base and, where it can be merged, by OpenVINO
@@ -11,6 +11,7 @@ with 8-bit weights. `--write` puts the table into docs/adaptation.md.
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -30,7 +31,6 @@ from assistant.engines.torch_engine import TorchEngine
 from assistant.registry import ModelVersion
 from feedback.home import Home
 from feedback.store import Store
-from prompts.chat import ChatMessage
 from training import adaptations
 from training.data import Row
 from training.recipes import Recipe
@@ -40,8 +40,9 @@ ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
 PAGE = ROOT / "docs" / "adaptation.md"
 BEGIN, END = "<!-- table: written by bench/adaptation.py -->", "<!-- end of table -->"
-QUESTION = "Is this sentence from a film review positive or negative? Answer with one word.\n\n"
-WORDS = ("negative", "positive")
+ASKS = "{text} It was"
+WORDS = (" terrible", " great")
+"""As in Gao et al. 2021, https://arxiv.org/abs/2012.15723: the sentence goes on with the verdict."""
 BASE_ROW = "nothing"
 QUANTISED = {"lora on nf4": ("lora", "nf4"), "lora on int8": ("lora", "int8")}
 """QLoRA by bitsandbytes. `lora` itself stands on the embedded 4-bit base, which is QLoRA too."""
@@ -50,17 +51,15 @@ ROWS = (BASE_ROW, *FAMILIES, *QUANTISED)
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence as a chat puts it, and whether it is positive (1) or negative (0)."""
+    """What the model reads, and whether the sentence is positive (1) or negative (0)."""
 
     prompt: str
     label: int
 
 
-def sentences(file: Path, count: int, template: Any) -> list[Sentence]:
-    lines = file.read_text(encoding="utf-8").splitlines()[:count]
-    found = [json.loads(line) for line in lines]
-    asked = [template.text([ChatMessage("user", QUESTION + one["text"])]) for one in found]
-    return [Sentence(prompt, one["label"]) for prompt, one in zip(asked, found, strict=True)]
+def sentences(file: Path, count: int) -> list[Sentence]:
+    found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()[:count]]
+    return [Sentence(ASKS.format(text=one["text"].strip()), one["label"]) for one in found]
 
 
 def recipe(row: str, args: argparse.Namespace) -> Recipe:
@@ -77,7 +76,7 @@ def trained(base: Base, how: Recipe, known: list[Sentence], folder: Path) -> tup
     def ids(text: str) -> tuple[int, ...]:
         return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    rows = [Row(ids(one.prompt), (*ids(WORDS[one.label]), tokenizer.eos_token_id), ()) for one in known]
+    rows = [Row(ids(one.prompt), ids(WORDS[one.label]), ()) for one in known]
     write, counted = adaptations.write, []
 
     def counting(model: Any, own: Any, to: Path) -> None:
@@ -104,8 +103,8 @@ def run(row: str, args: argparse.Namespace) -> dict[str, Any]:
     quantize = QUANTISED[row][1] if row in QUANTISED else "none"
     base = bases.resolve(Home(args.home), BaseChoice("embedded", quantize))
     template = bases.chat_template(base)
-    known = sentences(args.data / "sst2_train_2000.jsonl", args.examples, template)
-    asked = sentences(args.data / "sst2_dev.jsonl", args.held_out, template)
+    known = sentences(args.data / "sst2_train_2000.jsonl", args.examples)
+    asked = sentences(args.data / "sst2_dev.jsonl", args.held_out)
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
         store = Store(home.store_file)
@@ -147,8 +146,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--examples", type=int, default=400)
-    parser.add_argument("--held-out", type=int, default=200)
+    parser.add_argument("--examples", type=int, default=240)
+    parser.add_argument("--held-out", type=int, default=150)
     parser.add_argument("--rate", type=float, default=2e-4, help="LoRA's")
     parser.add_argument("--only", default=",".join(ROWS), help="rows, by name")
     parser.add_argument("--data", type=Path, default=DATA)
@@ -170,7 +169,7 @@ def main() -> None:
     for row in args.only.split(","):
         child = subprocess.run(
             [sys.executable, __file__, *sys.argv[1:], "--row", row], stdout=subprocess.PIPE, check=True,
-            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1"},
+            env=os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
         )  # fmt: skip
         lines.append(line(json.loads(child.stdout.splitlines()[-1])))
         say(lines[-1])

@@ -22,6 +22,7 @@ from typing import Any, cast
 
 from assistant import base as bases
 from assistant import registry
+from assistant.adapters.families import FAMILIES
 from assistant.engines.choose import choose, open_engine
 from feedback import snapshots
 from feedback.errors import HoneError
@@ -118,6 +119,8 @@ def work(seat: Seat) -> None:
     """Everything between the claim and the end of the run. Skips what an earlier attempt has done already."""
     run = runs.get(seat.store, seat.run_id)
     say(f"Run {run.id}: {run.method}, recipe {run.recipe.name}, snapshot {run.snapshot_id}.")
+    family = FAMILIES[run.recipe.adapt]
+    say(f"Adapted by {family.name} ({family.says}), learning rate {run.recipe.learning_rate:.3g}.")
     base = bases.resolve(
         seat.home, bases.BaseChoice(run.recipe.model, cast(bases.Quantize, run.recipe.quantize))
     )

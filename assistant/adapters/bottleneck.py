@@ -1,8 +1,8 @@
 """Bottleneck adapters: a small network after each sub-layer, the same for training and serving.
 
-y + U gelu(D y + d) + u, after the projection that ends attention and the one that ends the feed-forward part
-(Houlsby et al. 2019, https://arxiv.org/abs/1902.00751, figure 2; the norms stay frozen). U is zero at first:
-training begins at the base. Knows torch; no trainer and no engine.
+A network computes y + U gelu(D y + d) + u, after the projection that ends attention and after the one that
+ends the feed-forward part (Houlsby et al. 2019, https://arxiv.org/abs/1902.00751, figure 2; the norms
+stay frozen). U is zero at first: training begins at the base. Knows torch; no trainer and no engine.
 """
 
 from __future__ import annotations

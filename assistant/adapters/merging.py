@@ -53,9 +53,14 @@ class Merged:
         if unknown:
             raise ValueError(f"The base has no {unknown[0].removesuffix('.weight')}.")
 
+    @property
+    def added(self) -> list[str]:
+        """Tensors that the base has not: biases."""
+        return [name for name in self._whole if name not in self._base]
+
     def __iter__(self) -> Iterator[str]:
         yield from self._base
-        yield from (name for name in self._whole if name not in self._base)
+        yield from self.added
 
     def float32(self, name: str) -> Array:
         """The tensor as the version has it."""

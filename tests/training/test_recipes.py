@@ -98,6 +98,12 @@ def test_a_stored_recipe_comes_back_as_it_was(batch: int, rate: float, evaluate:
     assert recipes.from_json(recipes.to_json(made)) == made
 
 
+def test_another_family_brings_the_rate_that_suits_it() -> None:
+    full = recipes.for_family(Recipe(learning_rate=1e-4), "full")
+    assert (full.adapt, full.learning_rate) == ("full", pytest.approx(1e-5))
+    assert recipes.for_family(full, "lora").learning_rate == pytest.approx(1e-4)
+
+
 @pytest.mark.parametrize("modules", ["all-linear", "q_proj,v_proj"])
 def test_a_recipe_stored_when_there_was_lora_alone_means_what_it_meant(modules: str) -> None:
     old = json.loads(recipes.to_json(Recipe(name="old", lora_rank=7)))
