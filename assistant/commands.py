@@ -1,4 +1,4 @@
-"""`hone models list` and `hone models clean`: which model versions there are, and what they take of the disc.
+"""`hone models list`, `clean` and `merge`: which model versions there are, and their files on the disc.
 
 Knows click; holds no rule.
 
@@ -7,14 +7,17 @@ The group `models` is offered to `training.commands`, which adds `promote` and `
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
+from assistant import base as bases
 from assistant import registry, served_files
+from assistant.adapters import merged_folder
 from assistant.registry import ModelVersion
 from assistant.served_files import Cleared
 from feedback.command_line import HoneGroup, home_option, json_option, open_store, say
-from feedback.errors import NotFoundError
+from feedback.errors import HoneError, NotFoundError
 from feedback.home import Home
 from feedback.ids import ModelVersionId
 from feedback.store import Store
@@ -46,6 +49,40 @@ def clean_models(home: Home, as_json: bool) -> None:
     """
     cleared = served_files.clear(home)
     say(_cleaned(home, cleared), asdict(cleared), as_json)
+
+
+@models.command("merge")
+@click.argument("version")
+@click.option("--to", "folder", required=True, type=Path, help="A folder that does not exist yet.")
+@click.option(
+    "--model", default="embedded", show_default=True, help="The base: embedded, a folder or a Hub id."
+)
+@json_option
+@home_option
+def merge_model(home: Home, as_json: bool, version: str, folder: Path, model: str) -> None:
+    """Write VERSION as a model folder of its own, its adapter merged into the base's weights.
+
+    LoRA and its kin, IA3 and trained weights can be merged; bottlenecks and soft prompts cannot.
+    """
+    found = registry.get(open_store(home), version)
+    registry.check_files(home, found)
+    base = bases.resolve(home, bases.BaseChoice(model, "none"))
+    quantised = found.base_id.removeprefix(base.id)  # "", or how the base was quantised while it trained
+    if quantised not in ("", "+nf4", "+int8"):
+        raise HoneError(
+            f"{found.name} cannot be merged into {base.title}.",
+            f"It stands on {found.base_id}.",
+            "Name its base with --model.",
+        )
+    size = merged_folder.write(base, found.name, registry.folder(home, found), folder)
+    told = f"{found.name} is in {folder}, {size / 1e6:.0f} MB, in {base.dtype}."
+    if quantised:
+        told += f"\nIt was trained on {quantised[1:]}; these weights differ by what that rounds."
+    say(
+        f"{told}\nNext: hone serve --model {folder} --home ANOTHER",
+        {"folder": folder, "bytes": size},
+        as_json,
+    )
 
 
 def _cleaned(home: Home, cleared: Cleared) -> str:

@@ -171,6 +171,11 @@ def history(store: Store) -> list[Promotion]:
     return [_promotion(row) for row in store.rows("SELECT * FROM promotions ORDER BY rowid DESC")]
 
 
+def folder(home: Home, version: ModelVersion) -> Path | None:
+    """Where the files of what it changes lie; None for the base itself."""
+    return None if version.adapter_dir is None else home.path / version.adapter_dir
+
+
 def check_files(home: Home, version: ModelVersion) -> None:
     """Compare a version's files with its manifest, and the manifest with its row. Raises HoneError."""
     if version.adapter_dir is None:

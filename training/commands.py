@@ -123,7 +123,7 @@ def _evaluated(
     snapshot_id: str | None,
 ) -> GateReport:
     base = bases.resolve(home, choice)
-    engine = open_engine(home, base, choose(base, choice))
+    engine = open_engine(home, base, choose(base, choice, registry.folder(home, version)))
     with tqdm(bar_format="{desc} {bar} {n_fmt}/{total_fmt}") as bar:
 
         def progress(what: str, done: int, total: int) -> None:

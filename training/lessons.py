@@ -16,7 +16,7 @@ from feedback import datasets, snapshots
 from feedback.home import Home
 from feedback.snapshots import Snapshot
 from feedback.store import Store
-from training import data, heads, reward_report, rounds, rules, texts
+from training import adaptations, data, heads, reward_report, rounds, rules, texts
 from training.data import Rendering, Rows
 from training.references import References
 from training.runs import Run
@@ -47,7 +47,7 @@ def train(lesson: Lesson, hooks: "Hooks") -> Path:
         return _on_text(lesson, hooks)
     rendering, rows = _read(lesson)
     start = _start(lesson)
-    model = bases.load_model(lesson.base)
+    model = _model(lesson)
     base, run = lesson.base, lesson.run
     # Another arithmetic gives other numbers.
     said_by = f"{base.id}/{lesson.started_from.adapter_sha256 or 'base'}/{base.device}/{model.dtype}"
@@ -68,7 +68,7 @@ def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
     rendering, rows = _read(lesson)
     if lesson.started_from.adapter_dir is not None:
         lesson.say(f"A reward model starts from the base, not from {lesson.started_from.name}.")
-    model = bases.load_model(lesson.base)
+    model = _model(lesson)
     adapter = reward_model.train_reward(_job(lesson, rows, model, None, None), hooks)
     lesson.say("The reward model reads the held-out pairs.")
     tokenizer = bases.load_tokenizer(lesson.base)
@@ -104,7 +104,7 @@ def _on_text(lesson: Lesson, hooks: "Hooks") -> Path:
         for part in (parts.train, parts.held_out)
     )
     lesson.say(f"{dataset.name}: {len(rows)} blocks of {recipe.max_length} tokens, {len(unseen)} held out.")
-    job = _job(lesson, Rows(rows, 0, 0), bases.load_model(lesson.base), _start(lesson), None)
+    job = _job(lesson, Rows(rows, 0, 0), _model(lesson), _start(lesson), None)
     held_bytes = sum(len(document.encode()) for document in parts.held_out)
 
     def measured(model: Any, step: int, when: str) -> None:
@@ -138,14 +138,21 @@ def _read(lesson: Lesson) -> tuple[Rendering, Rows]:
     return rendering, rows
 
 
+def _model(lesson: Lesson) -> Any:
+    """The base, in the numbers that this way of adapting it needs."""
+    return bases.load_model(adaptations.base_for(lesson.run.recipe, lesson.base))
+
+
 def _start(lesson: Lesson) -> Path | None:
     """The champion's adapter, checked; None where the champion is the base."""
     version = lesson.started_from
     if version.adapter_dir is None:
         return None
     registry.check_files(lesson.home, version)
-    lesson.say(f"Training goes on from {version.name}, with the rank and targets of its adapter.")
-    return lesson.home.path / version.adapter_dir
+    folder = lesson.home.path / version.adapter_dir
+    adaptations.check_start(lesson.run.recipe, folder, version.name)
+    lesson.say(f"Training goes on from {version.name}: rank, targets and sizes of its adapter stand.")
+    return folder
 
 
 def _job(lesson: Lesson, rows: Rows, model: Any, start: Path | None, references: References | None) -> "Job":

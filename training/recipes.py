@@ -7,6 +7,7 @@ only what differs. An unknown key is refused, with the nearest known one.
 import dataclasses
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,16 +16,22 @@ from typing import Any
 
 import yaml
 
+from assistant.adapters.families import FAMILIES
 from feedback.errors import HoneError, NotFoundError
 from training.methods import METHODS
 
 LOSSES = ("sigmoid", "hinge", "ipo", "robust", "apo_zero", "sigmoid_norm", "sft")
 SCHEDULES = ("linear", "cosine", "constant")
 ALGORITHMS = ("rloo", "grpo")
+BESIDE = ("lora", "rslora", "dora", "ia3")
+"""What a reward model's layer can lie beside, and RLHF can switch off to see where it began."""
 POSITIVE = (
     *("epochs", "learning_rate", "max_grad_norm", "batch", "accumulation", "reference_batch"),
-    *("max_length", "lora_rank", "lora_alpha", "save_every", "answer_tokens", "temperature", "judge_every"),
+    *("max_length", "lora_rank", "lora_alpha", "save_every", "virtual_tokens", "bottleneck_size"),
+    *("answer_tokens", "temperature", "judge_every"),
 )
+LAYERS = re.compile(r"(first|last)-(\d+)|(\d+(?:,\d+)*)")
+"""Some of a model's layers: the last two, the first four, or these by number."""
 FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -36,7 +43,8 @@ class Recipe:
     is DPO's (https://arxiv.org/abs/2305.18290, eq. 7). `max_length` is in tokens, prompt and answer
     together. `save_every` is in optimiser steps. `max_steps` 0 means: as many as `epochs` asks for. `model`
     and `quantize` name the base as `hone serve` does; a base other than the champion's is refused when the
-    run starts.
+    run starts. `adapt` is a family of changes (assistant/adapters/families.py); `targets` are the modules
+    that LoRA and its kin, or IA3's factors, stand at; `layers` is `last-2`, `first-4` or numbers from 0.
 
     `replay` is the share of the pairs that the champion was trained on before that are trained on again; see
     training.rounds.
@@ -68,7 +76,11 @@ class Recipe:
     max_length: int = 512
     lora_rank: int = 16
     lora_alpha: int = 32
-    adapt: str = "all-linear"
+    adapt: str = "lora"
+    targets: str = "all-linear"
+    virtual_tokens: int = 16
+    bottleneck_size: int = 32
+    layers: str = "last-2"
     beta: float = 0.1
     losses: tuple[str, ...] = ("sigmoid",)
     loss_weights: tuple[float, ...] = (1.0,)
@@ -106,6 +118,7 @@ def _complaints(recipe: Recipe) -> list[str]:
         "method": tuple(METHODS),
         "schedule": SCHEDULES,
         "algorithm": ALGORITHMS,
+        "adapt": tuple(FAMILIES),
     }
     found += [
         f"{key} must be one of {', '.join(allowed)}, not {getattr(recipe, key)!r}."
@@ -121,6 +134,25 @@ def _complaints(recipe: Recipe) -> list[str]:
         found.append("losses and loss_weights must be lists of one length.")
     if not 0 <= recipe.label_smoothing < 0.5:
         found.append("label_smoothing, the share of flipped votes, must lie in [0, 0.5).")
+    if (
+        recipe.adapt in FAMILIES
+        and not FAMILIES[recipe.adapt].quantised
+        and recipe.quantize in ("nf4", "int8")
+    ):
+        found.append(f"A base in {recipe.quantize} cannot be trained by {recipe.adapt}.")
+    if recipe.adapt == "layers" and not LAYERS.fullmatch(recipe.layers):
+        found.append(f"layers must be like last-2, first-4 or 0,5,11, not {recipe.layers!r}.")
+    if recipe.method in ("reward", "rlhf") and recipe.adapt not in BESIDE:
+        found.append(f"{recipe.method} trains by one of {', '.join(BESIDE)}, not by {recipe.adapt}.")
+    found += _of_methods(recipe)
+    if recipe.max_steps < 0:
+        found.append("max_steps must be 0 (no limit) or more.")
+    return found
+
+
+def _of_methods(recipe: Recipe) -> list[str]:
+    """What is wrong with the settings of single methods."""
+    found = []
     if recipe.beta < 0 or (recipe.beta == 0 and recipe.method in ("dpo", "kto")):
         found.append("beta must be above 0; for rlhf it may be 0.")
     if min(recipe.liked_weight, recipe.disliked_weight, recipe.centre) < 0:
@@ -129,8 +161,6 @@ def _complaints(recipe: Recipe) -> list[str]:
         found.append("KTO needs a batch of 2 or more: it measures the KL on answers to each other's prompts.")
     if recipe.method == "rlhf" and (recipe.answers < 2 or recipe.batch % recipe.answers):
         found.append("rlhf needs 2 answers or more for each prompt, and a batch that is a multiple of them.")
-    if recipe.max_steps < 0:
-        found.append("max_steps must be 0 (no limit) or more.")
     return found
 
 
@@ -151,6 +181,15 @@ def from_mapping(values: Mapping[str, Any], start: Recipe | None = None) -> Reci
     return dataclasses.replace(
         start, **{key: _typed(key, value, known[key]) for key, value in values.items()}
     )
+
+
+def for_family(start: Recipe, adapt: str) -> Recipe:
+    """`start` by another family of changes, at the rate that suits it: full fine-tuning bears a tenth of
+    LoRA's, a soft prompt wants many times more. HoneError for a family that is not known.
+    """
+    changed = dataclasses.replace(start, adapt=adapt)
+    factor = FAMILIES[adapt].rate / FAMILIES[start.adapt].rate
+    return dataclasses.replace(changed, learning_rate=start.learning_rate * factor)
 
 
 def _typed(key: str, value: Any, like: Any) -> Any:
@@ -182,8 +221,11 @@ def to_json(recipe: Recipe) -> str:
 
 
 def from_json(text: str) -> Recipe:
-    """The inverse of `to_json`."""
-    return from_mapping(json.loads(text))
+    """The inverse of `to_json`, also as it was when there was LoRA alone and `adapt` named its modules."""
+    values = json.loads(text)
+    if "adapt" in values and "targets" not in values:
+        values |= {"adapt": "lora", "targets": values["adapt"]}
+    return from_mapping(values)
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from assistant.adapters.families import FAMILIES
 from feedback import datasets, snapshots
 from feedback.command_line import HoneGroup, home_option, json_option, open_store, say
 from feedback.errors import HoneError
@@ -53,6 +54,12 @@ def _train_command(method: Method) -> click.Command:
     @_source(method)
     @click.option("--preset", default=method.preset, show_default=True, help="A shipped recipe.")
     @click.option("--recipe", "recipe_file", default=None, help="A recipe of your own: a .yaml file.")
+    @click.option(
+        "--adapt",
+        type=click.Choice(list(FAMILIES)),
+        default=None,
+        help="What of the model is trained; the rate follows unless --learning-rate says one.",
+    )
     @click.option("--epochs", default=None, help="Passes over the data.")
     @click.option("--learning-rate", default=None, help="The highest rate of the schedule.")
     @click.option(
@@ -97,7 +104,10 @@ def _recipe(
                 f"{change!r} sets nothing.", "", "Write --set KEY=VALUE, for example --set beta=0.2."
             )
         values[key.strip()] = value.strip()
-    recipe = recipes.from_mapping(values, recipes.load(recipe_file or preset))
+    start = recipes.load(recipe_file or preset)
+    if "adapt" in values and "learning_rate" not in values:
+        start = recipes.for_family(start, values["adapt"])
+    recipe = recipes.from_mapping(values, start)
     if recipe.method != method:
         raise HoneError(
             f"The recipe {recipe.name} is for {recipe.method}, not for {method}.",

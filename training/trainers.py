@@ -3,8 +3,9 @@
 TRL's defaults are for large GPUs. Ours: no gradient checkpointing, the reference's log-probabilities
 computed once, adapters in fp32 on the frozen base, batches of examples of like length.
 
-The reference of DPO is the version that the run starts from: the base with the adapter switched off, or,
-where the champion has an adapter, TRL's frozen copy of it (named `ref`).
+The reference of DPO is the version that the run starts from: the base with the adapter switched off; where
+the champion has an adapter, TRL's frozen copy of it (named `ref`); where weights themselves are trained, the
+model before its first step.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feedback.errors import HoneError
+from training import adaptations
+from training.adaptations import Adapted
 from training.data import Row
 from training.order import GroupOrder, LengthOrder, batches
 from training.recipes import Recipe
 from training.references import References, Scored
 
 if TYPE_CHECKING:
-    from peft import PeftModel
     from torch import Tensor
+
+    from training.own_changes import OwnChange
 
 METRICS = {
     "loss": "loss",
@@ -67,7 +71,7 @@ class Hooks:
 
 @dataclass(frozen=True)
 class Job:
-    """What to train. `start_adapter` is the champion's adapter folder, None when the champion is the base.
+    """What to train. `start_adapter` is the champion's folder, None when the champion is the base.
 
     `folder` is the run's own: checkpoints go there, and training goes on from the last complete one.
     `references`: where what the reference says of each answer is kept; None: nowhere.
@@ -85,14 +89,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Settings:
-    """A recipe in the words of TRL and PEFT: keyword arguments of the config classes."""
+    """A recipe in the words of TRL: keyword arguments of the config class. PEFT's are `adaptations`'."""
 
     trainer: dict[str, Any]
-    lora: dict[str, Any]
 
 
 def settings(recipe: Recipe, folder: Path, device: str) -> Settings:
-    """Pure: what `recipe` means to TRL and PEFT."""
+    """Pure: what `recipe` means to TRL."""
     trainer: dict[str, Any] = {
         "output_dir": str(folder / "checkpoints"),
         "num_train_epochs": recipe.epochs,
@@ -116,15 +119,7 @@ def settings(recipe: Recipe, folder: Path, device: str) -> Settings:
         "disable_tqdm": True,
         "report_to": "none",
     }
-    trainer |= _of_method(recipe)
-    targets = recipe.adapt if recipe.adapt == "all-linear" else recipe.adapt.split(",")
-    lora = {
-        "r": recipe.lora_rank,
-        "lora_alpha": recipe.lora_alpha,
-        "target_modules": targets,
-        "task_type": "SEQ_CLS" if recipe.method == "reward" else "CAUSAL_LM",
-    }
-    return Settings(trainer, lora)
+    return Settings(trainer | _of_method(recipe))
 
 
 def _of_method(recipe: Recipe) -> dict[str, Any]:
@@ -236,28 +231,23 @@ def run(  # noqa: PLR0913, PLR0917 - what differs between the methods, each once
 
     `order`: a sampler; None: TRL's own.
     """
-    from peft import LoraConfig
     from transformers import PrinterCallback
 
     chosen = settings(job.recipe, job.folder, job.device)
-    model, fresh = job.model, None
-    if job.start_adapter is None:
-        fresh = LoraConfig(**chosen.lora)
-    else:
-        model = _continued(job)
-    trainer = _ours(trainer_class, job, hooks, order)(
-        model=model,
+    ready = adaptations.adapted(job.model, job.recipe, job.start_adapter, len(job.rows))
+    trainer = _ours(trainer_class, job, hooks, ready, order)(
+        model=ready.model,
         args=config_class(**chosen.trainer),
         train_dataset=data,
         processing_class=job.tokenizer,
-        peft_config=fresh,
+        peft_config=ready.peft,
         callbacks=[_callback(hooks), *watches],
     )
     _quicken(trainer.model)
     trainer.remove_callback(PrinterCallback)  # our own lines go to the log
     _drop_incomplete(job.folder / "checkpoints")
     trainer.train(resume_from_checkpoint=last_checkpoint(job.folder))
-    return save_adapter(trainer.model, job.folder / "adapter")
+    return save_adapter(trainer.model, job.folder / "adapter", ready.own)
 
 
 def _quicken(model: Any) -> None:
@@ -268,21 +258,12 @@ def _quicken(model: Any) -> None:
     quick_lora.install(model)
 
 
-def _continued(job: Job) -> PeftModel:
-    """The model with the champion's adapter, trainable. Its rank and targets stand; the recipe's do not
-    apply.
-    """
-    from peft import PeftModel
-
-    return PeftModel.from_pretrained(job.model, str(job.start_adapter), is_trainable=True)
-
-
-def save_adapter(model: PeftModel, folder: Path) -> Path:
-    """Write the root adapter alone (never TRL's `ref`), aside first, then renamed."""
+def save_adapter(model: Any, folder: Path, own: OwnChange | None = None) -> Path:
+    """Write what was trained alone (never TRL's `ref`), aside first, then renamed."""
     aside = folder.with_name(folder.name + ".part")
     for old in (aside, folder):
         shutil.rmtree(old, ignore_errors=True)
-    model.save_pretrained(str(aside), selected_adapters=["default"])
+    adaptations.write(model, own, aside)
     aside.rename(folder)
     return folder
 
@@ -300,7 +281,7 @@ def _drop_incomplete(folder: Path) -> None:
             shutil.rmtree(checkpoint)
 
 
-def _ours(trainer_class: Any, job: Job, hooks: Hooks, order: Any) -> Any:
+def _ours(trainer_class: Any, job: Job, hooks: Hooks, ready: Adapted, order: Any) -> Any:
     """`trainer_class` on our tokens, in our order."""
 
     class Ours(trainer_class):
@@ -315,10 +296,28 @@ def _ours(trainer_class: Any, job: Job, hooks: Hooks, order: Any) -> Any:
 
         def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
             _quicken(self.model)  # TRL reads the reference before it is done with making itself
+            adaptations.complete_reference(self.model)
             found = _remembered(job, inputs, lambda: super(Ours, self).compute_ref_log_probs(model, inputs))
             self.pairs_read += len(found[0])
             hooks.on_reference(self.pairs_read, len(job.rows))
             return found
+
+        def compute_loss(self, model: Any, *rest: Any, **named: Any) -> Any:
+            found = super().compute_loss(model, *rest, **named)
+            # Where a batch's loss is its part of the step's, so is this; else the trainer divides.
+            parted = named.get("num_items_in_batch") is not None
+            return adaptations.with_own_term(
+                self.model, found, 1 / job.recipe.accumulation if parted else 1.0
+            )
+
+        def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+            folder = Path(output_dir or self.args.output_dir)
+            if not adaptations.write_checkpoint(self.model, ready.own, folder):
+                super()._save(output_dir, state_dict)
+
+        def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
+            if not adaptations.read_checkpoint(self.model, ready.own, Path(checkpoint)):
+                super()._load_from_checkpoint(checkpoint, model)
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
             return order or super()._get_train_sampler(train_dataset)
@@ -377,6 +376,9 @@ def _callback(hooks: Hooks) -> Any:
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
             hooks.on_step(state.global_step, state.max_steps)
+
+        def on_optimizer_step(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            adaptations.after_step(rest["model"], state.global_step)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
             hooks.on_step(state.global_step, state.max_steps)

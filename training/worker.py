@@ -22,6 +22,7 @@ from typing import Any, cast
 
 from assistant import base as bases
 from assistant import registry
+from assistant.adapters.families import FAMILIES
 from assistant.engines.choose import choose, open_engine
 from feedback.errors import HoneError
 from feedback.home import Home
@@ -118,6 +119,8 @@ def work(seat: Seat) -> None:
     """Everything between the claim and the end of the run. Skips what an earlier attempt has done already."""
     run = runs.get(seat.store, seat.run_id)
     say(f"Run {run.id}: {run.method}, recipe {run.recipe.name}, {run.source}.")
+    family = FAMILIES[run.recipe.adapt]
+    say(f"Adapted by {family.name} ({family.says}), learning rate {run.recipe.learning_rate:.3g}.")
     base = bases.resolve(
         seat.home, bases.BaseChoice(run.recipe.model, cast(bases.Quantize, run.recipe.quantize))
     )
@@ -197,7 +200,9 @@ def judge(seat: Seat, base: bases.Base, candidate: registry.ModelVersion) -> Non
     if registry.champion(seat.store).id == candidate.id:
         say("It is the champion already; nothing to judge.")
         return
-    engine = open_engine(seat.home, base, choose(base, bases.BaseChoice()))
+    engine = open_engine(
+        seat.home, base, choose(base, bases.BaseChoice(), registry.folder(seat.home, candidate))
+    )
     last = ""
 
     def progress(what: str, done: int, total: int) -> None:

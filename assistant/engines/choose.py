@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
+from assistant.adapters import stored
 from assistant.base import Base, BaseChoice
 from assistant.engines.interface import Engine
 from feedback.errors import HoneError
@@ -11,6 +12,7 @@ from feedback.home import Home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 Name = Literal["openvino", "transformers", "remote"]
 
@@ -25,8 +27,10 @@ class Chosen:
     why: str
 
 
-def choose(base: Base, choice: BaseChoice) -> Chosen:
-    """The engine as asked for, else the fastest that can run `base` here. HoneError when it cannot be had."""
+def choose(base: Base, choice: BaseChoice, version_folder: "Path | None" = None) -> Chosen:
+    """The engine as asked for, else the fastest that can run `base` here, and answer as the version in
+    `version_folder` where one is given. HoneError when it cannot be had.
+    """
     if choice.remotes and choice.engine in ("auto", "remote"):
         return Chosen("remote", f"Answers come from {', '.join(choice.remotes)}, as --remote says.")
     if choice.engine == "remote" or choice.remotes:
@@ -35,7 +39,7 @@ def choose(base: Base, choice: BaseChoice) -> Chosen:
             f"Asked for were the engine {choice.engine} and {len(choice.remotes)} servers.",
             "Give --engine remote --remote URL, or neither.",
         )
-    hindrance = openvino_hindrance(base)
+    hindrance = openvino_hindrance(base) or version_hindrance(version_folder)
     if choice.engine == "openvino":
         if hindrance:
             raise HoneError(
@@ -59,6 +63,16 @@ def openvino_hindrance(base: Base) -> str | None:
     from assistant.engines.openvino_engine import unsuited
 
     return unsuited(base)
+
+
+def version_hindrance(folder: "Path | None") -> str | None:
+    """Why OpenVINO cannot answer as the version in `folder`, as the end of a sentence; None when it can."""
+    if folder is None:
+        return None
+    try:
+        return stored.why_not_merged(folder)
+    except (OSError, ValueError) as error:
+        return str(error).rstrip(".")
 
 
 def open_engine(home: Home, base: Base, chosen: Chosen, remotes: "Sequence[str]" = ()) -> Engine:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from assistant.adapters.attaching import Prefix
 from assistant.engines import kv_rows
 
 Forward = Callable[..., Any]
@@ -25,18 +26,25 @@ class Decoding:
     """The state of a batch: a cache of keys and values, and who is where in it.
 
     `prompts`: token ids, none empty; several are padded on the left, and then `joinable` must hold and they
-    are read in one piece. `forward` computes, as the rows' model versions. Not thread-safe; call under
+    are read in one piece. `prefix`: what a text begins with, and counts as its first tokens; only one prompt
+    may be begun with it. `forward` computes, as the rows' model versions. Not thread-safe; call under
     inference_mode.
     """
 
-    def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self, model: nn.Module, prompts: Sequence[Sequence[int]], prefix: Prefix | None = None
+    ) -> None:
         self._model = model
         self._device = next(model.parameters()).device
-        self._lengths = [len(prompt) for prompt in prompts]
-        self._columns = max(self._lengths)
-        self._prompts = torch.tensor([[0] * (self._columns - len(p)) + list(p) for p in prompts])
-        self._read = 0
+        longest = max(len(prompt) for prompt in prompts)
+        self._prompts = torch.tensor([[0] * (longest - len(p)) + list(p) for p in prompts])
+        self._begun = 0 if prefix is None else prefix.tokens
+        self._lengths = [self._begun + len(prompt) for prompt in prompts]
+        self._columns = self._begun + longest
+        self._read = self._begun
         self._cache = kv_rows.new_cache(model.config)
+        if prefix is not None:
+            prefix.begin(self._cache)
 
     @property
     def unread(self) -> int:
@@ -64,7 +72,8 @@ class Decoding:
         """
         # Only one prompt is cut: the padding of a batch could fill a whole piece of some row.
         size = PREFILL_TOKENS if len(self._lengths) == 1 else self._columns
-        piece = self._prompts[:, self._read : self._read + size]
+        unread = self._prompts[:, self._read - self._begun :]
+        piece = unread[:, :size]
         begin, self._read = self._read, self._read + piece.shape[1]
         columns = torch.arange(begin, self._read)
         places = (columns - self._padding()).clamp(min=0)
@@ -146,4 +155,26 @@ def answer_logprobs(
         scores = logits[row, answer_longest - len(answer) :].float()  # (answer tokens, vocabulary)
         chosen = scores.gather(1, torch.tensor(list(answer), device=device)[:, None])[:, 0]
         totals.append(float((chosen - scores.logsumexp(1)).sum()))
+    return totals
+
+
+def prefixed_logprobs(
+    model: nn.Module, rows: Sequence[tuple[Sequence[int], Sequence[int]]], prefix: Prefix, forward: Forward
+) -> list[float]:
+    """`answer_logprobs` of texts that begin with a soft prompt, one text a pass: nothing is padded."""
+    device = next(model.parameters()).device
+    totals = []
+    for prompt, answer in rows:
+        cache = kv_rows.new_cache(model.config)
+        prefix.begin(cache)
+        ids = torch.tensor([[*prompt, *answer]], device=device)
+        places = torch.arange(prefix.tokens, prefix.tokens + ids.shape[1], device=device)[None]
+        scores = forward(
+            input_ids=ids,
+            past_key_values=cache,
+            use_cache=True,
+            **optional(model, position_ids=places, logits_to_keep=len(answer) + 1),
+        ).logits[0, -len(answer) - 1 : -1]
+        chosen = scores.float().log_softmax(-1).gather(1, ids[0, len(prompt) :, None])
+        totals.append(float(chosen.sum()))
     return totals

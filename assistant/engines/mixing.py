@@ -2,7 +2,8 @@
 
 PEFT computes each row of a batch with the adapter named beside it, for plain LoRA only: DoRA, changed biases,
 whole modules trained along and the like it refuses, or leaves out without a word. Versions with such adapters
-answer in forward passes of their own.
+answer in forward passes of their own. A soft prompt is keys and values that its texts begin with: the base
+computes them.
 """
 
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ def hindrance(config: Mapping[str, Any]) -> str | None:
     """Why an adapter of this adapter_config.json answers in passes of its own, as the end of a sentence; None
     when it may share them. A setting that is not known here counts as a hindrance.
     """
+    if config.get("peft_type") in ("PROMPT_TUNING", "PREFIX_TUNING"):  # in the cache, and the base computes
+        return None
     if config.get("peft_type") != "LORA":
         return f"it is {config.get('peft_type')}, not LoRA"
     unlike = [

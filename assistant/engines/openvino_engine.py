@@ -14,6 +14,7 @@ import openvino as ov
 
 from assistant import base as bases
 from assistant import plain_tokenizer, registry
+from assistant.adapters import stored
 from assistant.base import Base
 from assistant.engines import eight_bit, openvino_graph
 from assistant.engines.constraint import Constraint, Grammars
@@ -215,6 +216,7 @@ class OpenVinoEngine:
         if version.adapter_dir is not None:
             registry.check_files(self._home, version)
             adapter = self._home.path / version.adapter_dir
+            _check_merges(version, adapter)
         kept = self._home.served / f"{version.adapter_sha256 or _file_name(self._base.id)}.safetensors"
         try:
             weights = eight_bit.prepare(self._base.folder, adapter, kept)
@@ -230,6 +232,20 @@ class OpenVinoEngine:
                 (str(error).strip() or type(error).__name__).splitlines()[0],
                 "Train it again on this base." if adapter else "Start Hone with --engine transformers.",
             ) from error
+
+
+def _check_merges(version: ModelVersion, adapter: Path) -> None:
+    """HoneError for a version that has no plain weights: its graph would be another one."""
+    try:
+        why = stored.why_not_merged(adapter)
+    except ValueError as error:
+        why = str(error).rstrip(".")
+    if why is not None:
+        raise HoneError(
+            f"OpenVINO cannot answer as {version.name}.",
+            f"It computes with merged weights, and {why}.",
+            "Start Hone with --engine transformers.",
+        )
 
 
 def _settings(base: Base) -> dict[str, Any]:

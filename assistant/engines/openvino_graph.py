@@ -102,6 +102,18 @@ class _Builder:
     def _matrix(self, *names: str) -> Any:
         return _weights_of(self._weights.matrix(*names))
 
+    def _linear(self, x: Any, *names: str) -> Any:
+        """`x` times these matrices, one below the other, and their biases: a version may have added some."""
+        product = op.matmul(x, self._matrix(*(f"{name}.weight" for name in names)), False, True)
+        if not any(f"{name}.bias" in self._weights for name in names):
+            return product
+        return op.add(product, op.constant(np.concatenate([self._bias(name) for name in names])))
+
+    def _bias(self, name: str) -> Any:
+        if f"{name}.bias" in self._weights:
+            return self._weights.vector(f"{name}.bias")
+        return np.zeros(len(self._weights.matrix(f"{name}.weight").values), np.float32)
+
     def _norm(self, x: Any, name: str) -> Any:
         """RMSNorm, Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467, equation 4."""
         mean = op.reduce_mean(op.power(x, _f32(2)), _i64([-1]), True)
@@ -134,10 +146,10 @@ class _Builder:
 
     def _attention(self, stem: str, layer: int, x: Any, turns: tuple[Any, Any]) -> Any:
         shape = self._shape
-        names = [f"{stem}self_attn.{part}_proj.weight" for part in "qkv"]
+        names = [f"{stem}self_attn.{part}_proj" for part in "qkv"]
         sizes = [shape.heads * shape.head_width, *[shape.kv_heads * shape.head_width] * 2]
         # One multiplication for all three: at one token a step, its start costs more than its work.
-        parts = op.variadic_split(op.matmul(x, self._matrix(*names), False, True), _i64(2), _i64(sizes))
+        parts = op.variadic_split(self._linear(x, *names), _i64(2), _i64(sizes))
         query = self._rotated(parts.output(0), shape.heads, turns)
         key = self._rotated(parts.output(1), shape.kv_heads, turns)
         value = op.reshape(parts.output(2), _i64([-1, sizes[2]]), False)
@@ -153,7 +165,7 @@ class _Builder:
         ):  # fmt: skip
             attended.get_rt_info()[name] = number
         flat = op.reshape(attended.output(0), _i64([0, 1, sizes[0]]), True)
-        return op.matmul(flat, self._matrix(f"{stem}self_attn.o_proj.weight"), False, True)
+        return self._linear(flat, f"{stem}self_attn.o_proj")
 
     def _paging(self) -> list[Any]:
         """The other inputs of a paged attention. What Hone does not use (sliding window, ALiBi, scores, cache
@@ -172,12 +184,12 @@ class _Builder:
 
     def _inner(self, stem: str, x: Any) -> Any:
         """SwiGLU, Shazeer 2020, https://arxiv.org/abs/2002.05202, equation 6."""
-        names = [f"{stem}mlp.{part}_proj.weight" for part in ("gate", "up")]
+        names = [f"{stem}mlp.{part}_proj" for part in ("gate", "up")]
         size = self._shape.inner
-        both = op.matmul(x, self._matrix(*names), False, True)
+        both = self._linear(x, *names)
         parts = op.variadic_split(both, _i64(2), _i64([size, size]))
         gated = op.multiply(op.swish(parts.output(0)), parts.output(1))
-        return op.matmul(gated, self._matrix(f"{stem}mlp.down_proj.weight"), False, True)
+        return self._linear(gated, f"{stem}mlp.down_proj")
 
 
 def _weights_of(matrix: EightBit) -> Any:

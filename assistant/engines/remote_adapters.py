@@ -4,7 +4,9 @@ Knows no pool. A server is told a folder, not sent a file: it must see the home'
 """
 
 import logging
+from pathlib import Path
 
+from assistant.adapters import stored
 from assistant.engines.remote_http import BusyError, Line, RefusedError, ServerError
 from assistant.registry import ModelVersion
 from feedback.errors import HoneError
@@ -18,6 +20,7 @@ def load(line: Line, home: Home, version: ModelVersion) -> None:
     HoneError when it cannot: it does not see the folder, or the adapter's rank is too high.
     """
     path = str((home.path / str(version.adapter_dir)).resolve())
+    _check_family(version, Path(path))
     try:
         line.post("/v1/load_lora_adapter", {"lora_name": version.id, "lora_path": path})
     except RefusedError as error:
@@ -29,6 +32,20 @@ def load(line: Line, home: Home, version: ModelVersion) -> None:
         if error.code < 500:
             raise
         raise _not_loaded(line, version, path, error.why) from error
+
+
+def _check_family(version: ModelVersion, folder: Path) -> None:
+    """HoneError for what vLLM knows no adapter of: it would be told in its log, or not at all."""
+    try:
+        family = stored.read(folder).family
+    except (OSError, ValueError) as error:
+        raise HoneError(f"The files of {version.name} cannot be read.", f"{error}") from error
+    if family not in ("lora", "rslora"):
+        raise HoneError(
+            f"{version.name} cannot answer on a remote server.",
+            f"It was adapted by {family}, and servers load plain LoRA while they run.",
+            "Choose another --engine, or `hone models merge` it and serve that folder.",
+        )
 
 
 def unload(line: Line, version: ModelVersion) -> None:

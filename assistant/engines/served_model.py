@@ -18,7 +18,10 @@ import torch
 from torch import nn
 
 from assistant import registry
-from assistant.engines import mixing
+from assistant.adapters import attaching, stored
+from assistant.adapters.attaching import Attached, Prefix
+from assistant.adapters.stored import Stored
+from assistant.engines import kv_rows, mixing
 from assistant.engines.decode import Forward
 from assistant.quiet import quiet
 from assistant.registry import ModelVersion
@@ -42,7 +45,7 @@ T = TypeVar("T")
 
 class ServedModel:
     """The base and whichever adapters are in use, applied unmerged (merging into 4-bit weights would lose
-    them).
+    them): LoRA by PEFT, other families for the length of a pass (`assistant/adapters/attaching.py`).
     """
 
     def __init__(self, model: "PreTrainedModel", base_id: str, home: Home) -> None:
@@ -51,6 +54,8 @@ class ServedModel:
         self._peft: PeftModel | None = None
         self._active: str | None = None
         self._mixing: set[str] = {BASE}
+        self._attached: dict[str, Attached] = {}
+        self._prefixes: dict[str, Prefix] = {}
         self._lora_layers: list[nn.Module] = []
         self._loaded: dict[ModelVersionId, ModelVersion] = {}  # the least recently used first
         self._users: dict[ModelVersionId, int] = {}
@@ -107,6 +112,15 @@ class ServedModel:
         """Whether its rows may stand beside those of other versions that do."""
         return _name(version) in self._mixing
 
+    def prefix(self, version: ModelVersion) -> Prefix | None:
+        """What the texts of this version, which must be held, begin with: its soft prompt, if it has one."""
+        return self._prefixes.get(_name(version))
+
+    def virtual_tokens(self, version: ModelVersion) -> int:
+        """Places in the window that the soft prompt of `version` takes."""
+        folder = registry.folder(self._home, version)
+        return 0 if folder is None else _known(version, folder).virtual_tokens
+
     def close(self) -> None:
         """Finish the piece of work at hand and free the memory."""
         self._closed.set()
@@ -140,7 +154,7 @@ class ServedModel:
             )
         if version.adapter_dir is not None:
             try:
-                self._attach_adapter(str(self._home.path / version.adapter_dir), version.id)
+                self._attach_kind(self._home.path / version.adapter_dir, version.id)
             except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
                 raise HoneError(
                     f"The adapter of {version.name} does not fit the base.",
@@ -150,13 +164,30 @@ class ServedModel:
         self._loaded[version.id] = version
         self._drop_idle()
 
+    def _attach_kind(self, folder: Path, name: str) -> None:
+        """LoRA is PEFT's; whatever else there is, ours."""
+        kept = stored.read(folder).kept_as
+        if kept == "lora":
+            self._attach_adapter(str(folder), name)
+        elif kept in ("prompt", "prefix"):
+            self._prefixes[name] = self._read_prefix(folder)
+            self._mixing.add(name)
+        else:
+            self._attached[name] = attaching.attach(self._model, folder)
+
+    def _read_prefix(self, folder: Path) -> Prefix:
+        cache = kv_rows.new_cache(self._model.config)
+        if not all(isinstance(layer, kv_rows.RoomyLayer) for layer in cache.layers):
+            raise ValueError("A soft prompt needs layers that see the whole text, and this model has others.")
+        self._choose(BASE)
+        with torch.inference_mode():
+            return attaching.prefix(self._model, folder, cache)
+
     def _attach_adapter(self, folder: str, name: str) -> None:
         with quiet():
-            from peft import PeftConfig, PeftModel
+            from peft import PeftModel
             from peft.tuners.lora import LoraLayer
 
-            if PeftConfig.from_pretrained(folder).is_prompt_learning:
-                raise ValueError("Adapters that learn a prompt are not served by this engine.")
             self._active = None
             if self._peft is None:
                 self._peft = PeftModel.from_pretrained(self._model, folder, adapter_name=name)
@@ -194,11 +225,17 @@ class ServedModel:
         for version in idle[:-IDLE_ADAPTERS]:
             del self._loaded[version.id]
             self._mixing.discard(version.id)
-            self._active = None
-            if self._peft is not None:
+            ours = [self._attached.pop(version.id, None), self._prefixes.pop(version.id, None)]
+            if ours == [None, None] and self._peft is not None:
+                self._active = None
                 self._peft.delete_adapter(version.id)
 
     def _as(self, names: Sequence[str]) -> Forward:
+        # A soft prompt is in the cache: its rows are the base's.
+        names = [BASE if name in self._prefixes else name for name in names]
+        if names[0] in self._attached:
+            self._choose(BASE)
+            return partial(self._changed, self._attached[names[0]])
         if len(set(names)) == 1:
             self._choose(names[0])
             model: Forward = self._model
@@ -223,6 +260,10 @@ class ServedModel:
             for one in told:
                 one.remove()
 
+    def _changed(self, version: Attached, **inputs: Any) -> Any:
+        with version.on(self._model):
+            return self._model(**inputs)
+
     def _choose(self, name: str) -> None:
         if self._active == name or self._peft is None:
             return
@@ -233,6 +274,13 @@ class ServedModel:
             adapters.enable_adapter_layers()
             self._peft.set_adapter(name)
         self._active = name
+
+
+def _known(version: ModelVersion, folder: Path) -> Stored:
+    try:
+        return stored.read(folder)
+    except (OSError, ValueError) as error:
+        raise HoneError(f"The files of {version.name} cannot be read.", f"{error}") from error
 
 
 def _name(version: ModelVersion) -> str:

@@ -13,7 +13,7 @@ from functools import partial
 from assistant import base as bases
 from assistant.base import Base
 from assistant.engines.constraint import Constraint, Grammars
-from assistant.engines.decode import Decoding, answer_logprobs
+from assistant.engines.decode import Decoding, Forward, answer_logprobs, prefixed_logprobs
 from assistant.engines.interface import (
     Ability,
     Answered,
@@ -105,13 +105,14 @@ class TorchEngine:
     ) -> list[AnswerLogprob]:
         """See `Engine.logprobs`. An answer is tokenised apart from its prompt, as when it was written."""
         rows = [self._words.scored(one) for one in answers]
+        window = self._window(version)
         for prompt, answer in rows:
-            check_fits(self.window, prompt, len(prompt) + len(answer) - 1)
+            check_fits(window, prompt, len(prompt) + len(answer) - 1)
         totals: dict[int, float] = {}
         with self._served.held(version):
             for chunk in _logprob_chunks(rows, LOGPROB_TOKENS[self._device]):
                 wanted = [rows[index] for index in chunk]
-                found = self._served.run(version, partial(answer_logprobs, self._served.model, wanted))
+                found = self._served.run(version, partial(self._scores, version, wanted))
                 totals.update(zip(chunk, found, strict=True))
                 if on_progress is not None:
                     on_progress(len(totals), len(rows))
@@ -129,10 +130,23 @@ class TorchEngine:
         """Running replies end as stopped; then the model is freed."""
         self._served.close()
 
+    def _scores(
+        self, version: ModelVersion, rows: Sequence[tuple[list[int], list[int]]], forward: Forward
+    ) -> list[float]:
+        prefix = self._served.prefix(version)
+        if prefix is None:
+            return answer_logprobs(self._served.model, rows, forward)
+        return prefixed_logprobs(self._served.model, rows, prefix, forward)
+
+    def _window(self, version: ModelVersion) -> int:
+        """Tokens that prompt and reply may have: a soft prompt takes its own."""
+        return self.window - self._served.virtual_tokens(version)
+
     def _writing(self, request: Request) -> Writing:
         constraint = self._constraint(request.wanted)
-        reply = Reply(request, self._words, self.window, lambda: self._served.closed, constraint)
-        check_fits(self.window, reply.prompt_ids, len(reply.prompt_ids) + 1)
+        window = self._window(request.version)
+        reply = Reply(request, self._words, window, lambda: self._served.closed, constraint)
+        check_fits(window, reply.prompt_ids, len(reply.prompt_ids) + 1)
         return Writing(reply)
 
     def _constraint(self, wanted: Wanted) -> Constraint | None:

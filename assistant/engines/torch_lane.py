@@ -132,7 +132,7 @@ class Lane:
         """Take up the first of a queue, and those after it whose prompts can be read in the same piece."""
         taken = [queue.popleft()]
         longest = len(taken[0].tokens)
-        while queue and len(taken) < most and self._joinable and self._match([taken[0], queue[0]]):
+        while queue and len(taken) < most and self._together([taken[0], queue[0]]):
             longest = max(longest, len(queue[0].tokens))
             if longest * (len(taken) + 1) > PREFILL_TOKENS:
                 break
@@ -141,7 +141,14 @@ class Lane:
         return len(taken)
 
     def _group(self, rows: Sequence[Writing], alone: bool = False) -> _Group:
-        return _Group(list(rows), Decoding(self._served.model, [row.tokens for row in rows]), alone)
+        prefix = self._served.prefix(rows[0].reply.request.version)
+        tokens = [row.tokens for row in rows]
+        return _Group(list(rows), Decoding(self._served.model, tokens, prefix), alone)
+
+    def _together(self, rows: Sequence[Writing]) -> bool:
+        """Whether these prompts can be read in one pass. One that begins with a soft prompt is read alone."""
+        begun = any(self._served.prefix(row.reply.request.version) is not None for row in rows)
+        return self._joinable and not begun and self._match(rows)
 
     def _match(self, rows: Sequence[Writing]) -> bool:
         versions = [row.reply.request.version for row in rows]

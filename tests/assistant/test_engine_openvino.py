@@ -188,11 +188,11 @@ def test_a_running_engine_outlives_the_clearing_of_its_files(
 def test_an_adapter_of_another_kind_is_refused_in_words(
     engine_case: EngineCase, store: Store, home: Home, tmp_path: Path
 ) -> None:
-    folder = tiny_models.save_adapter(engine_case.base, tmp_path / "dora")
+    folder = tiny_models.save_adapter(engine_case.base, tmp_path / "biased")
     config = json.loads((folder / "adapter_config.json").read_text())
-    (folder / "adapter_config.json").write_text(json.dumps({**config, "use_dora": True}))
-    version = registry.add(store, home, engine_case.base, folder, None, "dora")
-    with pytest.raises(HoneError, match=r"does not fit the base\. Only plain LoRA .* use_dora"):
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "bias": "all"}))
+    version = registry.add(store, home, engine_case.base, folder, None, "sft")
+    with pytest.raises(HoneError, match=r"does not fit the base\. It is no plain LoRA \(bias\)"):
         engine_case.engine.load(version)
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -7,21 +8,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedback.errors import HoneError, NotFoundError
-from training import order, recipes, trainers
+from training import adaptations, order, recipes, trainers
 from training.recipes import Recipe
 
 OTHER = {
     "method": "sft", "epochs": 3.0, "max_steps": 7, "learning_rate": 2e-4, "schedule": "cosine",
     "warmup_share": 0.3, "max_grad_norm": 0.5, "batch": 8, "accumulation": 5, "reference_batch": 2,
-    "max_length": 99, "lora_rank": 3, "lora_alpha": 5,
-    "adapt": "q_proj,v_proj", "beta": 0.4, "losses": ("ipo",), "loss_weights": (0.5,),
+    "max_length": 99,
+    "beta": 0.4, "losses": ("ipo",), "loss_weights": (0.5,),
     "label_smoothing": 0.2, "seed": 11, "save_every": 9,
 }  # fmt: skip
 OF_A_METHOD = {
     "kto": {"liked_weight": 2.0, "disliked_weight": 3.0}, "reward": {"centre": 0.3},
     "rlhf": {"answers": 2, "answer_tokens": 9, "temperature": 0.7, "beta": 0.0},
 }  # fmt: skip
+ADAPTED = {
+    "adapt": ("dora", {}), "targets": ("q_proj,v_proj", {}), "lora_rank": (3, {}), "lora_alpha": (5, {}),
+    "virtual_tokens": (7, {"adapt": "prompt"}),
+}  # fmt: skip
+"""A value, and what else must be so for it to matter."""
 ELSEWHERE = {
+    "bottleneck_size": "test_adaptations: it is in the shapes of what is kept",
+    "layers": "test_adaptations: likewise in its names",
     "name": "said in lists and logs", "description": "said in lists",
     "model": "the worker resolves it (test_runs: another base is refused)", "quantize": "likewise",
     "evaluate": "the worker asks it (test_runs: with and without a gate report)",
@@ -33,13 +41,18 @@ ELSEWHERE = {
 
 def test_each_setting_of_a_recipe_changes_what_the_trainer_is_told() -> None:
     only = {key for changes in OF_A_METHOD.values() for key in changes}
-    assert set(OTHER) | only | set(ELSEWHERE) == {field.name for field in dataclasses.fields(Recipe)}
+    known = set(OTHER) | only | set(ADAPTED) | set(ELSEWHERE)
+    assert known == {field.name for field in dataclasses.fields(Recipe)}
     for method, changes in {"dpo": OTHER, **OF_A_METHOD}.items():
         plain = dataclasses.replace(Recipe(), method=method)
         before = trainers.settings(plain, Path("run"), "cpu")
         for key, value in changes.items():
             changed = dataclasses.replace(plain, **{key: value})
             assert trainers.settings(changed, Path("run"), "cpu") != before, (method, key)
+    for key, (value, also) in ADAPTED.items():
+        around = dataclasses.replace(Recipe(), **also)
+        changed = dataclasses.replace(around, **{key: value})
+        assert adaptations.peft_settings(changed, 10) != adaptations.peft_settings(around, 10), key
 
 
 def test_the_presets_load_and_say_what_they_are() -> None:
@@ -73,6 +86,11 @@ def test_a_recipe_file_is_read_as_a_preset_is(tmp_path: Path) -> None:
         ({"evaluate": "maybe"}, "cannot be 'maybe'"),
         ({"label_smoothing": 0.7}, "label_smoothing"),
         ({"warmup_share": 1.0}, "warmup_share"),
+        ({"adapt": "lroa"}, "adapt must be one of lora"),
+        ({"adapt": "all-linear"}, "adapt must be one of lora"),
+        ({"adapt": "bias", "quantize": "nf4"}, "cannot be trained by bias"),
+        ({"adapt": "layers", "layers": "the last"}, "layers must be like"),
+        ({"virtual_tokens": 0}, "virtual_tokens must be above 0"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_in_words(values: dict[str, object], said: str) -> None:
@@ -89,6 +107,22 @@ def test_an_unknown_recipe_names_the_presets() -> None:
 def test_a_stored_recipe_comes_back_as_it_was(batch: int, rate: float, evaluate: bool, seed: int) -> None:
     made = Recipe(batch=batch, learning_rate=rate, evaluate=evaluate, seed=seed)
     assert recipes.from_json(recipes.to_json(made)) == made
+
+
+def test_another_family_brings_the_rate_that_suits_it() -> None:
+    full = recipes.for_family(Recipe(learning_rate=1e-4), "full")
+    assert (full.adapt, full.learning_rate) == ("full", pytest.approx(1e-5))
+    assert recipes.for_family(full, "lora").learning_rate == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize("modules", ["all-linear", "q_proj,v_proj"])
+def test_a_recipe_stored_when_there_was_lora_alone_means_what_it_meant(modules: str) -> None:
+    old = json.loads(recipes.to_json(Recipe(name="old", lora_rank=7)))
+    for since in ("targets", "virtual_tokens", "bottleneck_size", "layers"):
+        del old[since]
+    found = recipes.from_json(json.dumps(old | {"adapt": modules}))
+    assert (found.adapt, found.targets, found.lora_rank) == ("lora", modules, 7)
+    assert recipes.from_json(recipes.to_json(found)) == found
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=60), st.integers(1, 8), st.integers(0, 5))
