@@ -29,7 +29,7 @@ def reliability(title: str, found: Calibration) -> str:
         f"{''.join(parts)}</svg>"
     )
     return (
-        f"<figure><figcaption>{title}: temperature {found.temperature:.2f}, ECE <b>{found.ece:.3f}</b>, "
+        f"<figure><figcaption>{title}: T = {found.temperature:.2f}, ECE <b>{found.ece:.3f}</b>, "
         f"log loss {found.log_loss:.3f}</figcaption>{svg}</figure>"
     )
 

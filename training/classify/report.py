@@ -51,7 +51,7 @@ def page(info: HeadInfo, on: str, found: Measured, mistakes: Sequence[Mistake]) 
         labels=_labels(found),
         confusion=_confusion(found),
         before=reliability("As trained", found.before),
-        after=reliability("With temperature", found.after),
+        after=reliability("With T fitted", found.after),
         mistakes=_mistakes(mistakes),
         shown=min(MISTAKES, len(mistakes)),
         wrong=len(mistakes),

@@ -14,6 +14,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assistant.quiet import quiet
 from feedback.errors import HoneError
 from training.classify import model as trunks
 from training.classify.probe import Head, Labelled, loss_of
@@ -96,7 +97,8 @@ def adapted(model: Any, settings: Settings) -> Any:
             target_modules="all-linear",
             task_type="CAUSAL_LM",
         )
-        model = get_peft_model(model, config)
+        with quiet():
+            model = get_peft_model(model, config)
     for name, part in model.named_parameters():
         part.requires_grad_("lora_" in name)
     quick_lora.install(model)
