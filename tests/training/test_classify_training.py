@@ -192,6 +192,20 @@ def test_a_classifier_goes_on_from_a_model_version_and_carries_its_adapter(
     assert not torch.allclose(*states)
 
 
+@pytest.mark.parametrize("adapt", ["lora", "full"])
+def test_what_goes_on_from_a_model_version_is_its_adapter_or_its_weights(
+    home: Home, resolved: Base, adapt: Adapt
+) -> None:
+    adapter = tiny_models.save_adapter(resolved, home.path / "adapter")
+    settings = replace(QUICK, adapt=adapt, epochs=1, learning_rate=1e-7)  # hardly a step from where it starts
+    folder = train(replace(job(resolved, home.path / "a", settings), start_adapter=adapter), QUIET)
+    assert (folder / heads.ADAPTER).is_dir() == (adapt == "lora")
+    served = serve.load_from(folder, heads.read(folder), resolved).model
+    started = trunks.load(resolved, adapter)
+    rows = [(5, 6, 7), (9, 8)]
+    assert torch.allclose(trunks.all_states(served, rows), trunks.all_states(started, rows), atol=1e-3)
+
+
 def kept(home: Home, base: Base) -> HeadInfo:
     folder = train(job(base, home.path / "work", replace(QUICK, adapt="frozen")), QUIET)
     heads.keep(home, folder, "toy")

@@ -70,8 +70,9 @@ class Tuned:
 
 
 def adapted(model: Any, settings: Settings) -> Any:
-    """`model` with what `settings.adapt` trains set free, and all else frozen."""
-    model.requires_grad_(False)
+    """`model` with what `settings.adapt` trains set free, and all else frozen. An adapter that it starts with
+    goes on with its own rank, or becomes part of the weights.
+    """
     if settings.adapt == "full":
         if getattr(trunks.causal_of(model), "is_quantized", False):
             raise HoneError(
@@ -81,7 +82,7 @@ def adapted(model: Any, settings: Settings) -> Any:
             )
         # Steps are smaller than the rounding of 16 bits; products are computed in them all the same: `_cast`.
         whole = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
-        whole.float()
+        whole.float().requires_grad_(False)
         trunks.causal_of(whole).base_model.requires_grad_(True)
         return whole
     import torch
@@ -99,8 +100,6 @@ def adapted(model: Any, settings: Settings) -> Any:
         )
         with quiet():
             model = get_peft_model(model, config)
-    for name, part in model.named_parameters():
-        part.requires_grad_("lora_" in name)
     quick_lora.install(model)
     return model
 
