@@ -245,7 +245,13 @@ def test_a_folder_without_a_manifest_is_no_classifier_and_a_name_is_taken_once(
     assert heads.find(home, info.id) == heads.find(home, "latest") == info
     with pytest.raises(ConflictError):
         heads.check_name(home, "toy")
+    with pytest.raises(HoneError, match="is not latest"):
+        heads.check_name(home, "latest")
     assert heads.free_name(home, "toy") == "toy-2"
+    (heads.folder_of_all(home) / "half" / heads.MANIFEST).write_text("{")
+    assert heads.find(home, "toy") == info
+    with pytest.raises(HoneError, match="manifest cannot be read"):
+        heads.listing(home)
 
 
 def test_the_report_shows_the_mistakes_as_text(home: Home, resolved: Base) -> None:

@@ -176,7 +176,7 @@ def _told(folder: Path, info: HeadInfo) -> str:
 
 
 @click.command("classify")
-@click.argument("name", default="latest")
+@click.argument("name", default=heads.LATEST)
 @click.argument("texts", nargs=-1)
 @click.option("--file", default=None, metavar="FILE", help="A text a line; of .jsonl, the field text.")
 @click.option("--list", "as_list", is_flag=True, help="List the classifiers instead.")

@@ -21,6 +21,7 @@ from training.classify.wording import Wording
 MANIFEST = "manifest.json"
 HEAD, TRUNK, ADAPTER, REPORT = "head.safetensors", "trunk.safetensors", "adapter", "report.html"
 ADAPTER_FILES = (f"{ADAPTER}/adapter_config.json", f"{ADAPTER}/adapter_model.safetensors")
+LATEST = "latest"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -58,10 +59,10 @@ def folder_of_all(home: Home) -> Path:
 
 def check_name(home: Home, name: str) -> None:
     """HoneError for a name that is no name, or is taken."""
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or name == LATEST:
         raise HoneError(
             f"{name!r} is no name for a classifier.",
-            "A name has letters, digits, dots, dashes and underscores, 64 at most.",
+            f"A name has letters, digits, dots, dashes and underscores, 64 at most, and is not {LATEST}.",
             "Choose another with --name.",
         )
     if (folder_of_all(home) / name).exists():
@@ -118,11 +119,13 @@ def listing(home: Home) -> list[HeadInfo]:
 
 def find(home: Home, named: str) -> HeadInfo:
     """The classifier of this name or id; `latest` is the newest. NotFoundError."""
+    if NAME.fullmatch(named) and ((folder := folder_of_all(home) / named) / MANIFEST).is_file():
+        return read(folder)  # whatever state the others are in
     known = listing(home)
-    if named == "latest" and known:
+    if named == LATEST and known:
         return known[-1]
     for info in known:
-        if named in (info.name, info.id):
+        if named == info.id:
             return info
     raise NotFoundError(
         f"There is no classifier {named!r}.",
