@@ -25,6 +25,7 @@ from feedback.command_line import HoneGroup, home_option, open_store
 from feedback.commands import feedback as feedback_group
 from feedback.home import Home
 from training import commands as training_commands
+from training.classify.commands import classify, train_classifier
 from training.demo_command import demo
 
 if TYPE_CHECKING:
@@ -151,6 +152,8 @@ cli.add_command(keys_group)
 cli.add_command(feedback_group)
 cli.add_command(training_commands.snapshot)
 cli.add_command(training_commands.train)
+training_commands.train.add_command(train_classifier)
+cli.add_command(classify)
 cli.add_command(training_commands.runs_group)
 cli.add_command(training_commands.evaluate)
 cli.add_command(models)

@@ -52,6 +52,11 @@ class Home:
         return self.path / "heads"
 
     @property
+    def classifiers(self) -> Path:
+        """One folder a classifier, by its name."""
+        return self.path / "classifiers"
+
+    @property
     def prompts(self) -> Path:
         """Strategies that people added, as files; read at each start."""
         return self.path / "prompts"

@@ -1,0 +1,95 @@
+"""The trunk of a causal language model, and the state of each text's last token in it. Knows no labels.
+
+Rows of like length are read together, with what is missing at the right put there as padding. Attention looks
+to the left only, so that no token that counts ever sees the padding, and no mask is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assistant import base as bases
+from assistant.base import Base
+from feedback.errors import HoneError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+READ_TOKENS = 2048
+"""Tokens that are read at once where nothing is learnt."""
+PADDING = 0
+"""Any token will do: see above."""
+
+
+def load(base: Base, adapter: Path | None = None, *, trainable: bool = False) -> Any:
+    """The causal model of `base`, with `adapter` (a folder that PEFT wrote) on it. HoneError for soft
+    prompts, which change the input rather than the trunk.
+    """
+    model = bases.load_model(base)
+    if adapter is None:
+        return model
+    from peft import PeftConfig, PeftModel
+
+    if PeftConfig.from_pretrained(str(adapter)).is_prompt_learning:
+        raise HoneError(
+            "This model version cannot carry a classifier.",
+            "Its adapter is a soft prompt, which leaves the trunk as it was.",
+            "Start from another version.",
+        )
+    return PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+
+
+def causal_of(model: Any) -> Any:
+    """The causal model inside PEFT's wrapper, adapters in place; or itself."""
+    from peft import PeftModel
+
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+def width(model: Any) -> int:
+    """The size of a state."""
+    return int(causal_of(model).config.get_text_config().hidden_size)
+
+
+def last_states(model: Any, rows: Sequence[Sequence[int]]) -> Tensor:
+    """(R, width) in float32: the trunk's state at the last token of each row."""
+    import torch
+
+    longest = max(len(row) for row in rows)
+    device = next(model.parameters()).device
+    ids = torch.tensor([[*row, *[PADDING] * (longest - len(row))] for row in rows], device=device)
+    ends = torch.tensor([len(row) - 1 for row in rows], device=device)
+    # The trunk without the LM head, which would cost more than a layer for each token.
+    states = causal_of(model).base_model(input_ids=ids, use_cache=False).last_hidden_state
+    found: Tensor = states[torch.arange(len(rows), device=device), ends].float()
+    return found
+
+
+def all_states(
+    model: Any, rows: Sequence[Sequence[int]], progress: Callable[[int, int], None] = lambda done, total: None
+) -> Tensor:
+    """(R, width) in float32 on the CPU, in the order of `rows`; `progress(rows read, of all)`."""
+    import torch
+
+    model.eval()
+    found = torch.empty(len(rows), width(model))
+    done = 0
+    with torch.inference_mode():
+        for batch in by_length([len(row) for row in rows]):
+            found[batch] = last_states(model, [rows[at] for at in batch]).cpu()
+            done += len(batch)
+            progress(done, len(rows))
+    return found
+
+
+def by_length(lengths: Sequence[int], tokens: int = READ_TOKENS) -> list[list[int]]:
+    """Rows in batches of at most `tokens` tokens, padding included, the longest first; one or more each."""
+    batches: list[list[int]] = []
+    for at in sorted(range(len(lengths)), key=lambda at: -lengths[at]):
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= tokens:
+            batches[-1].append(at)
+        else:
+            batches.append([at])
+    return batches

@@ -1,0 +1,271 @@
+"""Training a classifier, from labelled texts to a finished folder. Knows no run and no store.
+
+What is measured is what is served: the folder's files are written first, opened as `hone classify` opens
+them, and measured then. The test data choose nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from assistant import base as bases
+from assistant.base import Base, BaseChoice
+from assistant.checksums import sha256_of, write_aside
+from feedback import canonical
+from feedback.ids import new_id
+from feedback.store import now
+from training.classify import choosing, heads, measure, probe, report, serve, tuning
+from training.classify import model as trunks
+from training.classify import wording as wordings
+from training.classify.choosing import Choice
+from training.classify.data import Example, Labelled, Split, split
+from training.classify.heads import HeadInfo
+from training.classify.measure import Floats, Measured
+from training.classify.probe import Head
+from training.classify.serve import Classifier
+from training.classify.settings import Settings
+from training.classify.wording import Reading, Wording
+
+CHOSEN = "wording.json"
+UNCHOSEN = Wording("", "{{ text }}", False)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """How whoever started it watches: `on_step(step, total)`, `on_metrics(step, {name: value})`, and `say`, a
+    sentence.
+    """
+
+    on_step: Callable[[int, int], None]
+    on_metrics: Callable[[int, dict[str, float]], None]
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train. `choice`: how `base` was asked for. `folder` is the job's own: a killed job goes on
+    there when it is started again with the same settings and data. `start_adapter`: of the version that it
+    starts from; None: the base.
+    """
+
+    name: str
+    base: Base
+    choice: BaseChoice
+    settings: Settings
+    data: Labelled
+    test: Labelled | None
+    folder: Path
+    start_adapter: Path | None = None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What came out. `on`: `test`, or `calibration` where no test data were given, which flatters: that part
+    chose the wording, the epoch and the temperature. `epoch` 0: nothing was trained in epochs. `seconds`:
+    until the files were written, by the process that ended the job.
+    """
+
+    on: str
+    measured: Measured
+    calibration: Measured
+    trainable_parameters: int
+    epoch: int
+    wording_losses: dict[str, float]
+    seconds: float
+
+
+def fingerprint(
+    base: Base, settings: Settings, data: Labelled, test: Labelled | None, start_adapter: Path | None
+) -> str:
+    """Names what would be trained: the same command finds what a killed one left."""
+    files = [data.sha256, test.sha256 if test else "", _adapter_sha256(start_adapter)]
+    return canonical.sha256_of([base.id, base.dtype, settings, data.labels, *files])[:16]
+
+
+def _adapter_sha256(folder: Path | None) -> str | None:
+    return sha256_of(folder / Path(heads.ADAPTER_FILES[1]).name) if folder else None
+
+
+def train(job: Job, hooks: Hooks) -> Path:
+    """Train, or go on training; returns the finished folder, `job.folder/head`. Raises HoneError."""
+    started = time.perf_counter()
+    parts = split(job.data.examples, job.settings.calibration_share, job.test.examples if job.test else ())
+    hooks.say(parts.sentence)
+    if job.test is None:
+        hooks.say("No test data: the figures come from the calibration part, which flatters.")
+    job.folder.mkdir(parents=True, exist_ok=True)
+    made = _made(job, parts, hooks)
+    seconds = time.perf_counter() - started
+    return _measured(job, made, parts, seconds)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The files of a classifier without its manifest, and how they came about."""
+
+    folder: Path
+    info: HeadInfo
+    losses: dict[str, float]
+    parameters: int
+    epoch: int
+
+
+def _made(job: Job, parts: Split, hooks: Hooks) -> _Made:
+    """All that needs the trunk in memory; it is let go at the end."""
+    model = trunks.load(job.base, job.start_adapter, trainable=job.settings.adapt == "lora")
+    template, tokenizer = bases.chat_template(job.base), bases.load_tokenizer(job.base)
+    reading = Reading(UNCHOSEN, job.data.labels, template, tokenizer, job.settings.max_length)
+    choice = _choice(job, model, reading, parts, hooks)
+    hooks.say(choice.sentence)
+    reading = wordings.with_wording(reading, choice.wording)
+    _tell_cuts(reading, parts, hooks)
+    folder = job.folder / "head"
+    heads.discard(folder)
+    folder.mkdir()
+    if job.settings.adapt == "frozen":
+        train, held_out = (
+            choosing.labelled(model, reading, part, hooks.say) for part in (parts.train, parts.calibration)
+        )
+        head, epoch = probe.best(train, held_out, len(job.data.labels)), 0
+        hooks.say(f"The head is fitted, with L2 {head.penalty:g}.")
+        parameters = 0
+        if job.start_adapter is not None:
+            (folder / heads.ADAPTER).mkdir()
+            for file in heads.ADAPTER_FILES:
+                shutil.copyfile(job.start_adapter / Path(file).name, folder / file)
+    else:
+        model = tuning.adapted(model, job.settings)
+        parameters = sum(part.numel() for part in model.parameters() if part.requires_grad)
+        task = tuning.Task(_rows(reading, parts), job.settings, job.base.dtype, job.folder)
+        tuned = tuning.tune(model, choice.head, task, tuning.Watch(hooks.on_step, hooks.on_metrics))
+        head, epoch = tuned.head, tuned.epoch
+        hooks.say(f"Epoch {epoch} of {job.settings.epochs} is the best on the calibration part.")
+        _write_trunk(model, folder, job)
+    _write_head(head, folder)
+    parameters += head.weight.numel() + head.bias.numel()
+    return _Made(folder, _info(job, reading), choice.losses, parameters, epoch)
+
+
+def _choice(job: Job, model: Any, reading: Reading, parts: Split, hooks: Hooks) -> Choice:
+    """The wording and its first head. What an earlier attempt chose stands."""
+    options = wordings.chosen(job.settings.wording, job.data.question, len(job.data.labels))
+    file = job.folder / CHOSEN
+    before = json.loads(file.read_text("utf-8")) if file.is_file() else None
+    if before:
+        options = tuple(option for option in options if option.name == before["name"])
+    choice = choosing.choose(model, reading, options, parts, hooks.say)
+    if before:
+        return replace(choice, losses=before["losses"])
+    write_aside(file, json.dumps({"name": choice.wording.name, "losses": choice.losses}))
+    return choice
+
+
+def _tell_cuts(reading: Reading, parts: Split, hooks: Hooks) -> None:
+    cut = sum(reading.is_cut(one.text) for one in (*parts.train, *parts.calibration))
+    if cut:
+        hooks.say(f"{cut} texts lose their end: they are longer than {reading.max_length} tokens.")
+
+
+def _rows(reading: Reading, parts: Split) -> tuning.Rows:
+    train, held_out = (
+        wordings.rows(reading, [one.text for one in part]) for part in (parts.train, parts.calibration)
+    )
+    return tuning.Rows(
+        train,
+        choosing.numbers(parts.train, reading.labels),
+        held_out,
+        choosing.numbers(parts.calibration, reading.labels),
+    )
+
+
+def _write_trunk(model: Any, folder: Path, job: Job) -> None:
+    """The adapter as PEFT writes it, or all weights of the trunk, in the numbers of the base."""
+    if job.settings.adapt == "lora":
+        model.save_pretrained(str(folder / heads.ADAPTER), selected_adapters=["default"])
+        for file in (folder / heads.ADAPTER).iterdir():
+            if f"{heads.ADAPTER}/{file.name}" not in heads.ADAPTER_FILES:
+                file.unlink()  # a page for the Hub
+        return
+    import torch
+    from safetensors.torch import save_file
+
+    weights = trunks.causal_of(model).base_model.state_dict()
+    served = getattr(torch, job.base.dtype)
+    save_file(
+        {name: part.detach().cpu().to(served).contiguous() for name, part in weights.items()},
+        folder / heads.TRUNK,
+    )
+
+
+def _write_head(head: Head, folder: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"weight": head.weight.contiguous(), "bias": head.bias.contiguous()}, folder / heads.HEAD)
+
+
+def _info(job: Job, reading: Reading) -> HeadInfo:
+    """The manifest, as far as it is known before anything is measured."""
+    return HeadInfo(
+        id=new_id("h"),
+        name=job.name,
+        method=job.settings.adapt,
+        **job.choice.weights,
+        base_id=job.base.id,
+        base_adapter_sha256=_adapter_sha256(job.start_adapter),
+        chat_template_sha256=reading.template.sha256,
+        labels=reading.labels,
+        wording=reading.wording,
+        max_length=reading.max_length,
+        temperature=1.0,
+        data={"train": job.data.sha256, **({"test": job.test.sha256} if job.test else {})},
+        settings=asdict(job.settings),
+        metrics={},
+        created_at=now(),
+    )
+
+
+def _measured(job: Job, made: _Made, parts: Split, seconds: float) -> Path:
+    """Open what was written, fit its temperature, measure it, and finish the folder."""
+    opened = serve.load_from(made.folder, made.info, job.base)
+    temperature = measure.fitted_temperature(*_logits(opened, parts.calibration))
+    calibration = _scored(opened, parts.calibration, temperature)
+    test = _scored(opened, job.test.examples, temperature) if job.test else calibration
+    figures = Figures(
+        "test" if job.test else "calibration", test.measured, calibration.measured, made.parameters,
+        made.epoch, made.losses, seconds,
+    )  # fmt: skip
+    info = replace(made.info, temperature=temperature, metrics=canonical.plain(figures))
+    page = report.page(info, figures.on, test.measured, test.mistakes)
+    (made.folder / heads.REPORT).write_text(page, "utf-8")
+    heads.finish(made.folder, info)
+    return made.folder
+
+
+@dataclass(frozen=True)
+class _Scored:
+    measured: Measured
+    mistakes: tuple[report.Mistake, ...]
+
+
+def _scored(opened: Classifier, examples: Sequence[Example], temperature: float) -> _Scored:
+    logits, gold = _logits(opened, examples)
+    names = opened.info.labels
+    shares = measure.probabilities(logits, temperature)
+    wrong = [
+        report.Mistake(one.text, one.label, names[int(share.argmax())], float(share.max()))
+        for one, share in zip(examples, shares, strict=True)
+        if names[int(share.argmax())] != one.label
+    ]
+    return _Scored(measure.measured(logits, gold, names, temperature), tuple(wrong))
+
+
+def _logits(opened: Classifier, examples: Sequence[Example]) -> tuple[Floats, measure.Numbers]:
+    """(N, K) and (N,)."""
+    gold = choosing.numbers(examples, opened.info.labels).numpy()
+    return opened.logits([one.text for one in examples]), gold
