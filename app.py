@@ -26,6 +26,7 @@ from feedback.commands import feedback as feedback_group
 from feedback.home import Home
 from training import commands as training_commands
 from training.demo_command import demo
+from training.memory_command import memory_command
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -153,6 +154,7 @@ cli.add_command(training_commands.snapshot)
 cli.add_command(training_commands.train)
 cli.add_command(training_commands.runs_group)
 cli.add_command(training_commands.evaluate)
+cli.add_command(memory_command)
 cli.add_command(models)
 cli.add_command(prompts_group)
 prompts_group.add_command(auto)

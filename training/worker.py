@@ -28,7 +28,8 @@ from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import RunId
 from feedback.store import Store, now
-from training import data, gate, runs
+from training import data, gate, run_memory, runs
+from training.memory.peak import return_freed_memory
 from training.references import References
 from training.runs import Run
 
@@ -157,6 +158,8 @@ def train(seat: Seat, run: Run, base: bases.Base, started_from: registry.ModelVe
         registry.check_files(seat.home, started_from)
         start_adapter = seat.home.path / started_from.adapter_dir
         say(f"Training goes on from {started_from.name}, with the rank and targets of its adapter.")
+    needs = run_memory.check(base, run.recipe, rows.rows)
+    say(needs.sentence)
     model = bases.load_model(base)
     # Another arithmetic gives other numbers.
     said_by = f"{base.id}/{started_from.adapter_sha256 or 'base'}/{base.device}/{model.dtype}"
@@ -167,7 +170,9 @@ def train(seat: Seat, run: Run, base: bases.Base, started_from: registry.ModelVe
         job = trainers.Job(
             model, tokenizer, rows.rows, run.recipe, seat.folder, start_adapter, base.device, known
         )
-        return train_method(job, hooks(seat))
+        adapter = train_method(job, hooks(seat))
+    say(run_memory.keep(seat.store, run.id, needs))
+    return adapter
 
 
 def hooks(seat: Seat) -> Any:
@@ -273,6 +278,7 @@ def prepare_process(seat: Seat) -> None:
     run's folder.
     """
     os.nice(NICENESS)
+    return_freed_memory()
     scratch = seat.folder / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
