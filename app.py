@@ -27,6 +27,7 @@ from feedback.home import Home
 from training import commands as training_commands
 from training.classify.commands import classify, train_classifier
 from training.demo_command import demo
+from training.memory_command import memory_command
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -156,6 +157,7 @@ training_commands.train.add_command(train_classifier)
 cli.add_command(classify)
 cli.add_command(training_commands.runs_group)
 cli.add_command(training_commands.evaluate)
+cli.add_command(memory_command)
 cli.add_command(models)
 cli.add_command(prompts_group)
 prompts_group.add_command(auto)

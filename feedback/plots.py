@@ -1,4 +1,4 @@
-"""Curves, a histogram and strips for pages, as SVG text. Pure: numbers in, SVG out.
+"""Curves, a histogram, strips and stacked bars for pages, as SVG text. Pure: numbers in, SVG out.
 
 Colours come from CSS variables of the page they stand in, so that one picture serves light and dark.
 """
@@ -121,6 +121,38 @@ def interval(value: float, low: float | None, high: float | None, bar: float | N
     kind = {True: "ok", False: "no", None: "plain"}[ok]
     said = f"{short(value)}" + (f", bar {short(bar)}" if bar is not None else "")
     return _svg(160, 22, said, "".join(parts), f"strip {kind}")
+
+
+def stacked(title: str, parts: Sequence[tuple[str, float]], limit: float, unit: str, limit_said: str) -> str:
+    """What a sum is made of, and below it how much of `limit` the sum takes.
+
+    `parts`: (name, value), in the order in which they are drawn; those of 0 are left out.
+    """
+    shown = [(name, value) for name, value in parts if value > 0]
+    total = sum(value for _, value in shown)
+    whole, room = Scale(0, total, 0, WIDE), Scale(0, max(total, limit), 0, WIDE)
+    bars, keys, at = [], [], 0.0
+    for number, (name, value) in enumerate(shown):
+        said = f"{name}: {value:.2f} {unit}"
+        width = max(0.0, whole(at + value) - whole(at) - 1)
+        bars.append(_bar(whole(at), 0, width, 30, f"part p{number}", said))
+        keys.append(f'<li class="p{number}"><span>{escape(name)}</span><b>{value:.2f}</b></li>')
+        at += value
+    kind = "used over" if total > limit else "used"
+    bars.append(_bar(0, 42, room(limit), 10, "room", limit_said))
+    bars.append(_bar(0, 42, room(total), 10, kind, f"{total:.2f} {unit}"))
+    if total > limit:
+        bars.append(_line(room(limit), 38, room(limit), 56, "bar"))
+    body = _svg(WIDE, 58, f"{title}: {total:.2f} {unit}, {limit_said}", "".join(bars), "plot stacked")
+    head = f"<figcaption>{escape(title)} <b>{total:.2f} {escape(unit)}</b></figcaption>"
+    return f'<figure class="stacked">{head}{body}<p>{escape(limit_said)}</p><ul>{"".join(keys)}</ul></figure>'
+
+
+def _bar(x: float, y: float, width: float, height: float, kind: str, said: str) -> str:
+    return (
+        f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="2">'
+        f"<title>{escape(said)}</title></rect>"
+    )
 
 
 def _grid(ticks: Sequence[float], y: Scale, width: int = WIDTH) -> str:

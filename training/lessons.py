@@ -1,7 +1,8 @@
 """One run's training from its rows in the store to a finished adapter: the store's side of the trainers.
 
 Reads the snapshot, loads the base, takes what the method needs beside them (the reference's numbers, a reward
-model), and trains. Writes nothing to the store. torch and TRL come in when a run trains.
+model), and trains. Writes nothing to the store but what it expects of memory. torch and TRL come in when a
+run trains.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from feedback import datasets, snapshots
 from feedback.home import Home
 from feedback.snapshots import Snapshot
 from feedback.store import Store
-from training import adaptations, data, heads, reward_report, rounds, rules, texts
+from training import adaptations, data, heads, reward_report, rounds, rules, run_memory, texts
 from training.data import Rendering, Rows
 from training.references import References
 from training.runs import Run
@@ -47,7 +48,7 @@ def train(lesson: Lesson, hooks: "Hooks") -> Path:
         return _on_text(lesson, hooks)
     rendering, rows = _read(lesson)
     start = _start(lesson)
-    model = _model(lesson)
+    model = _model(lesson, rows)
     base, run = lesson.base, lesson.run
     # Another arithmetic gives other numbers.
     said_by = f"{base.id}/{lesson.started_from.adapter_sha256 or 'base'}/{base.device}/{model.dtype}"
@@ -68,7 +69,7 @@ def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
     rendering, rows = _read(lesson)
     if lesson.started_from.adapter_dir is not None:
         lesson.say(f"A reward model starts from the base, not from {lesson.started_from.name}.")
-    model = _model(lesson)
+    model = _model(lesson, rows)
     adapter = reward_model.train_reward(_job(lesson, rows, model, None, None), hooks)
     lesson.say("The reward model reads the held-out pairs.")
     tokenizer = bases.load_tokenizer(lesson.base)
@@ -104,7 +105,8 @@ def _on_text(lesson: Lesson, hooks: "Hooks") -> Path:
         for part in (parts.train, parts.held_out)
     )
     lesson.say(f"{dataset.name}: {len(rows)} blocks of {recipe.max_length} tokens, {len(unseen)} held out.")
-    job = _job(lesson, Rows(rows, 0, 0), _model(lesson), _start(lesson), None)
+    found = Rows(rows, 0, 0)
+    job = _job(lesson, found, _model(lesson, found), _start(lesson), None)
     held_bytes = sum(len(document.encode()) for document in parts.held_out)
 
     def measured(model: Any, step: int, when: str) -> None:
@@ -138,9 +140,13 @@ def _read(lesson: Lesson) -> tuple[Rendering, Rows]:
     return rendering, rows
 
 
-def _model(lesson: Lesson) -> Any:
-    """The base, in the numbers that this way of adapting it needs."""
-    return bases.load_model(adaptations.base_for(lesson.run.recipe, lesson.base))
+def _model(lesson: Lesson, rows: Rows) -> Any:
+    """The base, in the numbers that this way of adapting it needs. HoneError where the run cannot fit."""
+    base = adaptations.base_for(lesson.run.recipe, lesson.base)
+    needs = run_memory.check(base, lesson.run.recipe, rows.rows)
+    run_memory.expected(lesson.store, lesson.run.id, needs)
+    lesson.say(needs.sentence)
+    return bases.load_model(base)
 
 
 def _start(lesson: Lesson) -> Path | None:

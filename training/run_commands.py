@@ -17,7 +17,7 @@ from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.snapshots import Snapshot
 from feedback.store import Store
-from training import follow, gate, heads, recipes, runs
+from training import follow, gate, heads, recipes, run_memory, runs
 from training.methods import METHODS, Method
 from training.promotion import WORDS
 from training.recipes import Recipe
@@ -155,9 +155,12 @@ def _told(store: Store, run: Run) -> str:
         f"Run {run.id}: {run.state}, {steps}.",
         f"  {run.method}, recipe {run.recipe.name}, {run.source}, from {run.base_version_id}",
     ]
-    newest = {point.name: point.value for point in runs.metrics(store, run.id)}
+    points = runs.metrics(store, run.id)
+    newest = {p.name: p.value for p in points if p.name not in (run_memory.ESTIMATE, run_memory.PEAK)}
     if newest:
         lines.append("  " + ", ".join(f"{name} {value:.4g}" for name, value in sorted(newest.items())))
+    if said := run_memory.line(points):
+        lines.append(f"  {said}")
     if run.error:
         lines.append(f"  {run.error}")
     report = gate.report(store, run.candidate_id) if run.candidate_id else None

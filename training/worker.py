@@ -28,8 +28,9 @@ from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import RunId
 from feedback.store import Store, now
-from training import gate, heads, lessons, runs
+from training import gate, heads, lessons, run_memory, runs
 from training.lessons import Lesson
+from training.memory.peak import return_freed_memory
 from training.methods import METHODS
 from training.runs import Run
 
@@ -137,6 +138,7 @@ def work(seat: Seat) -> None:
         return
     if run.candidate_id is None:
         adapter = lessons.train(lesson(seat, run, base, started_from), hooks(seat))
+        say(run_memory.measured(seat.store, run.id, base.device))
         candidate = registry.add(seat.store, seat.home, base, adapter, run.id, run.method)
     else:
         candidate = registry.get(seat.store, run.candidate_id)
@@ -269,6 +271,7 @@ def prepare_process(seat: Seat) -> None:
     run's folder.
     """
     os.nice(NICENESS)
+    return_freed_memory()
     scratch = seat.folder / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)

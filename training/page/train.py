@@ -17,6 +17,7 @@ from training.heads import Head
 from training.methods import METHODS
 from training.page.data import pairs_of
 from training.page.desk import Desk, Part, Person, button, chosen, confirmation, say, shown
+from training.page.needs import needs_html
 from training.runs import MetricPoint, Run
 
 CURVES = {
@@ -99,6 +100,7 @@ def _form(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
     snapshot = gr.Dropdown([], label="Snapshot", elem_id="op-snapshot")
     preset = gr.Dropdown(list(presets), value=first, label="Preset", elem_id="op-preset")
     about = gr.HTML(html.note(presets[first].description), padding=False)
+    needs = gr.HTML(padding=False)
     with gr.Accordion("Settings", open=False, elem_id="op-settings"):
         with gr.Row():
             epochs = gr.Number(presets[first].epochs, label="Epochs", minimum=0, min_width=120)
@@ -119,11 +121,11 @@ def _form(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
             recipe.learning_rate,
             recipe.max_steps,
             recipe.seed,
+            needs_html(desk.home, desk.choice, recipe),
         )
 
-    preset.change(
-        desk.handler(choose), preset, [about, epochs, rate, steps, seed], queue=False, show_progress="hidden"
-    )
+    shows = [about, epochs, rate, steps, seed, needs]
+    preset.change(desk.handler(choose), preset, shows, queue=False, show_progress="hidden")
 
     def act(person: Person, snapshot_id: str | None, name: str, *knobs: float) -> object:
         if not snapshot_id:
@@ -138,7 +140,7 @@ def _form(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
 
     started = start.click(desk.handler(act), [snapshot, preset, epochs, rate, steps, seed], picker)
 
-    def draw(person: Person, snapshot_id: str | None, run_id: str | None) -> tuple[object, ...]:
+    def draw(person: Person, snapshot_id: str | None, run_id: str | None, name: str) -> tuple[object, ...]:
         runs.sweep(desk.store)
         known = snapshots.listing(desk.store)
         return (
@@ -146,9 +148,11 @@ def _form(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
             button(bool(known)),
             html.note("" if known else "There is no snapshot yet: freeze one under Data."),
             chosen(run_choices(desk.store), run_id),
+            needs_html(desk.home, desk.choice, recipes.load(name)),
         )
 
-    return Part([snapshot, picker], [snapshot, start, why_not, picker], draw), started, picker
+    outputs = [snapshot, start, why_not, picker, needs]
+    return Part([snapshot, picker, preset], outputs, draw), started, picker
 
 
 def run_choices(store: Store) -> list[tuple[str, str]]:

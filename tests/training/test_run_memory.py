@@ -1,0 +1,41 @@
+"""What a run was to need and what it took: refused before, told after."""
+
+import pytest
+
+from assistant.base import Base
+from feedback.errors import HoneError
+from feedback.home import Home
+from feedback.ids import LOCAL_USER
+from tests import training_ground
+from training import run_memory, runs
+from training.data import Row
+from training.run_commands import runs_group
+
+
+def test_a_run_tells_what_it_took_beside_what_was_estimated(home: Home, tiny_base: Base) -> None:
+    from click.testing import CliRunner
+
+    on = training_ground.ground(home, tiny_base, questions=12)
+    run = runs.start(home, runs.create(on.store, LOCAL_USER, on.recipe, on.snapshot.id).id)
+    run = training_ground.finished(on, run)
+    log = runs.log_text(home, run.id)
+    assert run.state == "done", log
+    found = {point.name: point.value for point in runs.metrics(on.store, run.id)}
+    # All but a hundredth of it is the libraries: the model has a few thousand numbers.
+    assert found[run_memory.ESTIMATE] == pytest.approx(found[run_memory.PEAK], rel=0.25)
+    shown = CliRunner().invoke(runs_group, ["show", "--home", str(home.path)]).output
+    for told in (log, shown):
+        assert f"Memory: peak {found[run_memory.PEAK]:.2f} GB, estimated" in told
+    assert log.index("by estimate") < log.index("step 1:")
+
+
+def test_rows_that_cannot_fit_are_refused_with_what_would(home: Home, tiny_base: Base) -> None:
+    on = training_ground.ground(home, tiny_base, questions=12)
+    fits, huge = Row((1,) * 20, (2,) * 20, (3,) * 20), Row((1,) * 100_000, (2,) * 900_000, (3,) * 900_000)
+    assert run_memory.check(on.base, on.recipe, [fits] * 4).estimate.peak_bytes < 1e9
+    with pytest.raises(HoneError, match="It fits with"):
+        run_memory.check(on.base, on.recipe, [fits, huge])
+
+
+def test_nothing_is_told_of_a_run_that_was_not_measured() -> None:
+    assert run_memory.line([runs.MetricPoint(1, "loss", 0.5)]) == ""

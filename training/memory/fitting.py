@@ -1,0 +1,108 @@
+"""What to change so that a run fits, the least harmful change first. Pure."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from training.memory.formulas import Estimate, estimate
+from training.memory.plan import Plan, sized
+from training.memory.shape import Shape
+
+SHORTEST = 128
+"""Tokens below which an example is hardly one: no shorter length is proposed."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """`words`: what to do, in a few words. `costs`: what one loses by it."""
+
+    words: str
+    costs: str
+    plan: Plan
+    estimate: Estimate
+
+
+def smallest(shape: Shape, plan: Plan, free_bytes: int) -> Change | None:
+    """The least harmful change after which the run takes at most `free_bytes`; None where none is enough.
+
+    One change is tried before several together: first those that leave the numbers as they are (a smaller
+    batch with accumulation, checkpointing), then those that touch precision, then those that train less, then
+    those that read less.
+    """
+    for change in changes(shape, plan):
+        if change.estimate.peak_bytes <= free_bytes:
+            return change
+    return None
+
+
+def changes(shape: Shape, plan: Plan) -> Iterator[Change]:
+    """Every single change in the order of harm, then the changes heaped upon each other in that order."""
+    for step in STEPS:
+        for words, costs, changed in step(plan):
+            yield Change(words, costs, changed, estimate(shape, changed))
+    said: list[str] = []
+    lost: list[str] = []
+    for step in STEPS:
+        tried = list(step(plan))
+        if not tried:
+            continue
+        words, costs, plan = tried[-1]
+        said, lost = [*said, words], [*lost, costs]
+        yield Change(" and ".join(said), "; ".join(dict.fromkeys(lost)), plan, estimate(shape, plan))
+
+
+Step = Callable[[Plan], Iterator[tuple[str, str, Plan]]]
+
+
+def _smaller_batch(plan: Plan) -> Iterator[tuple[str, str, Plan]]:
+    batch = plan.batch
+    while batch > 1:
+        batch //= 2
+        times = -(-plan.batch * plan.accumulation // batch)
+        smaller = replace(sized(plan, batch, plan.length, plan.prompt), accumulation=times)
+        yield f"batch {batch} with accumulation {times}", "some speed, no accuracy", smaller
+
+
+def _checkpointing(plan: Plan) -> Iterator[tuple[str, str, Plan]]:
+    if not plan.checkpointing:
+        yield "gradient checkpointing", "a third of the speed, no accuracy", replace(plan, checkpointing=True)
+
+
+def _eight_bit_optimiser(plan: Plan) -> Iterator[tuple[str, str, Plan]]:
+    if plan.optimiser == "adamw":
+        yield "the optimiser adamw-8bit", "hardly any accuracy", replace(plan, optimiser="adamw-8bit")
+
+
+def _bf16(plan: Plan) -> Iterator[tuple[str, str, Plan]]:
+    if plan.precision != "bf16":
+        yield "precision bf16", "digits of each number", replace(plan, precision="bf16")
+
+
+def _lora(plan: Plan) -> Iterator[tuple[str, str, Plan]]:
+    if plan.adapt == "full":
+        less = sized(replace(plan, adapt="lora", head="tiled"), plan.batch, plan.length, plan.prompt)
+        yield "LoRA in place of all weights", "some of what training can change", less
+
+
+def _qlora(plan: Plan) -> Iterator[tuple[str, str, Plan]]:
+    if plan.adapt in ("full", "lora", "int8"):
+        less = sized(replace(plan, adapt="qlora", head="tiled"), plan.batch, plan.length, plan.prompt)
+        yield "QLoRA (NF4)", "speed, and digits of the frozen weights", less
+
+
+def _shorter(plan: Plan) -> Iterator[tuple[str, str, Plan]]:
+    length = plan.length
+    while length // 2 >= SHORTEST:
+        length //= 2
+        prompt = plan.prompt * length // max(1, plan.length)
+        yield f"length {length}", "all examples that are longer", sized(plan, plan.batch, length, prompt)
+
+
+STEPS: tuple[Step, ...] = (
+    _smaller_batch,
+    _checkpointing,
+    _eight_bit_optimiser,
+    _bf16,
+    _lora,
+    _qlora,
+    _shorter,
+)

@@ -1,0 +1,272 @@
+"""The memory of a training run by formula. Pure: a shape and a plan in, bytes out.
+
+What is in memory differs from moment to moment, and the peak is at one of four:
+- `turn`: the forward pass is done, all that the backward pass needs is kept, and no new gradient exists yet;
+- `backward`: it is at its end, all gradients exist and one layer's activations still do;
+- `step`: the optimiser works on its largest tensor;
+- `writing`: replies are drawn for reinforcement learning, with their keys and values.
+So gradients and activations are never whole at once, and a peak is less than the sum of all parts at their
+most.
+
+Sources: states of the optimiser: Rajbhandari et al., 2020, ZeRO, section 3.1. Activations: Korthikanti et
+al., 2022, section 4.1, taken anew from what torch keeps for the operations of transformers' Llama and GPT-2
+(tests count it). Checkpointing: Chen et al., 2016. NF4 with double quantisation: Dettmers et al., 2023,
+section 3.
+"""
+
+from dataclasses import dataclass
+
+from training.memory.plan import HEADLESS, Plan
+from training.memory.shape import Shape
+
+LIBRARIES_CPU = 640_000_000
+"""Python, torch, transformers, PEFT, TRL and datasets in a worker: resident memory after the first steps of
+the embedded model, less its weights, adapter, gradients and moments (measured: 619 to 637 MB)."""
+CONTEXT_CUDA = 500_000_000
+"""What CUDA and its libraries take of a GPU before the first tensor. Not measured by us."""
+NF4_BYTES = (4 + 0.127) / 8
+INT8_BYTES = 1.0
+MOMENTS = {"adamw": 8.0, "adamw-8bit": 2.0, "sgd": 0.0}
+"""Bytes of optimiser state for a trained number: two moments in fp32, two in 8 bits, none."""
+TILE = 128
+"""Positions whose logits training.shared_prompts has in memory at a time."""
+NAMES = ("weights", "gradients", "optimiser", "activations", "logits", "cache", "working", "libraries")
+MOMENT_WORDS = {
+    "turn": "between forward and backward pass",
+    "backward": "at the end of the backward pass",
+    "step": "in the optimiser's step",
+    "writing": "while replies are written",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """`most_bytes`: the largest it ever is. `peak_bytes`: what it is at the peak of the whole."""
+
+    name: str
+    most_bytes: int
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`moment`: when the peak is. `peak_bytes`: the sum of all parts then. `trained`: how many numbers."""
+
+    parts: tuple[Part, ...]
+    moment: str
+    peak_bytes: int
+    trained: int
+
+    def part(self, name: str) -> Part:
+        return next(part for part in self.parts if part.name == name)
+
+
+def estimate(shape: Shape, plan: Plan) -> Estimate:
+    """The peak, and the parts of it."""
+    moments = {
+        "turn": _turn(shape, plan),
+        "backward": _backward(shape, plan),
+        "step": _step(shape, plan),
+    }
+    if plan.method == "rlhf":
+        moments["writing"] = _writing(shape, plan)
+    always = {
+        "weights": weight_bytes(shape, plan),
+        "optimiser": trained(shape, plan) * MOMENTS[plan.optimiser],
+        "libraries": LIBRARIES_CPU if plan.device == "cpu" else CONTEXT_CUDA,
+    }
+    whole = {name: always | parts for name, parts in moments.items()}
+    moment = max(whole, key=lambda name: sum(whole[name].values()))
+    parts = tuple(
+        Part(name, round(max(at.get(name, 0) for at in whole.values())), round(whole[moment].get(name, 0)))
+        for name in NAMES
+    )
+    return Estimate(parts, moment, sum(part.peak_bytes for part in parts), trained(shape, plan))
+
+
+def trained(shape: Shape, plan: Plan) -> int:
+    """How many numbers the optimiser moves."""
+    if plan.trainable is not None:
+        return plan.trainable(shape)
+    return shape.parameters if plan.adapt == "full" else shape.lora_parameters(plan.rank)
+
+
+def number_bytes(plan: Plan) -> int:
+    """Of one number of the base's weights as stored."""
+    return 2 if plan.precision == "bf16" else 4
+
+
+def computed_bytes(plan: Plan) -> int:
+    """Of one number as matrices compute it."""
+    return 4 if plan.precision == "fp32" else 2
+
+
+def weight_bytes(shape: Shape, plan: Plan) -> float:
+    """The base, its reference where that is a copy, and the adapter, which PEFT keeps in fp32.
+
+    A method that reads its reference from the model itself (the adapter off, or once before training: DPO)
+    needs no copy; online methods that train all weights do.
+    """
+    rest = shape.parameters - shape.matrix_parameters
+    wide = number_bytes(plan)
+    matrices = {"qlora": NF4_BYTES, "int8": INT8_BYTES}.get(plan.adapt, wide)
+    base = shape.matrix_parameters * matrices + rest * wide
+    if plan.adapt == "full":
+        return base * (2 if plan.method in ("rlhf", "kto") else 1)
+    return base + trained(shape, plan) * 4
+
+
+def gradient_bytes(shape: Shape, plan: Plan) -> float:
+    """A gradient has the type of its weight."""
+    return trained(shape, plan) * (number_bytes(plan) if plan.adapt == "full" else 4)
+
+
+def layer_bytes_a_token(shape: Shape, plan: Plan) -> float:
+    """What one layer keeps of one token for the backward pass, in bytes, without what grows with the square.
+
+    Written for e bytes a number, width h, heads' width a, inner width i, rank r:
+    norms         RMS: 4 h each (in fp32 always), e h more where its weight is trained; layer norm: e h each
+    inputs        of matrices that are trained or adapted: e (h + a + h + i), each once. An adapter in fp32
+                  on a base in bf16 takes a copy in fp32 for each matrix, and autocast one in bf16
+    LoRA          4 r for each matrix: A x
+    attention     e (a + 2 k + a): queries, keys, values and what comes out, k being a where keys are
+                  repeated for their groups; 4 bytes a head for the sum kept in place of the probabilities
+    feed-forward  gated: 3 e i (gate, its activation, up); GPT-2's gelu in Python: 4 e i; a fused one: e i
+    dropout       e h for each of two masks on a CPU, h on a GPU
+    """
+    e, h, a, i = computed_bytes(plan), shape.width, shape.attention_width, shape.inner
+    full = plan.adapt == "full"
+    if shape.norm == "rms":
+        norms = shape.norms * (4 + (e if full else 0)) * h
+    else:
+        norms = shape.norms * (4 if plan.precision == "mixed" else e) * h
+    if _adds_nothing_wide(plan):
+        inputs = 0.0
+    elif full and plan.precision != "mixed":
+        inputs = e * (shape.norms * h + a + i)
+    elif full or plan.precision == "mixed":
+        inputs = 2 * sum(rows for rows, _ in shape.matrices)
+    else:
+        copies = sum(rows for rows, _ in shape.matrices) if e == 2 else shape.norms * h + a + i
+        inputs = 4 * copies
+    lora = 0 if full or plan.trainable is not None else 4 * plan.rank * len(shape.matrices)
+    feed = {True: 3, False: 4 if shape.activation == "gelu_new" else 1}[shape.gated] * e * i
+    drops = 2 * h * (e if plan.device == "cpu" else 1) * (shape.hidden_dropout and drops_out(plan))
+    return norms + inputs + lora + _attention(shape, plan) + feed + drops
+
+
+def _adds_nothing_wide(plan: Plan) -> bool:
+    """Adaptations by a count alone (biases, norms, prompts, IA3) need no matrix's input."""
+    return plan.trainable is not None
+
+
+def _attention(shape: Shape, plan: Plan) -> float:
+    e, a = computed_bytes(plan), shape.attention_width
+    if materialised(shape, plan):
+        # Queries and keys scaled, and all three as one matrix made them; in fp32 always, so that a copy of
+        # the values stands in for the matrix's where that is in bf16.
+        return 4 * a * (5 if e == 4 else 3)
+    keys = a if plan.head == "tiled" else shape.key_width
+    return e * (2 * a + 2 * keys) + 4 * shape.heads
+
+
+def materialised(shape: Shape, plan: Plan) -> bool:
+    """Whether attention keeps its probabilities: torch's fused kernel for CPUs knows no dropout. Trainers of
+    preferences and rewards switch dropout off.
+    """
+    return shape.attention_dropout and plan.device == "cpu" and drops_out(plan)
+
+
+def drops_out(plan: Plan) -> bool:
+    """Whether dropout is on: TRL's trainers of preferences and rewards switch it off."""
+    return plan.method in ("clm", "sft", "classify")
+
+
+def layer_bytes_of_squares(shape: Shape, plan: Plan) -> float:
+    """What one layer keeps that grows with the square of lengths: probabilities, dropout's mask, and both
+    multiplied, for each head, in fp32 always (Korthikanti et al.'s 5 a s b, in another precision); and a
+    tree's mask as numbers.
+    """
+    e = computed_bytes(plan)
+    probabilities = 3 * 4 * shape.heads * plan.load.squares if materialised(shape, plan) else 0
+    return probabilities + e * plan.load.masked
+
+
+def activation_bytes(shape: Shape, plan: Plan) -> float:
+    """Of all layers at the turn; with checkpointing each layer's input, and one layer whole."""
+    e, tokens = computed_bytes(plan), plan.load.tokens
+    ends = tokens * shape.width * (4 + e)  # the last norm, and the embeddings
+    if plan.checkpointing:
+        return ends + shape.layers * tokens * shape.width * e + one_layer_bytes(shape, plan)
+    return ends + shape.layers * one_layer_bytes(shape, plan)
+
+
+def one_layer_bytes(shape: Shape, plan: Plan) -> float:
+    return plan.load.tokens * layer_bytes_a_token(shape, plan) + layer_bytes_of_squares(shape, plan)
+
+
+def logit_bytes(shape: Shape, plan: Plan) -> float:
+    """The LM head at work.
+
+    Whole: for each token the logits, their copy in fp32 where they are not, their log-softmax and its
+    gradient. Tiled: the same for a few positions, and for each labelled one its state and the gradient by it.
+    """
+    if plan.method in HEADLESS:
+        return 0.0
+    e = computed_bytes(plan)
+    each = e + (4 if e == 2 else 0) + 4 + 4
+    if plan.head == "whole":
+        return plan.load.tokens * shape.vocabulary * each
+    positions = min(TILE, plan.load.labelled)
+    return positions * shape.vocabulary * each + plan.load.labelled * shape.width * 2 * e
+
+
+def cache_bytes(shape: Shape, plan: Plan) -> float:
+    """Keys and values of the rows that are written: 2 e k for each layer and token."""
+    rows = plan.batch * plan.generations
+    return rows * plan.length * 2 * shape.layers * shape.key_width * computed_bytes(plan)
+
+
+def _layer_working(shape: Shape, plan: Plan) -> float:
+    """Gradients by the widest states of one layer while it is walked back, and a matrix read from few
+    bits."""
+    e = computed_bytes(plan)
+    unpacked = max(r * c for r, c in shape.matrices) * e if plan.adapt in ("qlora", "int8") else 0
+    cast = shape.matrix_parameters * 2 if plan.precision == "mixed" else 0  # autocast keeps its copies
+    return 3 * e * plan.load.tokens * shape.inner + unpacked + cast
+
+
+def _turn(shape: Shape, plan: Plan) -> dict[str, float]:
+    kept = gradient_bytes(shape, plan) if plan.accumulation > 1 else 0
+    if not kept and plan.adapt == "full" and plan.method not in HEADLESS:
+        kept = shape.vocabulary * shape.width * number_bytes(plan)  # the head's comes first
+    return {
+        "gradients": kept,
+        "activations": activation_bytes(shape, plan),
+        "logits": logit_bytes(shape, plan),
+        "working": _layer_working(shape, plan),
+    }
+
+
+def _backward(shape: Shape, plan: Plan) -> dict[str, float]:
+    return {
+        "gradients": gradient_bytes(shape, plan),
+        "activations": one_layer_bytes(shape, plan),
+        "working": _layer_working(shape, plan) + _largest(shape, plan),
+    }
+
+
+def _step(shape: Shape, plan: Plan) -> dict[str, float]:
+    """Adam's step takes two numbers beside each of the tensor it moves: a root, and the root over a bias."""
+    return {"gradients": gradient_bytes(shape, plan), "working": 2 * _largest(shape, plan)}
+
+
+def _largest(shape: Shape, plan: Plan) -> float:
+    if plan.adapt == "full":
+        return shape.largest_tensor * 4
+    return min(trained(shape, plan), plan.rank * max(max(pair) for pair in shape.matrices)) * 4
+
+
+def _writing(shape: Shape, plan: Plan) -> dict[str, float]:
+    rows = plan.batch * plan.generations
+    return {"cache": cache_bytes(shape, plan), "logits": rows * shape.vocabulary * 12.0}

@@ -1,0 +1,168 @@
+"""Measures a plan: some steps of it in a child process, on the model, or on random weights of its shape.
+
+Adapters go through Hone's trainers; full training through a plain loop with transformers' own loss and
+torch's optimiser, which is what the notes' figures are about. Run as `python -m training.memory.measure` it
+is the child.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from assistant.base import Base, load_model
+from feedback.errors import HoneError
+from feedback.home import Home
+from training.memory.peak import peak_bytes, return_freed_memory
+from training.memory.plan import Plan
+from training.memory.shape import GPT2, folder_of
+
+STEPS = 2
+"""The first makes the optimiser's states, the second meets them."""
+ROOT = Path(__file__).resolve().parent.parent.parent
+DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the child is told. `folder`: holds config.json; None for a published GPT-2 size."""
+
+    model: str
+    folder: str | None
+    method: str
+    adapt: str
+    rank: int
+    precision: str
+    optimiser: str
+    accumulation: int
+    checkpointing: bool
+    batch: int
+    length: int
+    prompt: int
+    device: str
+
+
+def measured_bytes(home: Home, model: str, plan: Plan) -> int:
+    """The peak of the child. HoneError for plans that this does not run, and for a child that died."""
+    for reason in _uncovered(plan):
+        raise HoneError("This plan cannot be measured.", reason, "Leave --measure out.")
+    folder = None if model in GPT2 else str(folder_of(home, model))
+    names = {field.name for field in fields(Task)} - {"model", "folder"}
+    told = {"model": model, "folder": folder} | {name: getattr(plan, name) for name in names}
+    quiet = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+    environment = {**os.environ, **quiet, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "training.memory.measure", json.dumps(told)],
+        capture_output=True, text=True, check=False, cwd=ROOT, env=environment,
+    )  # fmt: skip
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise HoneError("The measurement ended early.", last, "Choose a smaller batch or length.")
+    return int(json.loads(done.stdout.splitlines()[-1])["peak_bytes"])
+
+
+def _uncovered(plan: Plan) -> list[str]:
+    found = []
+    if plan.method not in (("sft", "clm") if plan.adapt == "full" else ("sft", "dpo")):
+        found.append(f"{plan.method} with {plan.adapt} is only estimated.")
+    if plan.precision not in DTYPES or plan.optimiser not in ("adamw", "sgd"):
+        found.append(f"{plan.precision} with {plan.optimiser} is only estimated.")
+    if plan.adapt != "full" and (plan.checkpointing or plan.optimiser != "adamw"):
+        found.append("Hone's trainers run adapters with adamw and without checkpointing.")
+    return found
+
+
+def _measure(task: Task) -> int:
+    """Train for some steps in this process; its peak in bytes."""
+    return_freed_memory()
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["HF_DATASETS_CACHE"] = scratch
+        model = _model(task, Path(scratch))
+        if task.adapt == "full":
+            from training import trainers  # noqa: F401 - what a worker has in memory, whatever it trains
+
+            _plain_steps(model, task)
+        else:
+            _hones_steps(model, task, Path(scratch))
+    return peak_bytes(task.device)
+
+
+def _model(task: Task, scratch: Path) -> Any:
+    """The model in the task's folder, or one of its shape with random weights where it holds none."""
+    folder = Path(task.folder) if task.folder else scratch
+    dtype, how = DTYPES[task.precision], {"qlora": "nf4", "int8": "int8"}.get(task.adapt, "none")
+    if not any(folder.glob("*.safetensors")):
+        _write_random(folder, task, scratch / "random", dtype)
+        folder = scratch / "random"
+    return load_model(Base("measured", "the model", folder, dtype, how, task.device, ""))
+
+
+def _write_random(config_in: Path, task: Task, folder: Path, dtype: str) -> None:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    if task.folder is None:
+        sizes: dict[str, Any] = dict(GPT2[task.model])
+        config: Any = AutoConfig.for_model(sizes.pop("model_type"), **sizes)
+    else:
+        config = AutoConfig.from_pretrained(config_in)
+    AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype)).save_pretrained(folder)
+
+
+def _hones_steps(model: Any, task: Task, scratch: Path) -> None:
+    """Steps as a run of Hone's takes them."""
+    from training import trainers
+    from training.data import Row
+    from training.recipes import Recipe
+
+    def ids(begin: int, count: int) -> tuple[int, ...]:
+        return tuple((begin + 7 * at) % model.config.vocab_size for at in range(count))
+
+    answer = task.length - task.prompt
+    rows = [
+        Row(ids(n, task.prompt), ids(n + 1, answer), ids(n + 2, answer) if task.method == "dpo" else ())
+        for n in range(task.batch * task.accumulation)
+    ]
+    recipe = Recipe(
+        method=task.method, batch=task.batch, accumulation=task.accumulation, max_length=task.length,
+        lora_rank=task.rank, max_steps=STEPS, save_every=STEPS + 1,
+    )  # fmt: skip
+    job = trainers.Job(model, _tokenizer(), rows, recipe, scratch / "run", None, task.device)
+    train = {"sft": trainers.train_sft, "dpo": trainers.train_dpo}[task.method]
+    train(job, trainers.Hooks(lambda *_: None, lambda *_: None, lambda *_: None))
+
+
+def _tokenizer() -> Any:
+    """One of two words: trainers ask for one, and the rows are numbers already."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    inner = Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="a", eos_token="b", pad_token="b")
+
+
+def _plain_steps(model: Any, task: Task) -> None:
+    """Steps in which all weights are trained on all tokens."""
+    import torch
+
+    if task.checkpointing:
+        model.gradient_checkpointing_enable()
+    kind = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[task.optimiser]
+    optimiser = kind(model.parameters(), lr=1e-5)
+    model.train()
+    ids = torch.arange(task.batch * task.length, device=task.device).view(task.batch, task.length)
+    ids %= model.config.vocab_size
+    for _ in range(STEPS):
+        for _ in range(task.accumulation):
+            model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+
+if __name__ == "__main__":
+    found = _measure(Task(**json.loads(sys.argv[1])))
+    sys.stdout.write("\n" + json.dumps({"peak_bytes": found}) + "\n")

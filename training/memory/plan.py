@@ -1,0 +1,131 @@
+"""What is going to be trained, as far as memory hangs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+from training.memory.shape import Shape
+
+if TYPE_CHECKING:
+    from training.data import Row
+    from training.recipes import Recipe
+
+Method = Literal["clm", "sft", "dpo", "kto", "reward", "rlhf", "classify"]
+Adapt = Literal["full", "lora", "qlora", "int8", "other"]
+Precision = Literal["fp32", "bf16", "mixed"]
+Optimiser = Literal["adamw", "adamw-8bit", "sgd"]
+Head = Literal["tiled", "whole"]
+METHODS, ADAPTS, PRECISIONS, OPTIMISERS = (get_args(kind) for kind in (Method, Adapt, Precision, Optimiser))
+
+SIDES = {"dpo": 2, "reward": 2}
+"""Rows that one example makes; one where nothing stands here."""
+SHARES_PROMPT = ("dpo",)
+"""Methods for which training.shared_prompts computes a prompt once for all its answers."""
+HEADLESS = ("reward", "classify")
+"""Methods with a head of a few numbers in place of the vocabulary."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """The largest batch that is computed at once.
+
+    `rows` sequences of together `tokens` tokens, of which `labelled` reach the LM head. `squares`: the sum of
+    the squared lengths of what attends to itself. `masked`: the part of it under a mask of its own.
+    """
+
+    rows: int
+    tokens: int
+    labelled: int
+    squares: int
+    masked: int = 0
+
+    @property
+    def longest(self) -> int:
+        return round((self.squares / max(1, self.rows)) ** 0.5)
+
+
+def load(method: Method, batch: int, length: int, prompt: int, shared: bool) -> Load:
+    """Of `batch` examples of `length` tokens a side, `prompt` of them before the answer."""
+    prompt = 0 if method == "clm" else min(prompt, length - 1)
+    sides = SIDES.get(method, 1)
+    labelled = 0 if method in HEADLESS else batch * sides * (length - prompt)
+    if shared and method in SHARES_PROMPT:
+        one = prompt + sides * (length - prompt)
+        return Load(batch, batch * one, labelled, batch * one**2, batch * one**2)
+    return Load(batch * sides, batch * sides * length, labelled, batch * sides * length**2)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run. `head`: `tiled` is training.shared_prompts' way, in which a frozen LM head sees the answers'
+    tokens alone, a few at a time; `whole` keeps the logits of all tokens, as transformers' own loss does.
+
+    `trainable`: how many numbers an adaptation other than the named ones trains, for a shape. `device`: cpu
+    or cuda. `generations`: rows that `rlhf` writes at once.
+    """
+
+    load: Load
+    method: Method = "sft"
+    adapt: Adapt = "lora"
+    rank: int = 16
+    trainable: Callable[[Shape], int] | None = None
+    precision: Precision = "bf16"
+    optimiser: Optimiser = "adamw"
+    accumulation: int = 1
+    checkpointing: bool = False
+    head: Head = "tiled"
+    device: str = "cpu"
+    batch: int = 1
+    length: int = 512
+    prompt: int = 0
+    generations: int = 8
+
+
+def make(
+    method: Method = "sft", batch: int = 1, length: int = 512, prompt: int | None = None, **rest: object
+) -> Plan:
+    """A plan with the load that follows from it. `prompt`: half the length where nothing is said. The LM head
+    is whole where it is trained, for only a frozen one can be tiled.
+    """
+    asked = length // 2 if prompt is None else prompt
+    head = "whole" if rest.get("adapt") == "full" else "tiled"
+    made = Plan(Load(0, 0, 0, 0), method=method, **({"head": head} | rest))  # type: ignore[arg-type]
+    return sized(made, batch, length, asked)
+
+
+def sized(plan: Plan, batch: int, length: int, prompt: int) -> Plan:
+    """The same with another batch or length."""
+    found = load(plan.method, batch, length, prompt, plan.head == "tiled")
+    return replace(plan, load=found, batch=batch, length=length, prompt=prompt)
+
+
+def of_recipe(recipe: Recipe, precision: Precision, quantization: str, device: str) -> Plan:
+    """What a recipe trains at most: a full batch of examples as long as it allows."""
+    # The others keep about what LoRA does: what they train is small beside what a step computes.
+    adapt: Adapt = {"nf4": "qlora", "int8": "int8"}.get(quantization, "lora")  # type: ignore[assignment]
+    adapt = "full" if recipe.adapt == "full" else adapt
+    return make(
+        recipe.method,  # type: ignore[arg-type]
+        recipe.batch,
+        recipe.max_length,
+        adapt=adapt,
+        rank=recipe.lora_rank,
+        precision=precision,
+        accumulation=recipe.accumulation,
+        device=device,
+    )
+
+
+def of_rows(plan: Plan, rows: Sequence[Row]) -> Plan:
+    """The same with its largest batch as these rows make it: examples of like length come together."""
+    longest = sorted(rows, key=lambda row: -row.tokens)[: plan.batch]
+    if not longest:
+        return plan
+    sizes = [len(r.prompt_ids) + len(r.chosen_ids) + len(r.rejected_ids) for r in longest]
+    squares = sum(size**2 for size in sizes)
+    answers = sum(len(r.chosen_ids) + len(r.rejected_ids) for r in longest)
+    masked = squares if plan.method in SHARES_PROMPT else 0
+    found = Load(len(longest), sum(sizes), answers, squares, masked)
+    return replace(plan, load=found, length=longest[0].tokens, prompt=len(longest[0].prompt_ids))

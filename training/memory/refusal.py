@@ -1,0 +1,44 @@
+"""A run that cannot fit is refused before it starts, with the smallest change that would fit."""
+
+from __future__ import annotations
+
+from feedback.errors import HoneError
+from training.memory.devices import Device, this_machine
+from training.memory.fitting import smallest
+from training.memory.formulas import MOMENT_WORDS, Estimate, estimate
+from training.memory.plan import Plan
+from training.memory.shape import Shape
+
+
+def gb(size_bytes: float) -> str:
+    """`3.42 GB`."""
+    return f"{size_bytes / 1e9:.2f} GB"
+
+
+def sentence(found: Estimate, device: Device) -> str:
+    """The estimate in one sentence, for a run's log."""
+    return (
+        f"Memory: about {gb(found.peak_bytes)} by estimate, {MOMENT_WORDS[found.moment]}; "
+        f"{gb(device.free_bytes)} are free on {device.name}."
+    )
+
+
+def advice(shape: Shape, plan: Plan, device: Device) -> str:
+    """What to change so that it fits."""
+    change = smallest(shape, plan, device.free_bytes)
+    if change is None:
+        return "No change of settings is enough: choose a smaller model or a larger device."
+    return f"It fits with {change.words}: {gb(change.estimate.peak_bytes)}. That costs {change.costs}."
+
+
+def refuse_if_too_big(shape: Shape, plan: Plan, device: Device | None = None) -> Estimate:
+    """The estimate of a run that fits; HoneError with the smallest change for one that does not."""
+    device = device or this_machine()
+    found = estimate(shape, plan)
+    if found.peak_bytes > device.free_bytes:
+        raise HoneError(
+            f"The run does not fit into the memory of {device.name}.",
+            f"It needs about {gb(found.peak_bytes)}, and {gb(device.free_bytes)} are free.",
+            advice(shape, plan, device),
+        )
+    return found

@@ -1,0 +1,141 @@
+"""`hone memory`: what a run would need, part by part, before it is started; with `--measure`, what it
+took.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+
+from assistant import device as machine
+from feedback.command_line import home_option, json_option, say
+from feedback.home import Home
+from training import memory
+from training.memory import notes
+from training.memory.formulas import MOMENT_WORDS
+from training.memory.measure import measured_bytes
+from training.memory.plan import ADAPTS, METHODS, OPTIMISERS, PRECISIONS, Plan
+from training.memory.refusal import advice, gb
+
+WORDS = {
+    "weights": "weights", "gradients": "gradients", "optimiser": "optimiser's states",
+    "activations": "activations", "logits": "logits", "cache": "keys and values",
+    "working": "short-lived", "libraries": "libraries",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the command says, for programs. `change`: what would make it fit, where it does not."""
+
+    model: str
+    parameters: int
+    plan: Plan
+    estimate: memory.Estimate
+    device: memory.Device
+    fits: bool
+    change: str
+    measured_bytes: int | None
+
+
+@click.command("memory")
+@click.option(
+    "--model", default="embedded", show_default=True, help="embedded, gpt2 or gpt2-large, a folder, a Hub id."
+)
+@click.option("--method", type=click.Choice(METHODS), default="sft", show_default=True)
+@click.option("--adapt", type=click.Choice(ADAPTS[:-1]), default="lora", show_default=True)
+@click.option("--rank", default=16, show_default=True, type=click.IntRange(1), help="Of LoRA.")
+@click.option(
+    "--trainable",
+    type=click.IntRange(1),
+    default=None,
+    help="Numbers that another adaptation trains (IA3, ...).",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default=None,
+    help="Default: fp32 for full, else this machine's.",
+)
+@click.option("--optimiser", type=click.Choice(OPTIMISERS), default="adamw", show_default=True)
+@click.option("--batch", default=4, show_default=True, type=click.IntRange(1), help="Examples at once.")
+@click.option(
+    "--accumulation", default=2, show_default=True, type=click.IntRange(1), help="Batches to a step."
+)
+@click.option(
+    "--length", default=512, show_default=True, type=click.IntRange(2), help="Tokens of an example."
+)
+@click.option(
+    "--prompt", default=None, type=click.IntRange(0), help="Of them, before the answer (default: half)."
+)
+@click.option("--checkpointing", is_flag=True, help="Keep each layer's input alone, and compute it twice.")
+@click.option(
+    "--device",
+    "device_name",
+    default=None,
+    help='A GPU (t4, a100-80, ...) or "24 GB"; default: this machine.',
+)
+@click.option("--measure", is_flag=True, help="Train two steps, on random weights where none are here.")
+@click.option(
+    "--notes", "as_notes", is_flag=True, help="Reproduce the notes' figures for GPT-2 small and large."
+)
+@json_option
+@home_option
+def memory_command(home: Home, as_json: bool, as_notes: bool, measure: bool, **given: Any) -> None:
+    """What training would need of memory, before it is started."""
+    if as_notes:
+        say(notes.told(), notes.cases(), as_json)
+        return
+    found = _answer(home, **given)
+    if measure:
+        took = measured_bytes(home, given["model"], found.plan)
+        found = replace(found, measured_bytes=took)
+    say(_told(found), found, as_json)
+
+
+def _answer(home: Home, model: str, device_name: str | None, trainable: int | None, **given: Any) -> Answer:
+    shape = memory.find(home, model)
+    device = memory.named(device_name) if device_name else memory.this_machine()
+    given["precision"] = given["precision"] or _precision(given["adapt"], device)
+    if trainable is not None:
+        given |= {"adapt": "other", "trainable": lambda _shape: trainable}
+    plan = memory.make(device=device.kind, **given)
+    found = memory.estimate(shape, plan)
+    fits = found.peak_bytes <= device.free_bytes
+    said = "" if fits else advice(shape, plan, device)
+    # A function is nothing for a program to read; how many numbers it gave is in the estimate.
+    return Answer(
+        shape.name, shape.parameters, replace(plan, trainable=None), found, device, fits, said, None
+    )
+
+
+def _precision(adapt: str, device: memory.Device) -> str:
+    if adapt == "full":
+        return "fp32"
+    return "bf16" if device.kind == "cuda" or machine.choose()[1] != "float32" else "fp32"
+
+
+def _told(found: Answer) -> str:
+    plan, peak = found.plan, found.estimate.peak_bytes
+    lines = [
+        f"{found.model}, {found.parameters / 1e6:.1f} M numbers, of which "
+        f"{found.estimate.trained / 1e6:.2f} M are trained: {plan.method}, {plan.adapt}, "
+        f"{plan.precision}, {plan.optimiser}, batch {plan.batch}, {plan.length} tokens.",
+        "",
+        f"{'GB':>26} {'at the peak':>12} {'at most':>9}",
+    ]
+    lines += [
+        f"  {WORDS[part.name]:<22} {part.peak_bytes / 1e9:>12.3f} {part.most_bytes / 1e9:>10.3f}"
+        for part in found.estimate.parts
+        if part.most_bytes
+    ]
+    lines.append(f"  {'sum':<22} {peak / 1e9:>12.3f}")
+    lines.append(
+        f"The peak is {MOMENT_WORDS[found.estimate.moment]}; parts at their most are never all at once."
+    )
+    if found.measured_bytes:
+        off = peak / found.measured_bytes - 1
+        lines.append(f"Measured: {gb(found.measured_bytes)}; the estimate is off by {off:+.0%}.")
+    device = f"{found.device.name}: {gb(found.device.free_bytes)} free of {gb(found.device.total_bytes)}"
+    lines.append(f"It {'fits' if found.fits else 'does not fit'} on {device}.")
+    return "\n".join([*lines, *([found.change] if found.change else [])])

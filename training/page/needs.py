@@ -1,0 +1,36 @@
+"""The operator page, Train: what the chosen preset would need of this machine's memory, as bars."""
+
+from assistant import device as machine
+from assistant.base import BaseChoice
+from feedback import parts as html
+from feedback import plots
+from feedback.errors import HoneError
+from feedback.home import Home
+from training import memory
+from training.memory.refusal import advice
+from training.recipes import Recipe
+
+NAMES = {
+    "libraries": "Libraries", "weights": "Weights", "optimiser": "Optimiser", "gradients": "Gradients",
+    "activations": "Activations", "logits": "Logits", "cache": "Keys and values", "working": "Short-lived",
+}  # fmt: skip
+"""In the order of the bar: what is there at every moment comes first."""
+
+
+def needs_html(home: Home, choice: BaseChoice, recipe: Recipe) -> html.Markup:
+    """Bars for a full batch of the longest examples that the recipe allows; a sentence where none can be
+    drawn."""
+    kind, dtype, _ = machine.choose()
+    quantization = "nf4" if choice.quantize == "auto" and kind == "cuda" else choice.quantize
+    plan = memory.of_recipe(recipe, "fp32" if dtype == "float32" else "bf16", quantization, kind)
+    try:
+        shape, device = memory.find(home, choice.model), memory.this_machine()
+    except HoneError as error:
+        return html.note(str(error))
+    found = memory.estimate(shape, plan)
+    parts = [(words, found.part(name).peak_bytes / 1e9) for name, words in NAMES.items()]
+    free = device.free_bytes / 1e9
+    bars = plots.stacked("Memory at most", parts, free, "GB", f"{free:.1f} GB are free on {device.name}.")
+    fits = found.peak_bytes <= device.free_bytes
+    said = html.note("" if fits else f"It does not fit. {advice(shape, plan, device)}", "bad")
+    return html.join(f'<div class="op-needs" data-testid="needs">{bars}{said}</div>')

@@ -1,0 +1,75 @@
+"""A run's memory: checked before its model is loaded, kept beside what was measured when it is trained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import psutil
+
+from assistant.base import Base
+from feedback.ids import RunId
+from feedback.store import Store, now
+from training import memory
+from training.data import Row
+from training.memory.peak import peak_bytes
+from training.memory.shape import of_folder
+from training.recipes import Recipe
+from training.runs import MetricPoint
+
+ESTIMATE, PEAK = "memory_estimate_gb", "memory_peak_gb"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run is estimated to take, on which kind of device, and the sentence for its log."""
+
+    estimate: memory.Estimate
+    device: str
+    sentence: str
+
+
+def plan_of(base: Base, recipe: Recipe) -> memory.Plan:
+    """What the recipe trains at most, on this base."""
+    return memory.of_recipe(
+        recipe, "fp32" if base.dtype == "float32" else "bf16", base.quantization, base.device
+    )
+
+
+def check(base: Base, recipe: Recipe, rows: Sequence[Row]) -> Needs:
+    """What these rows need. HoneError, with the smallest change that would fit, where it is not free."""
+    shape, plan = of_folder(base.title, base.folder), memory.of_rows(plan_of(base, recipe), rows)
+    device = memory.this_machine()
+    if device.kind == "cpu":  # what this process has already is part of what the run needs
+        held = psutil.Process().memory_info().rss
+        device = replace(device, free_bytes=device.free_bytes + held)
+    found = memory.refuse_if_too_big(shape, plan, device)
+    return Needs(found, device.kind, memory.sentence(found, device))
+
+
+def expected(store: Store, run_id: RunId, needs: Needs) -> None:
+    """Write the estimate to the run's figures."""
+    _write(store, run_id, ESTIMATE, needs.estimate.peak_bytes / 1e9)
+
+
+def measured(store: Store, run_id: RunId, device: str) -> str:
+    """Write the peak of this process to the run's figures; returns the line for its log."""
+    _write(store, run_id, PEAK, peak_bytes("cpu" if device == "cpu" else "cuda") / 1e9)
+    rows = store.rows("SELECT step, name, value FROM run_metrics WHERE run_id = ? ORDER BY rowid", run_id)
+    return line([MetricPoint(row["step"], row["name"], row["value"]) for row in rows])
+
+
+def _write(store: Store, run_id: RunId, name: str, value: float) -> None:
+    store.execute(
+        """INSERT INTO run_metrics (run_id, step, name, value, created_at)
+           SELECT id, step, ?, ?, ? FROM runs WHERE id = ?
+           ON CONFLICT (run_id, name, step) DO UPDATE SET value = excluded.value""",
+        *(name, value, now(), run_id),
+    )
+
+
+def line(points: Sequence[MetricPoint]) -> str:
+    """Measured beside estimated, in words; empty before a run was measured."""
+    newest = {point.name: point.value for point in points}
+    if PEAK not in newest or ESTIMATE not in newest:
+        return ""
+    off = newest[ESTIMATE] / newest[PEAK] - 1
+    return f"Memory: peak {newest[PEAK]:.2f} GB, estimated {newest[ESTIMATE]:.2f} GB ({off:+.0%})."
