@@ -29,7 +29,6 @@ from feedback.home import Home
 from feedback.ids import RunId
 from feedback.store import Store, now
 from training import data, gate, run_memory, runs
-from training.memory.peak import return_freed_memory
 from training.references import References
 from training.runs import Run
 
@@ -278,7 +277,6 @@ def prepare_process(seat: Seat) -> None:
     run's folder.
     """
     os.nice(NICENESS)
-    return_freed_memory()
     scratch = seat.folder / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
