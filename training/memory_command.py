@@ -20,7 +20,7 @@ from training.memory.refusal import advice, gb
 WORDS = {
     "weights": "weights", "gradients": "gradients", "optimiser": "optimiser's states",
     "activations": "activations", "logits": "logits", "cache": "keys and values",
-    "working": "short-lived", "libraries": "libraries",
+    "working": "short-lived", "libraries": "libraries", "holes": "holes in the heap",
 }  # fmt: skip
 
 

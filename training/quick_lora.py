@@ -17,18 +17,23 @@ from torch.nn import functional
 
 
 class _Added(torch.autograd.Function):
-    """y = W x + b + s B A x, with W and b frozen (Hu et al., 2021, eq. 3)."""
+    """y = W x + b + s B A x, with W and b frozen (Hu et al., 2021, eq. 3).
+
+    All is computed in the numbers of x and W, as autocast would: A and B may be kept in wider ones, and so are
+    their gradients.
+    """
 
     @staticmethod
     def forward(  # noqa: PLR0913, PLR0917 - autograd hands in tensors by place
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, scale: float
     ) -> Tensor:
         """x: (..., in), weight: (out, in), down: (rank, in), up: (out, rank)."""
-        rows = x.reshape(-1, x.shape[-1])
+        rows, kept = x.reshape(-1, x.shape[-1]), down.dtype
+        down, up = down.to(x.dtype), up.to(x.dtype)
         narrow = rows @ down.T
         found = functional.linear(rows, weight, bias).addmm_(narrow, up.T, alpha=scale)
         ctx.save_for_backward(rows, narrow, weight, down, up)
-        ctx.scale = scale
+        ctx.scale, ctx.kept = scale, kept
         return found.view(*x.shape[:-1], found.shape[-1])
 
     @staticmethod
@@ -39,14 +44,15 @@ class _Added(torch.autograd.Function):
         by_x = None
         if ctx.needs_input_grad[0]:
             by_x = (slope @ weight).addmm_(narrow_slope, down).view(*upstream[0].shape[:-1], rows.shape[-1])
-        return by_x, None, None, narrow_slope.T @ rows, (slope.T @ narrow).mul_(ctx.scale), None
+        by_down, by_up = narrow_slope.T @ rows, (slope.T @ narrow).mul_(ctx.scale)
+        return by_x, None, None, by_down.to(ctx.kept), by_up.to(ctx.kept), None
 
 
 def install(model: Any) -> int:
     """Let every plain LoRA layer of a PEFT model compute this way; returns how many do.
 
     A layer goes PEFT's way whenever it is asked for more: several adapters or none, dropout, a variant such
-    as DoRA, a quantised or trained base, types that differ.
+    as DoRA, a quantised or trained base, types other than the base's or float32.
     """
     layers = [part for part in model.modules() if type(part) is Linear]
     for layer in layers:
@@ -76,7 +82,8 @@ def _plain(layer: Linear, x: Tensor) -> tuple[torch.nn.Linear, Tensor, Tensor, f
     up: Any = layer.lora_B[name]
     frozen = not any(part.requires_grad for part in base.parameters())
     plain = type(layer.lora_dropout[name]) is torch.nn.Identity and down.bias is None and up.bias is None
-    alike = x.dtype == base.weight.dtype == down.weight.dtype == up.weight.dtype
+    alike = x.dtype == base.weight.dtype and down.weight.dtype == up.weight.dtype
+    alike = alike and down.weight.dtype in (x.dtype, torch.float32)
     if not (frozen and plain and alike) or torch.is_autocast_enabled(x.device.type):
         return None
     return base, down.weight, up.weight, float(layer.scaling[name])

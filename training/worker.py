@@ -30,7 +30,6 @@ from feedback.ids import RunId
 from feedback.store import Store, now
 from training import gate, heads, lessons, run_memory, runs
 from training.lessons import Lesson
-from training.memory.peak import return_freed_memory
 from training.methods import METHODS
 from training.runs import Run
 
@@ -271,7 +270,6 @@ def prepare_process(seat: Seat) -> None:
     run's folder.
     """
     os.nice(NICENESS)
-    return_freed_memory()
     scratch = seat.folder / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)

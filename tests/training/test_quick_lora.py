@@ -60,6 +60,21 @@ def test_numbers_and_gradients_are_those_of_peft(config: LoraConfig) -> None:
         assert torch.allclose(our_slopes[name], slope, rtol=1e-4, atol=1e-5), name
 
 
+def test_beside_a_base_in_16_bits_the_gradients_are_those_of_peft_within_its_rounding() -> None:
+    found = []
+    for ours in (False, True):
+        made = model(lora(), ours=False).bfloat16()
+        for name, part in made.named_parameters():
+            if "lora_" in name:
+                part.data = part.data.float()  # as PEFT keeps them
+        if ours:
+            quick_lora.install(made)
+        found.append(tried(made)[1])
+    for name, slope in found[0].items():
+        assert found[1][name].dtype == slope.dtype == torch.float32
+        assert (found[1][name] - slope).norm() < 0.05 * slope.norm(), name
+
+
 def test_switched_off_merged_and_saved_it_is_still_peft() -> None:
     theirs, ours = (model(lora(), ours=way) for way in (False, True))
     with theirs.disable_adapter(), ours.disable_adapter(), torch.no_grad():

@@ -30,7 +30,17 @@ MOMENTS = {"adamw": 8.0, "adamw-8bit": 2.0, "sgd": 0.0}
 """Bytes of optimiser state for a trained number: two moments in fp32, two in 8 bits, none."""
 TILE = 128
 """Positions whose logits training.shared_prompts has in memory at a time."""
-NAMES = ("weights", "gradients", "optimiser", "activations", "logits", "cache", "working", "libraries")
+NAMES = (
+    "weights",
+    "gradients",
+    "optimiser",
+    "activations",
+    "logits",
+    "cache",
+    "working",
+    "holes",
+    "libraries",
+)
 MOMENT_WORDS = {
     "turn": "between forward and backward pass",
     "backward": "at the end of the backward pass",
@@ -75,6 +85,8 @@ def estimate(shape: Shape, plan: Plan) -> Estimate:
         "optimiser": trained(shape, plan) * MOMENTS[plan.optimiser],
         "libraries": LIBRARIES_CPU if plan.device == "cpu" else CONTEXT_CUDA,
     }
+    if plan.device == "cpu":  # once made, they stay
+        always["holes"] = plan.holes * _from_heap(shape, plan)
     whole = {name: always | parts for name, parts in moments.items()}
     moment = max(whole, key=lambda name: sum(whole[name].values()))
     parts = tuple(
@@ -203,6 +215,12 @@ def activation_bytes(shape: Shape, plan: Plan) -> float:
 
 def one_layer_bytes(shape: Shape, plan: Plan) -> float:
     return plan.load.tokens * layer_bytes_a_token(shape, plan) + layer_bytes_of_squares(shape, plan)
+
+
+def _from_heap(shape: Shape, plan: Plan) -> float:
+    """What comes and goes in blocks below 32 MB; larger ones, as whole logits, are maps of their own."""
+    tiles = logit_bytes(shape, plan) if plan.head == "tiled" else 0
+    return activation_bytes(shape, plan) + tiles
 
 
 def logit_bytes(shape: Shape, plan: Plan) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 from assistant.base import Base, load_model
 from feedback.errors import HoneError
 from feedback.home import Home
-from training.memory.peak import peak_bytes, return_freed_memory
+from training.memory.peak import peak_bytes
 from training.memory.plan import Plan
 from training.memory.shape import GPT2, folder_of
 
@@ -78,12 +78,11 @@ def _uncovered(plan: Plan) -> list[str]:
 
 def _measure(task: Task) -> int:
     """Train for some steps in this process; its peak in bytes."""
-    return_freed_memory()
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["HF_DATASETS_CACHE"] = scratch
         model = _model(task, Path(scratch))
         if task.adapt == "full":
-            from training import trainers  # noqa: F401 - what a worker has in memory, whatever it trains
+            from training import shared_prompts  # noqa: F401 - a worker has TRL in memory, whatever it trains
 
             _plain_steps(model, task)
         else:

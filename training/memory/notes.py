@@ -37,7 +37,7 @@ def cases() -> list[Case]:
         for adapt, precision, lengths in HOW
         for length in lengths
         for device in ("cpu", "cuda")
-        for plan in [make("sft", 1, length, 0, adapt=adapt, precision=precision, device=device)]
+        for plan in [make("sft", 1, length, 0, adapt=adapt, precision=precision, device=device, holes=0.0)]
     ]
 
 
@@ -65,7 +65,7 @@ def explained() -> list[str]:
     return [
         "Batch 1, AdamW. `cpu`: attention keeps its probabilities, which torch's fused kernel cannot spare a "
         "CPU while dropout is on, and which older code kept everywhere; `cuda`: a fused kernel. Parts are at "
-        "their most, and never all at once; the peak holds the libraries too.",
+        "their most, and never all at once; the peak holds the libraries too, but no holes in a heap.",
         "",
         f"- **GPT-2 small, full: 3 to 4 GB.** {small:.0f} M numbers at 16 bytes (weight, gradient, two "
         f"moments, in fp32) are {small * 16 / 1e3:.2f} GB at any length. With 512 tokens the peak is "

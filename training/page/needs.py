@@ -13,6 +13,7 @@ from training.recipes import Recipe
 NAMES = {
     "libraries": "Libraries", "weights": "Weights", "optimiser": "Optimiser", "gradients": "Gradients",
     "activations": "Activations", "logits": "Logits", "cache": "Keys and values", "working": "Short-lived",
+    "holes": "Holes in the heap",
 }  # fmt: skip
 """In the order of the bar: what is there at every moment comes first."""
 
