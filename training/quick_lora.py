@@ -19,8 +19,8 @@ from torch.nn import functional
 class _Added(torch.autograd.Function):
     """y = W x + b + s B A x, with W and b frozen (Hu et al., 2021, eq. 3).
 
-    All is computed in the numbers of x and W, as autocast would: A and B may be kept in wider ones, and so are
-    their gradients.
+    All is computed in the numbers of x and W, as autocast would. A and B may be kept in wider ones, and then
+    so are their gradients.
     """
 
     @staticmethod

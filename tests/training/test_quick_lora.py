@@ -60,8 +60,9 @@ def test_numbers_and_gradients_are_those_of_peft(config: LoraConfig) -> None:
         assert torch.allclose(our_slopes[name], slope, rtol=1e-4, atol=1e-5), name
 
 
-def test_beside_a_base_in_16_bits_the_gradients_are_those_of_peft_within_its_rounding() -> None:
-    found = []
+def test_beside_a_base_in_16_bits_gradients_are_as_near_to_those_in_32_as_pefts() -> None:
+    exact = tried(model(lora(), ours=False))[1]
+    off = []
     for ours in (False, True):
         made = model(lora(), ours=False).bfloat16()
         for name, part in made.named_parameters():
@@ -69,10 +70,11 @@ def test_beside_a_base_in_16_bits_the_gradients_are_those_of_peft_within_its_rou
                 part.data = part.data.float()  # as PEFT keeps them
         if ours:
             quick_lora.install(made)
-        found.append(tried(made)[1])
-    for name, slope in found[0].items():
-        assert found[1][name].dtype == slope.dtype == torch.float32
-        assert (found[1][name] - slope).norm() < 0.05 * slope.norm(), name
+        slopes = tried(made)[1]
+        assert all(slope.dtype == torch.float32 for slope in slopes.values())
+        off.append([float((slopes[name] - exact[name]).norm() / exact[name].norm()) for name in exact])
+    assert max(off[1]) < 0.08
+    assert sum(off[1]) <= sum(off[0])
 
 
 def test_switched_off_merged_and_saved_it_is_still_peft() -> None:
