@@ -60,7 +60,8 @@ def _model(home: Home, choice: BaseChoice) -> list[Finding]:
         return [Finding("model", str(error), False)]
     found = [Finding("model", f"{base.title}. {base.why}", True)]
     try:
-        chosen = choose(base, choice)
+        known = open_store(home) if home.store_file.exists() else None
+        chosen = choose(base, choice, registry.champion_folder(home, known) if known else None)
         found.append(Finding("engine", f"{chosen.name}: {chosen.why}", True))
     except HoneError as error:
         found.append(Finding("engine", str(error), False))

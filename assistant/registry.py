@@ -176,6 +176,14 @@ def folder(home: Home, version: ModelVersion) -> Path | None:
     return None if version.adapter_dir is None else home.path / version.adapter_dir
 
 
+def champion_folder(home: Home, store: Store) -> Path | None:
+    """`folder` of the version that answers: which engine can depends on it. None before the first, too."""
+    try:
+        return folder(home, champion(store))
+    except NotFoundError:
+        return None
+
+
 def check_files(home: Home, version: ModelVersion) -> None:
     """Compare a version's files with its manifest, and the manifest with its row. Raises HoneError."""
     if version.adapter_dir is None:

@@ -6,7 +6,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import click
 
@@ -15,7 +14,7 @@ from assistant.base import Base, BaseChoice
 from assistant.engines.choose import choose, open_engine
 from assistant.engines.interface import Engine
 from feedback.command_line import open_store
-from feedback.errors import HoneError, NotFoundError
+from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.store import Store
 from prompts import own
@@ -42,20 +41,12 @@ def open_home(home: Home, choice: BaseChoice) -> Serving:
     store = open_store(home)
     chosen = base.resolve(home, choice)
     click.echo(f"Model: {chosen.title}. {chosen.why}", err=True)
-    by = choose(chosen, choice, _champion_folder(home, store))
+    by = choose(chosen, choice, registry.champion_folder(home, store))
     click.echo(f"Engine: {by.why}", err=True)
     engine = open_engine(home, chosen, by, choice.remotes)
     own.register_all(store, home.prompts)
     registry.ensure_base(store, chosen, engine.template)
     return Serving(home, store, chosen, engine)
-
-
-def _champion_folder(home: Home, store: Store) -> Path | None:
-    """Of the version that answers: which engine can depends on it. None for the base or before the first."""
-    try:
-        return registry.folder(home, registry.champion(store))
-    except NotFoundError:
-        return None
 
 
 @dataclass(frozen=True)

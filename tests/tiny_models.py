@@ -48,12 +48,12 @@ def save_tokenizer(folder: Path, chat_template: str | None = CHAT_TEMPLATE) -> i
     return len(tokenizer)
 
 
-def save_llama(folder: Path, seed: int = 0, window: int = 512) -> None:
-    """Two layers, 32 wide, untied random weights spread widely enough that its choices differ."""
+def save_llama(folder: Path, seed: int = 0, window: int = 512, width: int = 32) -> None:
+    """Two layers, untied random weights spread widely enough that its choices differ."""
     from transformers import LlamaConfig
 
     _save_random(
-        folder, LlamaConfig, seed, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        folder, LlamaConfig, seed, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=window, initializer_range=0.3,
     )  # fmt: skip
 

@@ -35,11 +35,11 @@ class Adapted:
 def base_for(recipe: Recipe, base: Base) -> Base:
     """The base as this recipe's run must load it. HoneError when it cannot be trained so."""
     family = FAMILIES[recipe.adapt]
-    if base.quantization != "none" and not family.quantised:
-        able = ", ".join(one.name for one in FAMILIES.values() if one.quantised)
+    if base.quantization != "none" and base.quantization not in family.quantised:
+        able = ", ".join(one.name for one in FAMILIES.values() if base.quantization in one.quantised)
         raise HoneError(
             f"{base.title} cannot be trained by {family.name}.",
-            f"Its weights are in {base.quantization}, which only an adapter beside them leaves as they are.",
+            f"Its weights are in {base.quantization}, beside which this family is not computed.",
             f"Choose one of {able}, or --quantize none.",
         )
     # Adam's steps on whole weights are smaller than 16 bits can hold.

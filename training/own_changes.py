@@ -26,15 +26,17 @@ Place = tuple[nn.Module, str]
 
 @dataclass(frozen=True)
 class OwnChange:
-    """What is trained, by the name it is kept under."""
+    """What is trained, by the name it is kept under. `computed_in`: torch's name of that number type."""
 
     family: str
     trained: Mapping[str, nn.Parameter]
+    computed_in: str
 
     def write(self, folder: Path) -> None:
         """As a version keeps it: new values under the base's names, or the networks."""
         kept = FAMILIES[self.family].kept_as
-        stored.write(folder, kept, {"family": self.family}, self.trained)
+        config = {"family": self.family, "computed_in": self.computed_in}
+        stored.write(folder, kept, config, self.trained)
 
     def read(self, folder: Path) -> None:
         """Go on from what was written. ValueError when it is not of the same parts."""
@@ -54,7 +56,8 @@ def of_weights(model: Any, family: str, layers: str) -> OwnChange:
     places = dict(PLACES[family](model, layers))
     if not places:
         raise ValueError(f"A {type(model).__name__} has nothing that is called {family}.")
-    return OwnChange(family, {name: _trained(*place) for name, place in places.items()})
+    computed_in = str(model.dtype).removeprefix("torch.")
+    return OwnChange(family, {name: _trained(*place) for name, place in places.items()}, computed_in)
 
 
 def of_bottlenecks(model: Any, size: int) -> OwnChange:
@@ -68,7 +71,7 @@ def of_bottlenecks(model: Any, size: int) -> OwnChange:
         module.add_module("bottleneck", network)  # the trainer finds what it trains among the model's parts
         module.register_forward_hook(bottleneck.after(network))
         trained |= {f"{name}.{key}": parameter for key, parameter in network.named_parameters()}
-    return OwnChange("bottleneck", trained)
+    return OwnChange("bottleneck", trained, "float32")
 
 
 class _Rounded(nn.Module):

@@ -134,11 +134,8 @@ def _complaints(recipe: Recipe) -> list[str]:
         found.append("losses and loss_weights must be lists of one length.")
     if not 0 <= recipe.label_smoothing < 0.5:
         found.append("label_smoothing, the share of flipped votes, must lie in [0, 0.5).")
-    if (
-        recipe.adapt in FAMILIES
-        and not FAMILIES[recipe.adapt].quantised
-        and recipe.quantize in ("nf4", "int8")
-    ):
+    family = FAMILIES.get(recipe.adapt)
+    if family and recipe.quantize in ("nf4", "int8") and recipe.quantize not in family.quantised:
         found.append(f"A base in {recipe.quantize} cannot be trained by {recipe.adapt}.")
     if recipe.adapt == "layers" and not LAYERS.fullmatch(recipe.layers):
         found.append(f"layers must be like last-2, first-4 or 0,5,11, not {recipe.layers!r}.")

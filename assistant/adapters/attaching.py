@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from assistant.adapters import bottleneck, stored
+from assistant.adapters.rounding import as_trained
 from assistant.adapters.stored import Stored
 
 Hook = Callable[[nn.Module], Any]
@@ -68,7 +69,9 @@ def attach(model: nn.Module, folder: Path) -> Attached:
             if (here is None and leaf != "bias") or (here is not None and here.shape != tensors[name].shape):
                 raise ValueError(f"The base has no {name} of this shape.")
         like = next(iter(parameters.values()))
-        return Attached({name: _like(tensor, like) for name, tensor in tensors.items()}, {})
+        computed_in = found.config.get("computed_in")
+        parts = {name: as_trained(part, like.dtype, computed_in) for name, part in tensors.items()}
+        return Attached({name: part.to(like.device) for name, part in parts.items()}, {})
     if found.kept_as == "ia3":
         return Attached({}, _fitting(model, _factors(tensors)))
     if found.kept_as == "bottleneck":

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from assistant.adapters import stored
 from assistant.adapters.merging import Merged
 from assistant.base import Base
 from assistant.tensor_files import TensorFiles
@@ -35,7 +36,8 @@ def write(base: Base, version_name: str, adapter: Path | None, folder: Path) -> 
     shutil.rmtree(aside, ignore_errors=True)
     try:
         aside.mkdir(parents=True)
-        _write_tensors(merged, base, aside / "model.safetensors")
+        computed_in = stored.read(adapter).config.get("computed_in") if adapter else base.dtype
+        _write_tensors(merged, base.dtype, computed_in, aside / "model.safetensors")
         for file in base.folder.iterdir():
             if file.suffix in (".json", ".jinja", ".txt", ".model") and "safetensors" not in file.name:
                 shutil.copyfile(file, aside / file.name)
@@ -48,16 +50,17 @@ def write(base: Base, version_name: str, adapter: Path | None, folder: Path) -> 
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
-def _write_tensors(merged: Merged, base: Base, file: Path) -> None:
+def _write_tensors(merged: Merged, dtype: str, computed_in: object, file: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    dtype = getattr(torch, base.dtype)
-    save_file(
-        {name: torch.from_numpy(merged.float32(name)).to(dtype).contiguous() for name in merged},
-        file,
-        {"format": "pt"},
-    )
+    from assistant.adapters.rounding import as_trained
+
+    def written(name: str) -> torch.Tensor:
+        whole = torch.from_numpy(merged.float32(name)).contiguous()
+        return as_trained(whole, getattr(torch, dtype), computed_in)
+
+    save_file({name: written(name) for name in merged}, file, {"format": "pt"})
 
 
 def _write_config(merged: Merged, version_name: str, file: Path) -> None:

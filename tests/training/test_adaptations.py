@@ -76,9 +76,9 @@ def train(tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     torch.set_num_threads(1)  # the model is so small that threads wait for each other
 
     def trained(
-        how: Recipe, start: Path | None = None, hooks: Hooks = QUIET, run: str = "run", dtype: str = "float32"
+        how: Recipe, start: Path | None = None, hooks: Hooks = QUIET, run: str = "run", **loaded: Any
     ) -> Trained:
-        base = dataclasses.replace(tiny_base, dtype=dtype)
+        base = dataclasses.replace(tiny_base, **loaded)
         tokenizer = bases.load_tokenizer(base)
         known = rows(tokenizer, how.method)
         found: dict[str, Any] = {"said": [], "losses": []}
@@ -180,6 +180,24 @@ def test_on_a_base_in_16_bits_steps_are_kept_that_16_bits_would_lose(
     assert all(tensor.dtype == torch.float32 for tensor in tensors.values())
     assert any((tensor != tensor.bfloat16().float()).any() for tensor in tensors.values())
     base = dataclasses.replace(tiny_base, dtype="bfloat16")
+    engine = TorchEngine(base, home)
+    try:
+        assert said_by(engine, kept(store, home, base, made.folder)) == pytest.approx(made.said, rel=0.03)
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    ("family", "quantization"), [(name, how) for name, one in FAMILIES.items() for how in one.quantised]
+)
+def test_what_trains_on_a_quantised_base_is_served_on_it(  # noqa: PLR0917 - fixtures
+    family: str, quantization: str, train: Callable[..., Trained], tiny_base: Base, home: Home, store: Store,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    tiny_models.save_llama(tmp_path / "wide", width=64)  # bitsandbytes wants 64 columns
+    loaded = {"quantization": quantization, "dtype": "bfloat16", "folder": tmp_path / "wide"}
+    made = train(recipe(family, max_steps=2), **loaded)
+    base = dataclasses.replace(tiny_base, **loaded)
     engine = TorchEngine(base, home)
     try:
         assert said_by(engine, kept(store, home, base, made.folder)) == pytest.approx(made.said, rel=0.03)

@@ -57,6 +57,19 @@ def test_two_runs_train_one_after_the_other_to_a_version_and_a_gate_report(on: G
     assert gate.report(on.store, sft.candidate_id) is None
 
 
+def test_a_run_whose_version_cannot_be_merged_is_judged_by_the_engine_that_serves_it(on: Ground) -> None:
+    run = finished(on, started(on, method="dpo", adapt="bottleneck", evaluate=True, max_steps=2))
+    log = runs.log_text(on.home, run.id)
+    assert run.state == "done", log
+    assert "Adapted by bottleneck" in log
+    assert len(gate.report(on.store, run.candidate_id).margins_nats) == on.snapshot.held_out_pairs
+    registry.move_champion(on.store, on.home, LOCAL_USER, run.candidate_id, "promote")
+    second = finished(on, started(on, method="sft"))
+    assert second.state == "failed"
+    assert "cannot go on from dpo-1 by lora" in second.error
+    assert "Add --adapt bottleneck" in second.error
+
+
 def test_a_killed_run_resumes_to_the_same_adapter_on_the_same_snapshot(on: Ground) -> None:
     whole = finished(on, started(on, epochs=3.0))
     killed = started(on, epochs=3.0)

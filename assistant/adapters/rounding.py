@@ -1,0 +1,31 @@
+"""Trained weights into bfloat16 without losing what training did: rounded up or down at random, by how near.
+
+A base in bfloat16 lies on that grid, and most steps of full fine-tuning are smaller than half its width:
+rounded to the nearest, every weight would fall back to where it was. At random they keep their sum
+(stochastic rounding, Gupta et al. 2015, https://arxiv.org/abs/1502.02551). What lies on the grid stays. Knows
+torch; no model.
+"""
+
+import torch
+from torch import Tensor
+
+LOST_BITS = 16
+"""Of a float32's mantissa, what bfloat16 leaves out."""
+
+
+def as_trained(tensor: Tensor, dtype: torch.dtype, computed_in: object) -> Tensor:
+    """`tensor` in `dtype`: to the nearest where its training computed so already, else as `rounded` does it.
+
+    `computed_in`: torch's name of the type that training computed in, as a version's config has it.
+    """
+    return tensor.to(dtype) if str(dtype) == f"torch.{computed_in}" else rounded(tensor, dtype)
+
+
+def rounded(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """`tensor` in `dtype`, always the same numbers. Types other than bfloat16 are rounded to the nearest."""
+    if dtype != torch.bfloat16 or tensor.dtype != torch.float32:
+        return tensor.to(dtype)
+    chance = torch.Generator().manual_seed(tensor.numel())
+    bits = tensor.contiguous().cpu().view(torch.int32)
+    noise = torch.randint(0, 1 << LOST_BITS, bits.shape, generator=chance, dtype=torch.int32)
+    return ((bits + noise) & -(1 << LOST_BITS)).view(torch.float32).to(dtype)
