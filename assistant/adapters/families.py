@@ -61,7 +61,7 @@ FAMILIES = {
         ),
         Family(
             "adalora", "reparameterised", "LoRA whose rank goes to the layers where it matters",
-            "lora", 5.0, ("nf4",), "https://arxiv.org/abs/2303.10512",
+            "lora", 15.0, ("nf4",), "https://arxiv.org/abs/2303.10512",
         ),
         Family(
             "ia3", "additive", "learnt factors for keys, values and the inner activations",
@@ -81,7 +81,7 @@ FAMILIES = {
         ),
         Family(
             "layers", "selective", "the layers named, and nothing else",
-            "weights", 0.2, (), "https://arxiv.org/abs/1911.03090",
+            "weights", 1.0, (), "https://arxiv.org/abs/1911.03090",
         ),
         Family(
             "prompt", "soft prompt", "learnt embeddings before the text",
