@@ -138,9 +138,10 @@ def layer_bytes_a_token(shape: Shape, plan: Plan) -> float:
 
     Written for e bytes a number, width h, heads' width a, inner width i, rank r:
     norms         RMS: 4 h each (in fp32 always), e h more where its weight is trained; layer norm: e h each
-    inputs        of matrices that are trained or adapted: e (h + a + h + i), each once. An adapter in fp32
-                  on a base in bf16 takes a copy in fp32 for each matrix, and autocast one in bf16
-    LoRA          4 r for each matrix: A x
+    inputs        of matrices that are trained or adapted: e (h + a + h + i), each once. Where an adapter in
+                  fp32 on a base in bf16 goes PEFT's way (training.quick_lora does not cover it), a copy in
+                  fp32 for each matrix; autocast takes one in bf16
+    LoRA          e r for each matrix, in PEFT's way 4 r: A x
     attention     e (a + 2 k + a): queries, keys, values and what comes out, k being a where keys are
                   repeated for their groups; 4 bytes a head for the sum kept in place of the probabilities
     feed-forward  gated: 3 e i (gate, its activation, up); GPT-2's gelu in Python: 4 e i; a fused one: e i
@@ -159,12 +160,19 @@ def layer_bytes_a_token(shape: Shape, plan: Plan) -> float:
     elif full or plan.precision == "mixed":
         inputs = 2 * sum(rows for rows, _ in shape.matrices)
     else:
-        copies = sum(rows for rows, _ in shape.matrices) if e == 2 else shape.norms * h + a + i
-        inputs = 4 * copies
-    lora = 0 if full or plan.trainable is not None else 4 * plan.rank * len(shape.matrices)
+        inputs = e * (shape.norms * h + a + i)
+        if e == 2 and not _in_place(shape, plan):
+            inputs = 4 * sum(rows for rows, _ in shape.matrices)
+    narrow = (e if _in_place(shape, plan) else 4) * plan.rank * len(shape.matrices)
+    lora = 0 if full or plan.trainable is not None else narrow
     feed = {True: 3, False: 4 if shape.activation == "gelu_new" else 1}[shape.gated] * e * i
     drops = 2 * h * (e if plan.device == "cpu" else 1) * (shape.hidden_dropout and drops_out(plan))
     return norms + inputs + lora + _attention(shape, plan) + feed + drops
+
+
+def _in_place(shape: Shape, plan: Plan) -> bool:
+    """Whether training.quick_lora computes the adapter: on linear layers in floating point."""
+    return plan.adapt == "lora" and not shape.transposed
 
 
 def _adds_nothing_wide(plan: Plan) -> bool:

@@ -63,7 +63,8 @@ class Shape:
     `width`: of the hidden states, h. `inner`: of the feed-forward part, i. `heads` and `key_heads` are
     `head_size` wide each. `positions`: rows of a learnt table, 0 for none. `norms`: per layer. `biased_qkv`,
     `biased`: whether queries, keys and values, and whether all other matrices, have a bias.
-    `attention_dropout`, `hidden_dropout`: whether the config asks for any while training.
+    `attention_dropout`, `hidden_dropout`: whether the config asks for any while training. `transposed`:
+    matrices lie (in, out), as in GPT-2's own layers.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Shape:
     tied: bool = True
     attention_dropout: bool = False
     hidden_dropout: bool = False
+    transposed: bool = False
 
     @property
     def attention_width(self) -> int:
@@ -168,6 +170,7 @@ def of_config(name: str, config: Mapping[str, Any]) -> Shape:
         activation=_said(told, ("hidden_act", "activation_function", "hidden_activation"), "silu"),
         norm="layer" if kind in LAYER_NORM else "rms",
         norms=1 if kind in ONE_NORM else 2,
+        transposed=kind == "gpt2",
         fused_qkv=kind in FUSED,
         biased_qkv=bias,
         biased=kind in BIASED or bool(told.get("mlp_bias")),
