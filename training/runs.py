@@ -99,6 +99,12 @@ def create(store: Store, user_id: UserId, recipe: Recipe, source_id: str) -> Run
     champion = registry.champion(store)
     snapshot_id = dataset_id = None
     if METHODS[recipe.method].reads == "text":
+        if source_id.startswith("s_"):
+            raise HoneError(
+                f"{recipe.method} does not learn from a snapshot.",
+                "It learns from plain text.",
+                f"Run `hone train {recipe.method} --data FILE`.",
+            )
         dataset_id = datasets.get(store, source_id).id
     else:
         snapshot_id = _fit(snapshots.get(store, source_id), recipe, champion).id

@@ -114,3 +114,9 @@ def test_a_model_from_nothing_starts_at_ln_v_learns_and_is_a_base_like_any_other
     assert bases.load_model(made).config.n_layer == 1
     with pytest.raises(HoneError, match="not empty"):
         scratch.learn(documents, tokenizer, scratch.Size(), 1.0, out, lambda *_: None)
+
+
+def test_text_is_not_looked_for_in_a_snapshot(on: Ground) -> None:
+    recipe = training_ground.recipe(on.base, method="clm")
+    with pytest.raises(HoneError, match="plain text"):
+        runs.create(on.store, LOCAL_USER, recipe, on.snapshot.id)

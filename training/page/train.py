@@ -95,7 +95,7 @@ def build(desk: Desk) -> tuple[Part, Part]:
 
 def _form(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
     """Start a run. Returns the part, the event after which a run was started, and the list of runs."""
-    presets = recipes.presets()
+    presets = {name: one for name, one in recipes.presets().items() if METHODS[one.method].reads != "text"}
     first = PRESET if PRESET in presets else next(iter(presets))
     snapshot = gr.Dropdown([], label="Snapshot", elem_id="op-snapshot")
     preset = gr.Dropdown(list(presets), value=first, label="Preset", elem_id="op-preset")
