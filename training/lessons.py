@@ -1,8 +1,7 @@
 """One run's training from its rows in the store to a finished adapter: the store's side of the trainers.
 
 Reads the snapshot, loads the base, takes what the method needs beside them (the reference's numbers, a reward
-model), and trains. Writes nothing to the store but what it expects of memory. torch and TRL come in when a
-run trains.
+model), and trains. Writes nothing to the store but a run's memory. torch and TRL come in when a run trains.
 """
 
 from collections.abc import Callable
@@ -71,6 +70,7 @@ def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
         lesson.say(f"A reward model starts from the base, not from {lesson.started_from.name}.")
     model = _model(lesson, rows)
     adapter = reward_model.train_reward(_job(lesson, rows, model, None, None), hooks)
+    lesson.say(run_memory.measured(lesson.store, lesson.run.id, lesson.base.device))
     lesson.say("The reward model reads the held-out pairs.")
     tokenizer = bases.load_tokenizer(lesson.base)
     found = reward_model.RewardModel(bases.load_model(lesson.base), tokenizer, adapter)

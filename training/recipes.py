@@ -56,7 +56,8 @@ class Recipe:
 
     For rlhf, `beta` is the weight of the KL to the reference; `reward` is `latest`, a head's name, or
     `rule:NAME`; each prompt is answered `answers` times with at most `answer_tokens` tokens at `temperature`.
-    Every `judge_every` steps the judge is asked; see training.judge. A batch counts answers, not prompts.
+    An answer that is cut off loses `cut_off_penalty` of its reward. Every `judge_every` steps the judge is
+    asked; see training.judge. A batch counts answers, not prompts.
     """
 
     name: str = "custom"
@@ -94,6 +95,7 @@ class Recipe:
     answers: int = 4
     answer_tokens: int = 64
     temperature: float = 1.0
+    cut_off_penalty: float = 1.0
     judge_every: int = 5
     replay: float = 1.0
     seed: int = 0
@@ -152,8 +154,8 @@ def _of_methods(recipe: Recipe) -> list[str]:
     found = []
     if recipe.beta < 0 or (recipe.beta == 0 and recipe.method in ("dpo", "kto")):
         found.append("beta must be above 0; for rlhf it may be 0.")
-    if min(recipe.liked_weight, recipe.disliked_weight, recipe.centre) < 0:
-        found.append("liked_weight, disliked_weight and centre must be 0 or more.")
+    if min(recipe.liked_weight, recipe.disliked_weight, recipe.centre, recipe.cut_off_penalty) < 0:
+        found.append("liked_weight, disliked_weight, centre and cut_off_penalty must be 0 or more.")
     if recipe.method == "kto" and recipe.batch < 2:
         found.append("KTO needs a batch of 2 or more: it measures the KL on answers to each other's prompts.")
     if recipe.method == "rlhf" and (recipe.answers < 2 or recipe.batch % recipe.answers):

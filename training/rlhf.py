@@ -94,11 +94,19 @@ def _classes(algorithm: str, rows: Sequence[Row]) -> tuple[Any, Any]:
 
 
 def _scored(job: Job, told: Told) -> Callable[..., list[float]]:
-    """The reward as TRL calls it. Its name is the metric's."""
+    """The reward as TRL calls it, less the penalty for an answer that did not come to its end.
+
+    Stiennon et al. (2020) gave such answers a fixed low score: a beginning does not tell how it goes on.
+    """
 
     def reward(prompts: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
         asked = [job.rows[int(key)].prompt_ids for key in prompts]
-        return told.reward([(p, tuple(ids)) for p, ids in zip(asked, completion_ids, strict=True)])
+        scores = told.reward([(p, tuple(ids)) for p, ids in zip(asked, completion_ids, strict=True)])
+        penalty = job.recipe.cut_off_penalty
+        return [
+            score - penalty * (told.end_id not in ids)
+            for score, ids in zip(scores, completion_ids, strict=True)
+        ]
 
     return reward
 

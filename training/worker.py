@@ -158,7 +158,6 @@ def make_head(seat: Seat, run: Run, base: bases.Base, started_from: registry.Mod
     head = heads.of_run(seat.store, run.id)
     if head is None:
         made = lessons.train_head(lesson(seat, run, base, started_from), hooks(seat))
-        say(run_memory.measured(seat.store, run.id, base.device))
         template = bases.chat_template(base).sha256
         head = heads.add(seat.store, seat.home, base, made, run.id, template)
     say(f"{head.name} ({head.id}) is kept. Next: hone train rlhf --set reward={head.name}")

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "evaluate": "the worker asks it (test_runs: with and without a gate report)",
     "replay": "the data follow it (test_rounds)",
     "unpair": "the data follow it (test_methods)", "reward": "what scores (test_methods)",
+    "cut_off_penalty": "what an answer scores (test_methods)",
     "algorithm": "which trainer (test_methods)", "judge_every": "when the judge is asked (test_methods)",
 }  # fmt: skip
 
