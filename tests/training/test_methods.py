@@ -178,3 +178,15 @@ def test_freezing_for_the_judge_leaves_its_prompts_out_of_reward_and_policy(on: 
     train = snapshots.pairs(on.store, on.snapshot.id).train
     kept = [pair for pair in train if kept_for_judge(pair.split_key)]
     assert 0 < len(kept) < len(train) / 2
+
+
+def test_an_answer_that_is_cut_off_loses_its_penalty(on: Ground) -> None:
+    run = finished(
+        on, method="rlhf", reward="rule:list", cut_off_penalty=0.5, batch=4, answers=2, answer_tokens=3,
+        max_steps=2, judge_every=9,
+    )  # fmt: skip
+    points = {(p.name, p.step): p.value for p in runs.metrics(on.store, run.id)}
+    cut_off = [points["cut_off", step] for step in (1, 2)]
+    assert max(cut_off) > 0
+    for step, share in enumerate(cut_off, 1):
+        assert points["reward", step] == pytest.approx(-0.5 * share)
