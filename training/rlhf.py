@@ -127,6 +127,7 @@ def _watch(job: Job, hooks: Hooks, told: Told) -> Any:
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             with started_from(model):
                 self.start = margins(model, told.judge)
+            save_adapter(model, self.best_folder)
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             if "reward" in (logs or {}):
@@ -137,6 +138,8 @@ def _watch(job: Job, hooks: Hooks, told: Told) -> Any:
                 return
             gains = [now - then for now, then in zip(margins(model, told.judge), self.start, strict=True)]
             seen = self.rewards or [0.0]
+            if not self.history:  # the first answers are those of the policy as it began
+                self.history.append(Judgement(0, (0.0,) * len(gains), seen[0]))
             self.history.append(Judgement(state.global_step, tuple(gains), sum(seen) / len(seen)))
             self.rewards = []
             hooks.on_metrics(state.global_step, {"judge": self.history[-1].mean})

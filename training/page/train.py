@@ -167,7 +167,7 @@ def why_no_button(run: Run) -> str:
     """Why neither Cancel nor Resume can be pressed; empty when one can."""
     if run.state == "done":
         makes_head = METHODS[run.method].makes == "head"
-        return f"It is done: see its {'report below' if makes_head else 'candidate under Gate'}."
+        return f"It is done: see its {'report above' if makes_head else 'candidate under Gate'}."
     return (
         "It was asked to end, and will at its next step." if run.cancel_requested and not run.is_over else ""
     )
@@ -183,7 +183,7 @@ def run_html(run: Run, points: Sequence[MetricPoint]) -> html.Markup:
         f'<h3 class="op-run">{html.text(run.recipe.name)} {html.code(run.id)} ',
         html.badge(run.state, STATE_TONES[run.state], "run-state"),
         "</h3>",
-        html.note(f"On {run.source}, {run.recipe.epochs:g} epochs, rate {run.recipe.learning_rate:g}."),
+        html.note(f"On {run.source}, {how_long(run)}, rate {run.recipe.learning_rate:g}."),
     )
     tone: html.Tone = "busy" if not run.is_over else STATE_TONES[run.state]
     progress = html.bar(run.step, run.total_steps or int(run.is_over), how_far(run, datetime.now(UTC)), tone)
@@ -212,6 +212,14 @@ def head_html(head: Head | None) -> html.Markup:
         html.note(" ".join(report.sentences())),
         html.table(("How sure it was", "How often it was right", "Pairs"), rows, "reward-report"),
     )
+
+
+def how_long(run: Run) -> str:
+    """What the recipe asks for, in words."""
+    recipe = run.recipe
+    if recipe.max_steps:
+        return f"{html.plural(recipe.max_steps, 'step')} at most"
+    return f"{recipe.epochs:g} epoch{'' if recipe.epochs == 1 else 's'}"
 
 
 def how_far(run: Run, at: datetime) -> str:
