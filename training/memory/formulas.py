@@ -1,4 +1,5 @@
-"""The memory of a training run by formula. Pure: a shape and a plan in, bytes out.
+"""The memory of a training run by formula: a shape and a plan in, bytes out. Asks nothing else but which torch
+is installed.
 
 What is in memory differs from moment to moment, and the peak is at one of four:
 - `turn`: the forward pass is done, all that the backward pass needs is kept, and no new gradient exists yet;
@@ -15,6 +16,7 @@ section 3.
 """
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from training.memory.plan import HEADLESS, Plan
 from training.memory.shape import Shape
@@ -22,6 +24,8 @@ from training.memory.shape import Shape
 LIBRARIES_CPU = 640_000_000
 """Python, torch, transformers, PEFT, TRL and datasets in a worker: resident memory after the first steps of
 the embedded model, less its weights, adapter, gradients and moments (measured: 619 to 637 MB)."""
+CUDA_BUILD = 460_000_000
+"""What they take more where torch is built for CUDA, though a CPU computes (measured: 463 MB)."""
 CONTEXT_CUDA = 500_000_000
 """What CUDA and its libraries take of a GPU before the first tensor. Not measured by us."""
 NF4_BYTES = (4 + 0.127) / 8
@@ -47,6 +51,11 @@ MOMENT_WORDS = {
     "step": "in the optimiser's step",
     "writing": "while replies are written",
 }
+
+
+def libraries_bytes() -> int:
+    """What a worker's libraries take on a CPU, with the torch that is installed here."""
+    return LIBRARIES_CPU + (CUDA_BUILD if find_spec("nvidia") else 0)
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ def estimate(shape: Shape, plan: Plan) -> Estimate:
     always = {
         "weights": weight_bytes(shape, plan),
         "optimiser": trained(shape, plan) * MOMENTS[plan.optimiser],
-        "libraries": LIBRARIES_CPU if plan.device == "cpu" else CONTEXT_CUDA,
+        "libraries": libraries_bytes() if plan.device == "cpu" else CONTEXT_CUDA,
     }
     if plan.device == "cpu":  # once made, they stay
         always["holes"] = plan.holes * _from_heap(shape, plan)
