@@ -1,5 +1,4 @@
-"""The memory of a training run by formula: a shape and a plan in, bytes out. Asks nothing else but which torch
-is installed.
+"""The memory of a training run by formula. Pure: a shape and a plan in, bytes out.
 
 What is in memory differs from moment to moment, and the peak is at one of four:
 - `turn`: the forward pass is done, all that the backward pass needs is kept, and no new gradient exists yet;
@@ -16,7 +15,6 @@ section 3.
 """
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from training.memory.plan import HEADLESS, Plan
 from training.memory.shape import Shape
@@ -53,9 +51,11 @@ MOMENT_WORDS = {
 }
 
 
-def libraries_bytes() -> int:
-    """What a worker's libraries take on a CPU, with the torch that is installed here."""
-    return LIBRARIES_CPU + (CUDA_BUILD if find_spec("nvidia") else 0)
+def libraries_bytes(plan: Plan) -> int:
+    """What a worker's libraries take: of a GPU, or beside a CPU's computing."""
+    if plan.device != "cpu":
+        return CONTEXT_CUDA
+    return LIBRARIES_CPU + CUDA_BUILD * plan.cuda_build
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def estimate(shape: Shape, plan: Plan) -> Estimate:
     always = {
         "weights": weight_bytes(shape, plan),
         "optimiser": trained(shape, plan) * MOMENTS[plan.optimiser],
-        "libraries": libraries_bytes() if plan.device == "cpu" else CONTEXT_CUDA,
+        "libraries": libraries_bytes(plan),
     }
     if plan.device == "cpu":  # once made, they stay
         always["holes"] = plan.holes * _from_heap(shape, plan)
