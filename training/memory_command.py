@@ -14,7 +14,7 @@ from training import memory
 from training.memory import notes
 from training.memory.formulas import MOMENT_WORDS
 from training.memory.measure import measured_bytes
-from training.memory.plan import ADAPTS, METHODS, OPTIMISERS, PRECISIONS, Plan
+from training.memory.plan import ADAPTS, METHODS, OPTIMISERS, PRECISIONS, Plan, built_for_cuda
 from training.memory.refusal import advice, gb
 
 WORDS = {
@@ -99,7 +99,8 @@ def _answer(home: Home, model: str, device_name: str | None, trainable: int | No
     given["precision"] = given["precision"] or _precision(given["adapt"], device)
     if trainable is not None:
         given |= {"adapt": "other", "trainable": lambda _shape: trainable}
-    plan = memory.make(device=device.kind, **given)
+    here = device_name is None and built_for_cuda()
+    plan = memory.make(device=device.kind, cuda_build=here, **given)
     found = memory.estimate(shape, plan)
     fits = found.peak_bytes <= device.free_bytes
     said = "" if fits else advice(shape, plan, device)

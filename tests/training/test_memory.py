@@ -250,7 +250,7 @@ def test_measuring_comes_within_15_percent_of_the_estimate(tmp_path: Path, home:
     config |= {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 12, "vocab_size": 30_000}
     (tmp_path / "config.json").write_text(json.dumps(config | {"head_dim": 32}))
     (tmp_path / "model.safetensors").unlink()  # so that weights of the new sizes are drawn
-    plan = plans.make("sft", 4, 512, 256, precision="fp32")
+    plan = plans.make("sft", 4, 512, 256, precision="fp32", cuda_build=plans.built_for_cuda())
     found = peak(memory.find(home, str(tmp_path)), plan)
     assert measure.measured_bytes(home, str(tmp_path), plan) == pytest.approx(found, rel=0.15)
     with pytest.raises(HoneError, match="only estimated"):

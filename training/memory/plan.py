@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, get_args
 
 from training.memory.shape import Shape
@@ -69,7 +70,8 @@ class Plan:
     tokens alone, a few at a time; `whole` keeps the logits of all tokens, as transformers' own loss does.
 
     `trainable`: how many numbers an adaptation other than the named ones trains, for a shape. `device`: cpu
-    or cuda. `generations`: rows that `rlhf` writes at once. `holes`: see HEAP_HOLES; 0 counts tensors alone.
+    or cuda. `generations`: rows that `rlhf` writes at once. `cuda_build`: torch is
+    built for CUDA, whatever computes. `holes`: see HEAP_HOLES; 0 counts tensors alone.
     """
 
     load: Load
@@ -87,6 +89,7 @@ class Plan:
     length: int = 512
     prompt: int = 0
     generations: int = 8
+    cuda_build: bool = False
     holes: float = HEAP_HOLES
 
 
@@ -122,7 +125,13 @@ def of_recipe(recipe: Recipe, precision: Precision, quantization: str, device: s
         precision=precision,
         accumulation=recipe.accumulation,
         device=device,
+        cuda_build=built_for_cuda(),
     )
+
+
+def built_for_cuda() -> bool:
+    """Whether the torch that is installed here came with CUDA's libraries, which a CPU's run loads as well."""
+    return find_spec("nvidia") is not None
 
 
 def of_rows(plan: Plan, rows: Sequence[Row]) -> Plan:
