@@ -130,7 +130,7 @@ def of_recipe(recipe: Recipe, precision: Precision, quantization: str, device: s
 
 
 def built_for_cuda() -> bool:
-    """Whether the torch that is installed here came with CUDA's libraries, which a CPU's run loads as well."""
+    """Whether the torch that is installed here brings CUDA's libraries, which a CPU's run loads as well."""
     return find_spec("nvidia") is not None
 
 
