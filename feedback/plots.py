@@ -30,8 +30,8 @@ class Scale:
 
 def nice_ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) that cover [low, high], increasing."""
-    if high - low < SMALLEST_SPAN:
-        size = max(abs(low), abs(high))
+    size = max(abs(low), abs(high))
+    if high - low < max(SMALLEST_SPAN, size * 1e-9):  # flat, as far as an axis can tell
         half = size / 2 if size >= SMALLEST_SPAN else 0.5
         low, high = low - half, high + half
     raw = (high - low) / max(1, wanted - 1)

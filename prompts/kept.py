@@ -10,8 +10,9 @@ from prompts.strategy import parse
 
 TITLE_CHARS = 60
 
-_JINJA = re.compile(r"\{(?=[{%#])|\r|[\ud800-\udfff]")
-"""What may not stand in a template as it is: what opens a tag, and a return, which Jinja makes a newline."""
+_JINJA = re.compile(r"\{(?=[{%#\r])|\r|[\ud800-\udfff]")
+"""What may not stand in a template as it is: what opens a tag, also before what is
+replaced by one, and a return, which Jinja makes a newline."""
 
 
 def strategy_source(name: str, written: str, title: str = "") -> Mapping[str, str]:

@@ -15,6 +15,7 @@ NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)
 @example(0.0, 5e-324)
 @example(5e-324, 5e-324)
 @example(-1e-310, 1e-310)
+@example(-1000000.0, -999999.9999999999)
 def test_ticks_cover_what_is_shown_and_are_evenly_apart(one: float, other: float) -> None:
     low, high = sorted((one, other))
     ticks = plots.nice_ticks(low, high)

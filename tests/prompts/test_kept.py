@@ -1,7 +1,7 @@
 """A written prompt becomes a strategy: whatever was written, it loads and says it letter by letter."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from feedback.errors import HoneError
@@ -46,6 +46,7 @@ hostile = st.lists(
 
 
 @given(st.one_of(st.text(), hostile), st.one_of(st.text(max_size=80), hostile))
+@example("{\r0", "")
 def test_whatever_was_written_the_template_loads_and_renders_it_literally(written: str, title: str) -> None:
     if not written.strip():
         with pytest.raises(HoneError, match="empty"):
