@@ -2,6 +2,7 @@
 one that serves it with 8-bit weights.
 """
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,9 @@ def test_a_trained_version_is_served_as_it_was_trained(real_base: Base, tmp_path
     held_out = made[TRAINED:]
     assert len(held_out) == 200
     version = trained(real_base, home, made[:TRAINED])
-    reference = TorchEngine(real_base, home)
+    # What was trained, computed exactly: in bfloat16 transformers rounds away about a third of what a LoRA
+    # adds to each layer's sum, and OpenVINO, which merges it first, does not.
+    reference = TorchEngine(dataclasses.replace(real_base, dtype="float32"), home)
     try:
         some = held_out[::5]
         moved = margins(reference, version, some) - margins(reference, plain, some)
