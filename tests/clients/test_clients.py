@@ -4,6 +4,7 @@ Each runs as a program of its own in the environment that `make clients` makes, 
 that answers with the embedded model.
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -31,7 +32,10 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "LANGCHAIN_TRACING_V2": "false", "NO_PROXY": "
 @pytest.fixture(scope="module")
 def address(real_base: Base, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert PYTHON.exists(), "The clients are not installed: run `make clients`."
-    with served(real_base, Home(tmp_path_factory.mktemp("clients") / "home").path) as server:
+    # In float32 on every machine: in 16 bits a prompt that is found in the cache, and replies side by side,
+    # are rounded otherwise, so that the same seed may come to another word.
+    exact = dataclasses.replace(real_base, dtype="float32")
+    with served(exact, Home(tmp_path_factory.mktemp("clients") / "home").path) as server:
         yield server.address
 
 
@@ -51,15 +55,9 @@ def official(address: str) -> dict[str, Any]:
     return dict(json.loads(run(PYTHON, HERE / "with_openai.py", address)))
 
 
-ALIKE = 16
-"""Letters that the same seed gives again. A prompt that is found in the cache, and replies side by side, are
-rounded otherwise where the CPU computes in 16 bits, so that some later draw may fall to another word.
-"""
-
-
 def test_the_official_python_client_chats_and_streams_the_same(official: dict[str, Any]) -> None:
     assert len(official["plain"]) > 10
-    assert len({official[way][:ALIKE] for way in ("plain", "streamed", "again")}) == 1
+    assert official["streamed"] == official["plain"] == official["again"]
     assert official["finish"] in ("stop", "length")
     used = official["usage"]
     assert used["total_tokens"] == used["prompt_tokens"] + used["completion_tokens"]
@@ -72,7 +70,7 @@ def test_it_goes_on_with_a_conversation_by_sending_the_reply_back(official: dict
 
 def test_it_gets_a_stop_several_replies_and_logprobs(official: dict[str, Any]) -> None:
     assert official["stopped"] == official["plain"][:3]
-    assert official["several"][0][:ALIKE] == official["plain"][:ALIKE]
+    assert official["several"][0] == official["plain"]
     assert len(set(official["several"])) == 3
     assert all(nats <= 0 and top == 3 for nats, top in official["logprobs"])
 
@@ -110,20 +108,20 @@ def test_the_official_javascript_client_chats_streams_and_is_told_errors(address
         pytest.skip("node is not installed")
     modules = str(CLIENTS / "node_modules")
     got = json.loads(run(node, HERE / "with_openai.cjs", address, NODE_PATH=modules))
-    assert got["plain"][:ALIKE] == got["streamed"][:ALIKE] != ""
+    assert got["plain"] == got["streamed"] != ""
     assert got["unknown"] == {"status": 404, "code": "model_not_found"}
     assert httpx.get(f"{address}/api/replies/{got['reply_id']}").json()["settings"]["seed"] == 5
 
 
 def test_langchain_chats_and_streams(address: str) -> None:
     got = json.loads(run(PYTHON, HERE / "with_langchain.py", address))
-    assert got["plain"][:ALIKE] == got["streamed"][:ALIKE] != ""
+    assert got["plain"] == got["streamed"] != ""
     assert got["tokens"] > 0
 
 
 def test_llama_index_chats_and_streams(address: str) -> None:
     got = json.loads(run(PYTHON, HERE / "with_llama_index.py", address))
-    assert got["plain"][:ALIKE] == got["streamed"][:ALIKE] != ""
+    assert got["plain"] == got["streamed"] != ""
 
 
 def test_llm_chats_streams_and_goes_on(address: str, tmp_path: Path) -> None:
