@@ -190,12 +190,12 @@ def test_on_a_base_in_16_bits_steps_are_kept_that_16_bits_would_lose(
 @pytest.mark.parametrize(
     ("family", "quantization"), [(name, how) for name, one in FAMILIES.items() for how in one.quantised]
 )
-def test_what_trains_on_a_quantised_base_is_served_on_it(  # noqa: PLR0917 - fixtures
-    family: str, quantization: str, train: Callable[..., Trained], tiny_base: Base, home: Home, store: Store,
-    tmp_path: Path,
-) -> None:  # fmt: skip
-    tiny_models.save_llama(tmp_path / "wide", width=64)  # bitsandbytes wants 64 columns
-    loaded = {"quantization": quantization, "dtype": "bfloat16", "folder": tmp_path / "wide"}
+def test_what_trains_on_a_quantised_base_is_served_on_it(
+    family: str, quantization: str, train: Callable[..., Trained], tiny_base: Base, home: Home, store: Store
+) -> None:
+    wide = home.path.with_name("wide")
+    tiny_models.save_llama(wide, width=64)  # bitsandbytes wants 64 columns
+    loaded = {"quantization": quantization, "dtype": "bfloat16", "folder": wide}
     made = train(recipe(family, max_steps=2), **loaded)
     base = dataclasses.replace(tiny_base, **loaded)
     engine = TorchEngine(base, home)

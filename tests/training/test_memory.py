@@ -33,7 +33,7 @@ shapes = st.builds(
     st.integers(1, 40), st.sampled_from([4, 8, 16]), st.sampled_from([16, 64]), st.sampled_from([1, 2, 4]),
     st.integers(64, 4096), st.booleans(), st.integers(500, 50_000),
 )  # fmt: skip
-made = {
+made: dict[str, Any] = {
     "method": st.sampled_from(plans.METHODS),
     "adapt": st.sampled_from(plans.ADAPTS[:-1]),
     "precision": st.sampled_from(plans.PRECISIONS),
@@ -44,7 +44,7 @@ made = {
     "checkpointing": st.booleans(),
     "device": st.sampled_from(["cpu", "cuda"]),
 }
-drawn = st.builds(plans.make, **made)  # type: ignore[arg-type]
+drawn = st.builds(plans.make, **made)
 
 
 def peak(shape: Shape, plan: plans.Plan) -> int:
