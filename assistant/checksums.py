@@ -6,10 +6,10 @@ Knows nothing of models.
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 from feedback.home import Home
+from feedback.whole_files import write_aside
 
 
 def sha256_of(path: Path) -> str:
@@ -35,14 +35,3 @@ def remembered_sha256(home: Home, path: Path) -> str:
     notes[str(path)] = {"file": fingerprint, "sha256": sha256_of(path)}
     write_aside(notes_file, json.dumps(notes, indent=1))
     return str(notes[str(path)]["sha256"])
-
-
-def write_aside(path: Path, text: str) -> None:
-    """Replace `path` by `text`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)

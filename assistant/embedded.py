@@ -11,10 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from assistant.checksums import remembered_sha256, sha256_of, write_aside
+from assistant.checksums import remembered_sha256, sha256_of
 from assistant.quiet import quiet
 from feedback.errors import HoneError
 from feedback.home import Home
+from feedback.whole_files import write_aside
 
 ID = "smollm2-135m-instruct-q4_1"
 TITLE = "SmolLM2-135M-Instruct, 4-bit (Q4_1)"

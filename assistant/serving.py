@@ -17,6 +17,7 @@ from feedback.command_line import open_store
 from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.store import Store
+from feedback.whole_files import write_aside
 from prompts import own
 
 
@@ -67,10 +68,7 @@ def claimed(home: Home, address: str = "") -> Iterator[None]:
     import psutil
 
     mine = Running(os.getpid(), psutil.Process().create_time(), address)
-    home.path.mkdir(parents=True, exist_ok=True)
-    aside = home.server_file.with_suffix(f".{mine.pid}")
-    aside.write_text(json.dumps(asdict(mine)), encoding="utf-8")
-    aside.replace(home.server_file)
+    write_aside(home.server_file, json.dumps(asdict(mine)))
     try:
         yield
     finally:

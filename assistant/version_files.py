@@ -9,8 +9,9 @@ import os
 import shutil
 from pathlib import Path
 
-from assistant.checksums import sha256_of, write_aside
+from assistant.checksums import sha256_of
 from feedback.errors import HoneError
+from feedback.whole_files import write_aside
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 """What is kept of a trained adapter. TRL may also leave a reference adapter and optimiser states there."""

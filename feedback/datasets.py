@@ -6,7 +6,6 @@ Knows no trainer.
 
 import hashlib
 import json
-import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from feedback.errors import HoneError, NotFoundError
 from feedback.home import Home
 from feedback.ids import UserId
 from feedback.store import Store, now
+from feedback.whole_files import write_aside
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def freeze_texts(store: Store, home: Home, user_id: UserId, file: Path) -> Datas
         if row is not None:
             return _dataset(row)
         found = Dataset(f"d_{sha256[:12]}", sha256, "text", file.name, kept.count("\n"), user_id, now())
-        _write(home, found, kept)
+        write_aside(_file(home, found), kept)
         store.execute(
             "INSERT INTO datasets (id, sha256, kind, name, rows, created_by, created_at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -59,7 +59,7 @@ def freeze_texts(store: Store, home: Home, user_id: UserId, file: Path) -> Datas
 
 def texts(home: Home, dataset: Dataset) -> list[str]:
     """The documents of a dataset, in its order. HoneError when its file is not what was kept."""
-    file = home.datasets / f"{dataset.id}.jsonl"
+    file = _file(home, dataset)
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -106,15 +106,8 @@ def _texts(file: Path) -> Iterator[str]:
             yield text.strip()
 
 
-def _write(home: Home, dataset: Dataset, content: str) -> None:
-    home.datasets.mkdir(parents=True, exist_ok=True)
-    file = home.datasets / f"{dataset.id}.jsonl"
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
-    with aside.open("w", encoding="utf-8", newline="") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    aside.replace(file)
+def _file(home: Home, dataset: Dataset) -> Path:
+    return home.datasets / f"{dataset.id}.jsonl"
 
 
 def _dataset(row: sqlite3.Row) -> Dataset:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from feedback.errors import ConflictError, HoneError
+from feedback.whole_files import write_aside
 from prompts.library import MOST_CHARS, check_files, check_name
 from prompts.strategy import CHAIN_FILE, Strategy, parse
 
@@ -103,10 +104,7 @@ def write(folder: Path, strategy: Strategy) -> Path:
                 f"{file} is there already.", "It holds something else.", "Move it away, or choose --to."
             )
     for file, text in wanted.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        aside = file.with_name(f".{file.name}.{os.getpid()}")
-        aside.write_bytes(text.encode())  # bytes: a line end must stay what it is, the version hangs on it
-        aside.replace(file)
+        write_aside(file, text)  # a line end stays what it is: the version hangs on it
     return place
 
 

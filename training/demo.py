@@ -24,7 +24,7 @@ from feedback.store import Store
 from prompts import library
 from prompts.library import PromptVersion
 from prompts.plain import ZERO_SHOT, plain_messages
-from training import gate, heads, promotion, recipes, reward_report, runs, tastes
+from training import gate, heads, promotion, recipes, runs, tastes
 from training.gate import GateReport
 from training.runs import Run
 from training.tastes import Taste
@@ -163,7 +163,7 @@ def play(stage: Stage) -> Outcome:
 
 def _rewarded(stage: Stage, trained: Sequence[Run]) -> Rewarded:
     head = heads.of_run(stage.store, trained[0].id)
-    told = reward_report.from_data(head.report).sentences() if head and head.report else []
+    told = head.report.sentences() if head and head.report else []
     points = {point.name: point.value for point in runs.metrics(stage.store, trained[-1].id)}
     named = [points.get(f"unseen_gain{end}") for end in ("", "_low", "_high")]
     known = [value for value in named if value is not None]

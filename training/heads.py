@@ -1,4 +1,4 @@
-"""Heads: reward models by id and name, with their files and what was measured of them. They never answer.
+"""Reward models by id and name, with their files and what was measured of them. They never answer.
 
 A head is a folder under the home (an adapter, its layer inside, then a manifest) and a row, written in the
 order in which a model version is. Knows no torch.
@@ -7,7 +7,7 @@ order in which a model version is. Knows no torch.
 import json
 import sqlite3
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
 
 from assistant import version_files
 from assistant.base import Base
@@ -16,24 +16,26 @@ from feedback.errors import HoneError, NotFoundError
 from feedback.home import Home
 from feedback.ids import RunId, new_id
 from feedback.store import Store, now
+from training import reward_report
+from training.reward_report import RewardReport
 
-Kind = Literal["reward"]
+KIND = "reward"
 LATEST = "latest"
 
 
 @dataclass(frozen=True)
 class Head:
-    """One row of `heads`. `folder` is relative to the home; `report` is what was measured, as data."""
+    """One row of `heads`. `folder` is relative to the home; `report` None: nothing was held out."""
 
     id: str
     name: str
-    kind: Kind
+    kind: str
     base_id: str
     folder: str
     sha256: str
     run_id: RunId | None
     chat_template_sha256: str
-    report: dict[str, Any] | None
+    report: RewardReport | None
     created_at: str
 
 
@@ -41,9 +43,8 @@ class Head:
 class Made:
     """What a run has made: the folder it wrote, and what was measured of it."""
 
-    kind: Kind
-    adapter: Any
-    report: Any
+    adapter: Path
+    report: RewardReport | None
 
 
 def add(store: Store, home: Home, base: Base, made: Made, run_id: RunId, template_sha256: str) -> Head:
@@ -53,23 +54,23 @@ def add(store: Store, home: Home, base: Base, made: Made, run_id: RunId, templat
     folder = home.heads / head_id
     sha256 = version_files.keep(made.adapter, folder, about)
     with store.transaction():
-        taken = store.row("SELECT count(*) AS number FROM heads WHERE kind = ?", made.kind)
-        name = f"{made.kind}-{(taken['number'] if taken else 0) + 1}"
+        taken = store.row("SELECT count(*) AS number FROM heads WHERE kind = ?", KIND)
+        name = f"{KIND}-{(taken['number'] if taken else 0) + 1}"
         store.execute(
             """INSERT INTO heads (id, name, kind, base_id, folder, sha256, run_id, chat_template_sha256,
                  report_json, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-            *(head_id, name, made.kind, base.id, f"{home.heads.name}/{head_id}", sha256, run_id),
+            *(head_id, name, KIND, base.id, f"{home.heads.name}/{head_id}", sha256, run_id),
             *(template_sha256, canonical_json(made.report), now()),
         )
-    return get(store, name, made.kind)
+    return get(store, name)
 
 
-def get(store: Store, named: str, kind: Kind) -> Head:
-    """A head by id, name or `latest`. Raises NotFoundError."""
+def get(store: Store, named: str) -> Head:
+    """A reward model by id, name or `latest`. Raises NotFoundError."""
     if named == LATEST:
-        row = store.row("SELECT * FROM heads WHERE kind = ? ORDER BY rowid DESC LIMIT 1", kind)
+        row = store.row("SELECT * FROM heads ORDER BY rowid DESC LIMIT 1")
     else:
-        row = store.row("SELECT * FROM heads WHERE kind = ? AND (id = ? OR name = ?)", kind, named, named)
+        row = store.row("SELECT * FROM heads WHERE id = ? OR name = ?", named, named)
     if row is None:
         missing = "There is no reward model yet." if named == LATEST else f"There is no reward model {named}."
         raise NotFoundError(missing, todo="Train one with `hone train reward`.")
@@ -80,11 +81,6 @@ def of_run(store: Store, run_id: RunId) -> Head | None:
     """What came out of a run, if anything did."""
     row = store.row("SELECT * FROM heads WHERE run_id = ?", run_id)
     return _head(row) if row else None
-
-
-def listing(store: Store) -> list[Head]:
-    """All heads, newest first."""
-    return [_head(row) for row in store.rows("SELECT * FROM heads ORDER BY rowid DESC")]
 
 
 def check_files(home: Home, head: Head) -> None:
@@ -106,4 +102,5 @@ def check_base(head: Head, base_id: str, chat_template_sha256: str) -> None:
 
 def _head(row: sqlite3.Row) -> Head:
     values = dict(row)
-    return Head(report=json.loads(values.pop("report_json")), **values)
+    told = json.loads(values.pop("report_json"))
+    return Head(report=reward_report.from_data(told) if told else None, **values)

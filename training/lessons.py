@@ -77,7 +77,7 @@ def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
     held_out = data.held_out(lesson.store, _snapshot(lesson).id, lesson.run.recipe, rendering)
     if not held_out:
         lesson.say("No pair is held out, so nothing is known of how it does on new ones.")
-        return heads.Made("reward", adapter, None)
+        return heads.Made(adapter, None)
     scores = found.score([(row.prompt_ids, row.chosen_ids) for row in held_out])
     others = found.score([(row.prompt_ids, row.rejected_ids) for row in held_out])
     report = reward_report.report(
@@ -88,7 +88,7 @@ def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
     )
     for sentence in report.sentences():
         lesson.say(sentence)
-    return heads.Made("reward", adapter, report)
+    return heads.Made(adapter, report)
 
 
 def _on_text(lesson: Lesson, hooks: "Hooks") -> Path:
@@ -152,10 +152,10 @@ def _model(lesson: Lesson, rows: Rows) -> Any:
 def _start(lesson: Lesson) -> Path | None:
     """The champion's adapter, checked; None where the champion is the base."""
     version = lesson.started_from
-    if version.adapter_dir is None:
+    folder = registry.folder(lesson.home, version)
+    if folder is None:
         return None
     registry.check_files(lesson.home, version)
-    folder = lesson.home.path / version.adapter_dir
     adaptations.check_start(lesson.run.recipe, folder, version.name)
     lesson.say(f"Training goes on from {version.name}: rank, targets and sizes of its adapter stand.")
     return folder
@@ -203,7 +203,7 @@ def _reward(lesson: Lesson, job: "Job") -> "Reward":
         return lambda asked: [
             rule(job.tokenizer.decode(answer, skip_special_tokens=True)) for _, answer in asked
         ]
-    head = heads.get(lesson.store, wanted, "reward")
+    head = heads.get(lesson.store, wanted)
     heads.check_files(lesson.home, head)
     heads.check_base(head, lesson.base.id, bases.chat_template(lesson.base).sha256)
     lesson.say(f"The reward is {head.name}.")

@@ -23,6 +23,11 @@ def batches(lengths: Sequence[int], size: int, seed: int) -> list[int]:
     return [i for run in runs for i in run]
 
 
+def _seed(seed: int, epoch: int) -> int:
+    """Another one for each epoch, and never that of another seed's near epochs."""
+    return seed * 1_000_003 + epoch
+
+
 class LengthOrder:
     """A sampler: `batches` anew for each epoch. Resuming needs no more state than the epoch's number."""
 
@@ -36,7 +41,7 @@ class LengthOrder:
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
-        return iter(batches(self.lengths, self.size, self.seed * 1_000_003 + self.epoch))
+        return iter(batches(self.lengths, self.size, _seed(self.seed, self.epoch)))
 
 
 class GroupOrder:
@@ -57,6 +62,6 @@ class GroupOrder:
     def __iter__(self) -> Iterator[int]:
         whole, rest = divmod(self.count, self.size)
         groups = list(range(whole))
-        random.Random(self.seed * 1_000_003 + self.epoch).shuffle(groups)
+        random.Random(_seed(self.seed, self.epoch)).shuffle(groups)
         groups += [whole] if rest else []  # a short group anywhere but last would shift all borders after it
         return iter([i for g in groups for i in range(g * self.size, min((g + 1) * self.size, self.count))])

@@ -7,8 +7,8 @@ import psutil
 
 from assistant.base import Base
 from feedback.ids import RunId
-from feedback.store import Store, now
-from training import memory
+from feedback.store import Store
+from training import memory, runs
 from training.data import Row
 from training.memory.peak import peak_bytes
 from training.memory.shape import of_folder
@@ -47,23 +47,18 @@ def check(base: Base, recipe: Recipe, rows: Sequence[Row]) -> Needs:
 
 def expected(store: Store, run_id: RunId, needs: Needs) -> None:
     """Write the estimate to the run's figures."""
-    _write(store, run_id, ESTIMATE, needs.estimate.peak_bytes / 1e9)
+    _record(store, run_id, ESTIMATE, needs.estimate.peak_bytes)
 
 
 def measured(store: Store, run_id: RunId, device: str) -> str:
     """Write the peak of this process to the run's figures; returns the line for its log."""
-    _write(store, run_id, PEAK, peak_bytes("cpu" if device == "cpu" else "cuda") / 1e9)
-    rows = store.rows("SELECT step, name, value FROM run_metrics WHERE run_id = ? ORDER BY rowid", run_id)
-    return line([MetricPoint(row["step"], row["name"], row["value"]) for row in rows])
+    _record(store, run_id, PEAK, peak_bytes("cpu" if device == "cpu" else "cuda"))
+    return line(runs.metrics(store, run_id))
 
 
-def _write(store: Store, run_id: RunId, name: str, value: float) -> None:
-    store.execute(
-        """INSERT INTO run_metrics (run_id, step, name, value, created_at)
-           SELECT id, step, ?, ?, ? FROM runs WHERE id = ?
-           ON CONFLICT (run_id, name, step) DO UPDATE SET value = excluded.value""",
-        *(name, value, now(), run_id),
-    )
+def _record(store: Store, run_id: RunId, name: str, size_bytes: int) -> None:
+    """In GB, at the step that the run has come to."""
+    runs.record(store, run_id, runs.get(store, run_id).step, {name: size_bytes / 1e9})
 
 
 def line(points: Sequence[MetricPoint]) -> str:

@@ -9,7 +9,7 @@ first.
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -261,6 +261,17 @@ def metrics(store: Store, run_id: RunId, names: Sequence[str] = ()) -> list[Metr
         "SELECT step, name, value FROM run_metrics WHERE run_id = ? ORDER BY step, name", run_id
     )
     return [MetricPoint(**dict(row)) for row in found if not names or row["name"] in names]
+
+
+def record(store: Store, run_id: RunId, step: int, figures: Mapping[str, float]) -> None:
+    """Keep the figures of a step; the same name at the same step is replaced."""
+    with store.transaction():
+        for name, value in figures.items():
+            store.execute(
+                """INSERT INTO run_metrics (run_id, step, name, value, created_at) VALUES (?, ?, ?, ?, ?)
+                   ON CONFLICT (run_id, name, step) DO UPDATE SET value = excluded.value""",
+                *(run_id, step, name, value, now()),
+            )
 
 
 def log_text(home: Home, run_id: RunId, last_bytes: int = 65536) -> str:

@@ -13,14 +13,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feedback.errors import HoneError
 from training import adaptations
 from training.adaptations import Adapted
 from training.data import Row
+from training.divergence import check_finite
 from training.order import GroupOrder, LengthOrder, batches
 from training.recipes import Recipe
 from training.references import References, Scored
@@ -87,16 +86,9 @@ class Job:
     references: References | None = None
 
 
-@dataclass(frozen=True)
-class Settings:
-    """A recipe in the words of TRL: keyword arguments of the config class. PEFT's are `adaptations`'."""
-
-    trainer: dict[str, Any]
-
-
-def settings(recipe: Recipe, folder: Path, device: str) -> Settings:
-    """Pure: what `recipe` means to TRL."""
-    trainer: dict[str, Any] = {
+def settings(recipe: Recipe, folder: Path, device: str) -> dict[str, Any]:
+    """Pure: what `recipe` means to TRL: keyword arguments of the config class. PEFT's are `adaptations`'."""
+    common: dict[str, Any] = {
         "output_dir": str(folder / "checkpoints"),
         "num_train_epochs": recipe.epochs,
         "max_steps": recipe.max_steps or -1,
@@ -119,7 +111,7 @@ def settings(recipe: Recipe, folder: Path, device: str) -> Settings:
         "disable_tqdm": True,
         "report_to": "none",
     }
-    return Settings(trainer | _of_method(recipe))
+    return common | _of_method(recipe)
 
 
 def _of_method(recipe: Recipe) -> dict[str, Any]:
@@ -233,11 +225,10 @@ def run(  # noqa: PLR0913, PLR0917 - what differs between the methods, each once
     """
     from transformers import PrinterCallback
 
-    chosen = settings(job.recipe, job.folder, job.device)
     ready = adaptations.adapted(job.model, job.recipe, job.start_adapter, len(job.rows))
     trainer = _ours(trainer_class, job, hooks, ready, order)(
         model=ready.model,
-        args=config_class(**chosen.trainer),
+        args=config_class(**settings(job.recipe, job.folder, job.device)),
         train_dataset=data,
         processing_class=job.tokenizer,
         peft_config=ready.peft,
@@ -387,13 +378,9 @@ def _callback(hooks: Hooks) -> Any:
             found = {METRICS[key]: float(value) for key, value in (logs or {}).items() if key in METRICS}
             if not found:
                 return
-            for name in ("loss", "grad_norm"):
-                if not isfinite(found.get(name, 0.0)):
-                    raise HoneError(
-                        f"The {name} became {found[name]} at step {state.global_step}.",
-                        "The learning rate is most likely too high for these data.",
-                        "Lower learning_rate or max_grad_norm and start a new run.",
-                    )
+            check_finite(
+                state.global_step, found, "Lower learning_rate or max_grad_norm and start a new run."
+            )
             if (
                 "tokens" in found
             ):  # TRL counts from the start of this process; a curve needs what each step read

@@ -177,13 +177,7 @@ def hooks(seat: Seat) -> Any:
             raise StopAsked
 
     def on_metrics(step: int, found: dict[str, float]) -> None:
-        with seat.store.transaction():
-            for name, value in found.items():
-                seat.store.execute(
-                    """INSERT INTO run_metrics (run_id, step, name, value, created_at) VALUES (?, ?, ?, ?, ?)
-                       ON CONFLICT (run_id, name, step) DO UPDATE SET value = excluded.value""",
-                    seat.run_id, step, name, value, now(),
-                )  # fmt: skip
+        runs.record(seat.store, seat.run_id, step, found)
         shown = [f"{name} {found[name]:.4g}" for name in shows if name in found]
         say(f"step {step}: {', '.join(shown)}")
 

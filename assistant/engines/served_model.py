@@ -152,9 +152,9 @@ class ServedModel:
                 f"It belongs to the base {version.base_id}, and {self._base_id} is loaded.",
                 "Start Hone with that base.",
             )
-        if version.adapter_dir is not None:
+        if (folder := registry.folder(self._home, version)) is not None:
             try:
-                self._attach_kind(self._home.path / version.adapter_dir, version.id)
+                self._attach_kind(folder, version.id)
             except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
                 raise HoneError(
                     f"The adapter of {version.name} does not fit the base.",

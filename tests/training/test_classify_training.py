@@ -128,7 +128,9 @@ def test_a_killed_training_goes_on_from_its_last_epoch_and_ends_as_if_it_had_not
 def test_the_best_epoch_is_kept_not_the_last(tiny_base: Base, tmp_path: Path) -> None:
     """The calibration part says the opposite of the training part: each epoch is worse than the last."""
     found: list[float] = []
-    watch = tuning.Watch(lambda *_: None, lambda _, told: found.append(told.get("calibration_loss", -1)))
+    hooks = tuning.Hooks(
+        lambda *_: None, lambda _, told: found.append(told.get("calibration_loss", -1)), lambda _: None
+    )
     settings = replace(QUICK, adapt="full", epochs=3, learning_rate=1e-3)
     model = tuning.adapted(bases.load_model(tiny_base), settings)
     rows = [(5, 6, at % 30 + 7, 20 + at % 2) for at in range(32)]
@@ -137,7 +139,7 @@ def test_the_best_epoch_is_kept_not_the_last(tiny_base: Base, tmp_path: Path) ->
         tuning.Rows(rows[:16], labels[:16], rows[16:], labels[16:]), settings, "float32", tmp_path
     )
     start = tuning.Head(torch.zeros(2, 32), torch.zeros(2), 0.0)
-    tuned = tuning.tune(model, start, task, watch)
+    tuned = tuning.tune(model, start, task, hooks)
     losses = [loss for loss in found if loss >= 0]
     assert losses == sorted(losses)
     assert tuned.epoch == 1

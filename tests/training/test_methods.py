@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,9 +28,9 @@ def on(home: Home, tiny_base: Base) -> Ground:
     return training_ground.ground(home, tiny_base)
 
 
-def finished(on: Ground, **changes: object) -> runs.Run:
+def finished(on: Ground, **changes: Any) -> runs.Run:
     """A whole run with these settings, as its process does it, but here: test_runs starts processes."""
-    recipe = dataclasses.replace(on.recipe, **changes)  # type: ignore[arg-type]
+    recipe = dataclasses.replace(on.recipe, **changes)
     run = runs.create(on.store, LOCAL_USER, recipe, on.snapshot.id)
     assert worker.claim(on.store, run.id)
     worker.run_to_end(worker.Seat(on.store, on.home, run.id))
@@ -69,9 +70,10 @@ def test_a_reward_model_is_a_head_with_a_report_and_no_candidate(on: Ground) -> 
     assert head is not None
     assert (head.name, head.kind) == ("reward-1", "reward")
     heads.check_files(on.home, head)
-    assert head.report["pairs"] == on.snapshot.held_out_pairs
-    assert head.report["accuracy"]["value"] > 0.8
-    assert heads.get(on.store, "latest", "reward") == head
+    assert head.report is not None
+    assert head.report.pairs == on.snapshot.held_out_pairs
+    assert head.report.accuracy.value > 0.8
+    assert heads.get(on.store, "latest") == head
 
 
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
@@ -124,7 +126,7 @@ def test_unknown_rules_and_heads_are_refused_with_what_there_is(on: Ground) -> N
     with pytest.raises(HoneError, match="concise, list, question"):
         rules.named("rule:wit")
     with pytest.raises(NotFoundError):
-        heads.get(on.store, "reward-9", "reward")
+        heads.get(on.store, "reward-9")
 
 
 @given(st.integers(1, 60), st.integers(1, 8), st.integers(0, 5))

@@ -126,10 +126,8 @@ def _start(home: Home, base: Base, named: str) -> Path | None:
             f"That version stands on {found.base_id}.",
             "Name its base with --model and --quantize.",
         )
-    if found.adapter_dir is None:
-        return None
     registry.check_files(home, found)
-    return home.path / found.adapter_dir
+    return registry.folder(home, found)
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from assistant.checksums import sha256_of, write_aside
+from assistant.checksums import sha256_of
 from feedback.errors import ConflictError, HoneError, NotFoundError
 from feedback.home import Home
+from feedback.whole_files import write_aside
 from training.classify.wording import Wording
 
 MANIFEST = "manifest.json"

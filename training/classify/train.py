@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from assistant import base as bases
 from assistant.base import Base, BaseChoice
-from assistant.checksums import sha256_of, write_aside
+from assistant.checksums import sha256_of
 from feedback import canonical
 from feedback.ids import new_id
 from feedback.store import now
+from feedback.whole_files import write_aside
 from training.classify import choosing, heads, measure, probe, report, serve, tuning
 from training.classify import model as trunks
 from training.classify import wording as wordings
@@ -30,21 +31,11 @@ from training.classify.measure import Floats, Measured
 from training.classify.probe import Head
 from training.classify.serve import Classifier
 from training.classify.settings import Settings
+from training.classify.tuning import Hooks
 from training.classify.wording import Reading, Wording
 
 CHOSEN = "wording.json"
 UNCHOSEN = Wording("", "{{ text }}", False)
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """How whoever started it watches: `on_step(step, total)`, `on_metrics(step, {name: value})`, and `say`, a
-    sentence.
-    """
-
-    on_step: Callable[[int, int], None]
-    on_metrics: Callable[[int, dict[str, float]], None]
-    say: Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -143,7 +134,7 @@ def _made(job: Job, parts: Split, hooks: Hooks) -> _Made:
         model = tuning.adapted(model, job.settings)
         parameters = sum(part.numel() for part in model.parameters() if part.requires_grad)
         task = tuning.Task(_rows(reading, parts), job.settings, job.base.dtype, job.folder)
-        tuned = tuning.tune(model, choice.head, task, tuning.Watch(hooks.on_step, hooks.on_metrics))
+        tuned = tuning.tune(model, choice.head, task, hooks)
         head, epoch = tuned.head, tuned.epoch
         hooks.say(f"Epoch {epoch} of {job.settings.epochs} is the best on the calibration part.")
         _write_trunk(model, folder, job)

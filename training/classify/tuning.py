@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,8 @@ from feedback.errors import HoneError
 from training.classify import model as trunks
 from training.classify.probe import Head, Labelled, loss_of
 from training.classify.settings import Settings
-from training.trainers import batches
+from training.divergence import check_finite
+from training.order import LengthOrder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint.pt"
 MAX_GRAD_NORM = 1.0
 WARMUP_SHARE = 0.1
-EPOCH_SEEDS = 1_000_003
-"""As the sampler of `training.trainers` parts the seeds of epochs."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,14 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Watch:
-    """`step(steps done, of all)`; `metrics(step, {name: value})`."""
+class Hooks:
+    """How whoever started it watches: `on_step(steps done, of all)`, `on_metrics(step, {name: value})`, and
+    `say`, a sentence.
+    """
 
-    step: Callable[[int, int], None]
-    metrics: Callable[[int, dict[str, float]], None]
+    on_step: Callable[[int, int], None]
+    on_metrics: Callable[[int, dict[str, float]], None]
+    say: Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def adapted(model: Any, settings: Settings) -> Any:
     return model
 
 
-def tune(model: Any, start: Head, task: Task, watch: Watch) -> Tuned:
+def tune(model: Any, start: Head, task: Task, hooks: Hooks) -> Tuned:
     """Train `model`, made by `adapted`, and its head; leave in it the weights of the epoch with the least
     loss on the calibration part. HoneError when the loss is no number any more.
     """
@@ -112,26 +113,28 @@ def tune(model: Any, start: Head, task: Task, watch: Watch) -> Tuned:
 
     state = _State(model, start, task)
     state.resume(task.folder / CHECKPOINT)
-    watch.step(state.epoch * state.steps_an_epoch, state.total)
+    hooks.on_step(state.epoch * state.steps_an_epoch, state.total)
     while state.epoch < task.settings.epochs:
         torch.manual_seed(task.settings.seed + state.epoch)
-        _epoch(state, watch)
+        _epoch(state, hooks)
         states = trunks.all_states(model, task.rows.calibration)
         found = loss_of(state.as_head(), Labelled(states, task.rows.calibration_labels))
         state.epoch_ended(found)
-        watch.metrics(state.epoch * state.steps_an_epoch, {"calibration_loss": found})
+        hooks.on_metrics(state.epoch * state.steps_an_epoch, {"calibration_loss": found})
         state.save(task.folder / CHECKPOINT)
     return state.best_back()
 
 
-def _epoch(state: _State, watch: Watch) -> None:
+def _epoch(state: _State, hooks: Hooks) -> None:
     """One pass over the training part, in batches of like length."""
     import torch
     from torch.nn import functional
 
     rows, settings = state.task.rows, state.task.settings
     size = settings.batch
-    order = batches([len(row) for row in rows.train], size, settings.seed * EPOCH_SEEDS + state.epoch)
+    sampler = LengthOrder([len(row) for row in rows.train], size, settings.seed)
+    sampler.set_epoch(state.epoch)
+    order = list(sampler)
     state.model.train()
     for number in range(state.steps_an_epoch):
         batch = order[number * size : (number + 1) * size]
@@ -143,19 +146,13 @@ def _epoch(state: _State, watch: Watch) -> None:
         loss.backward()
         norm = float(torch.nn.utils.clip_grad_norm_(state.trained, MAX_GRAD_NORM))
         told = {"loss": float(loss.detach()), "grad_norm": norm}
-        for name, value in told.items():
-            if not isfinite(value):
-                raise HoneError(
-                    f"The {name} became {value} at step {step + 1}.",
-                    "The learning rate is most likely too high for these data.",
-                    "Lower --learning-rate and start again.",
-                )
+        check_finite(step + 1, told, "Lower --learning-rate and start again.")
         for group in state.optimiser.param_groups:
             group["lr"] = settings.rate * _share(step, state.total)
         state.optimiser.step()
         state.optimiser.zero_grad()
-        watch.step(step + 1, state.total)
-        watch.metrics(step + 1, told)
+        hooks.on_step(step + 1, state.total)
+        hooks.on_metrics(step + 1, told)
 
 
 def _share(step: int, total: int) -> float:

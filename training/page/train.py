@@ -12,7 +12,7 @@ from feedback.errors import HoneError
 from feedback.ids import RunId
 from feedback.snapshots import Snapshot
 from feedback.store import Store
-from training import heads, recipes, reward_report, runs
+from training import heads, recipes, runs
 from training.heads import Head
 from training.methods import METHODS
 from training.page.data import pairs_of
@@ -205,11 +205,10 @@ def head_html(head: Head | None) -> html.Markup:
         return html.join()
     if head.report is None:
         return html.note(f"{head.name} is kept. No pair was held out, so nothing was measured.")
-    report = reward_report.from_data(head.report)
-    rows = [(f"{one.said:.0%}", f"{one.right:.0%}", str(one.pairs)) for one in report.bins]
+    rows = [(f"{one.said:.0%}", f"{one.right:.0%}", str(one.pairs)) for one in head.report.bins]
     return html.join(
         html.tag("h4", html.text(head.name)),
-        html.note(" ".join(report.sentences())),
+        html.note(" ".join(head.report.sentences())),
         html.table(("How sure it was", "How often it was right", "Pairs"), rows, "reward-report"),
     )
 
