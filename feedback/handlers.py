@@ -15,6 +15,8 @@ from feedback.people import CurrentUser, Role, allowed
 
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
 """For events that only draw."""
+TELLS: dict[str, Any] = {**QUIET, "queue": True}
+"""For those that change a state which others follow: Gradio tells of what went through its queue alone."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,9 @@ class Part:
     """One part of a page. `draw(person, *inputs)` reads the new state of all `outputs` from the store.
 
     `acts`: events of this part after which everything is drawn anew. `touched`: events after which this part
-    alone is. `live`: drawn every two seconds while something runs, so its `draw` must be cheap. A draw may
-    answer after a person has gone on, so it must not touch what they may be typing into, nor set a value that
-    is as it was.
+    alone is. `live`: drawn every two seconds while something runs, so its `draw` must be cheap. `tells`:
+    others follow the change of a state among its outputs. A draw may answer after a person has gone on, so it
+    must not touch what they may be typing into, nor set a value that is as it was.
     """
 
     inputs: Sequence[Any]
@@ -33,6 +35,7 @@ class Part:
     acts: Sequence[Any] = ()
     touched: Sequence[Any] = ()
     live: bool = False
+    tells: bool = False
 
 
 def for_role(current_user: CurrentUser, role: Role, act: Callable[..., Any]) -> Callable[..., Any]:
@@ -89,15 +92,27 @@ def wire(
     """Draw every part after each of `events`, of `deeds` and of the parts' acts; a live one on each tick too.
 
     An event that comes while the last one's draw is under way is drawn after it, so that what stands on the
-    page is what was chosen last.
+    page is what was chosen last. Several parts follow no event itself but a state that it counts up: to draw
+    one of them once more Gradio 6.31 starts every handler of the event anew, and so on without end; of a
+    state's change it starts that one alone.
     """
+    drawn = _counted(events)
+    ticked = [_counted([timer.tick])] if timer else []
     done = [*deeds, *(act for part in parts for act in part.acts)]
     for part in parts:
         draw = desk.handler(part.draw), list(part.inputs) or None, list(part.outputs)
-        ticks = [timer.tick] if timer and part.live else []
-        gr.on([*events, *part.touched, *ticks], *draw, trigger_mode="always_last", **QUIET)
+        how = TELLS if part.tells else QUIET
+        triggers = [drawn, *part.touched, *(ticked if part.live else [])]
+        gr.on(triggers, *draw, trigger_mode="always_last", **how)
         for deed in done:
-            deed.then(*draw, **QUIET)
+            deed.then(*draw, **how)
+
+
+def _counted(events: Sequence[Any]) -> Any:
+    """An event that comes after each of `events`: the change of their count."""
+    count = gr.State(0)
+    gr.on(list(events), lambda so_far: so_far + 1, count, count, trigger_mode="multiple", **TELLS)
+    return count.change
 
 
 @dataclass(frozen=True)
@@ -144,6 +159,10 @@ def chosen(choices: Sequence[tuple[str, str]], value: str | None, otherwise: str
     Left alone rather than set again, which would take back what a person picks while the page is drawn.
     """
     values = [one for _, one in choices]
-    if value in values:
-        return gr.update(choices=list(choices))
-    return gr.update(choices=list(choices), value=otherwise or next(iter(values), None))
+    return redrawn(choices, value, value if value in values else otherwise or next(iter(values), None))
+
+
+def redrawn(choices: Sequence[tuple[str, str]], before: Any, now: Any) -> Any:
+    """A choice's update: from `before` to `now`; where these are the same, what is chosen is left alone."""
+    changes = {} if now == before else {"value": now}
+    return gr.update(choices=list(choices), **changes)

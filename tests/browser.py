@@ -39,6 +39,18 @@ def page(width: int = 1280, height: int = 800, dark: bool = False) -> Iterator[A
     assert not errors, errors
 
 
+def drawing(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of a Gradio page's config: the handlers that a browser runs when it opens the page, at the load and at
+    the change of a state.
+    """
+    states = {part["id"] for part in config["components"] if part["type"] == "state"}
+    return [
+        handler
+        for handler in config["dependencies"]
+        if any(event == "load" or (event == "change" and of in states) for of, event in handler["targets"])
+    ]
+
+
 @cache
 def _browser() -> Any:
     """The browser, started when the first test wants it and closed with the tests."""

@@ -15,9 +15,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work. `said`: what came of it, or the sentence that says why it failed."""
+    """One piece of work. `number`: from 1 since the server's start. `said`: what came of it, or the sentence
+    that says why it failed.
+    """
 
     title: str
+    number: int
     done: int = 0
     total: int = 0
     running: bool = True
@@ -50,7 +53,8 @@ class Jobs:
                 raise ConflictError(
                     f"{self._now.title} is still under way.", todo="Wait for it, or stop it first."
                 )
-            self._now, self._stop = Job(title), threading.Event()
+            number = self._now.number + 1 if self._now else 1
+            self._now, self._stop = Job(title, number), threading.Event()
             stop = self._stop
         threading.Thread(target=self._run, args=(work, stop), name="hone-job", daemon=True).start()
 

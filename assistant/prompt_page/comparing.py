@@ -12,7 +12,7 @@ from assistant.prompt_page.editor import QUESTION, Files, renamed
 from assistant.prompt_page.serving import Picked, named
 from feedback import parts
 from feedback.conversations import Sampling
-from feedback.handlers import QUIET, Part
+from feedback.handlers import QUIET, Part, redrawn
 from feedback.ids import PromptVersionId
 from feedback.people import Person
 from feedback.store import Store
@@ -93,8 +93,7 @@ def build(desk: Desk, picked: Picked, files: gr.State) -> Part:
         choices = other_choices(desk.store, name)
         fits = was_about == version_id and other in [value for _, value in choices]
         kept = other if fits else rival(desk.store, name, version_id, choices)
-        against_now = gr.update(choices=choices) if fits else gr.update(choices=choices, value=kept)
-        return against_now, version_id, changes_html(desk.store, version_id, kept)
+        return redrawn(choices, other, kept), version_id, changes_html(desk.store, version_id, kept)
 
     return Part([picked.strategy, picked.version, against, about], [against, about, changes], draw)
 

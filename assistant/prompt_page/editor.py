@@ -65,6 +65,7 @@ def build(desk: Desk, picked: Picked) -> tuple[gr.State, Any]:
                 lines=16,
                 max_lines=34,
                 label="Template",
+                interactive=False,  # until there is a version to change: what one typed before would be lost
                 elem_id="pp-code",
                 wrap_lines=True,
             )
@@ -104,7 +105,7 @@ def build(desk: Desk, picked: Picked) -> tuple[gr.State, Any]:
         names = gr.update(value=kept.name, choices=[kept.name])
         return names, gr.update(choices=version_choices(desk.store, kept.name), value=kept.id)
 
-    picked.version.change(desk.handler(open_version), picked.version, opened, **QUIET)
+    picked.shown.change(desk.handler(open_version), picked.shown, opened, **QUIET)
     typed: dict[str, Any] = {"trigger_mode": "always_last", **QUIET}
     code.input(desk.handler(write), [code, file, files, name], [files, verdict], **typed)
     file.input(desk.handler(choose), [file, files], code, **QUIET)
@@ -198,7 +199,7 @@ def _shown(files: Files, at: str | None = None) -> tuple[object, object]:
     order = sorted(files, key=lambda one: (one == CHAIN_FILE, one))
     at = at or next(iter(order), None)
     choices = gr.update(choices=order, value=at)
-    return choices, gr.update(value=files.get(at or "", ""), language=language(at))
+    return choices, gr.update(value=files.get(at or "", ""), language=language(at), interactive=True)
 
 
 def language(file: str | None) -> str:

@@ -27,7 +27,7 @@ def build(bench: PromptBench, current_user: CurrentUser) -> gr.Blocks:
     ) as page:  # fmt: skip
         header = gr.HTML(style + look.nav("prompts", NOBODY), padding=False)
         with gr.Column(elem_id="hone-page", elem_classes="pp-page"):
-            picked, top = serving.build(desk)
+            picked, top = serving.build(desk, page)
             shown = [top]
             with gr.Tabs(elem_id="pp-tabs") as tabs:
                 with gr.Tab("Versions"):
@@ -51,5 +51,5 @@ def build(bench: PromptBench, current_user: CurrentUser) -> gr.Blocks:
 
         page.load(desk.handler(greet), None, header, **QUIET)
         page.unload(desk.deed(leave))
-        wire(desk, shown, [page.load, picked.version.change, tabs.select], [saved])
+        wire(desk, shown, [picked.shown.change, tabs.select], [saved])
     return page

@@ -24,19 +24,25 @@ from prompts.standings import People, Standing
 
 @dataclass(frozen=True)
 class Picked:
-    """What the whole page is about: a strategy, and one of its versions."""
+    """What the whole page is about: a strategy, and one of its versions.
+
+    `shown`: that version's id, once the page is about it. Its change is what other parts follow: a dropdown's
+    own comes whenever its choices are drawn anew.
+    """
 
     strategy: gr.Dropdown
     version: gr.Dropdown
+    shown: gr.State
 
 
-def build(desk: Desk) -> tuple[Picked, Part]:
+def build(desk: Desk, page: gr.Blocks) -> tuple[Picked, Part]:
     """Lay out the pickers and the buttons above all tabs."""
     with gr.Row(elem_classes="pp-picker"):
         strategy = gr.Dropdown([], label="Strategy", elem_id="pp-strategy", filterable=False, min_width=220)
         version = gr.Dropdown(
             [], label="Version", elem_id="pp-version", filterable=False, scale=2, min_width=260
         )
+    now: gr.State = gr.State(None)
     headline = gr.HTML(padding=False)
     with gr.Row(elem_classes="hone-actions"):
         opener = gr.Button("Put in production...", variant="primary", scale=0, elem_id="pp-put")
@@ -44,12 +50,6 @@ def build(desk: Desk) -> tuple[Picked, Part]:
         why_not = gr.HTML(padding=False)
     put_asked = confirmation(desk, opener, "Yes, let it answer")
     back_asked = confirmation(desk, back, "Yes, go back", "stop")
-
-    def choose(person: Person, name: str | None) -> object:
-        choices = version_choices(desk.store, name)
-        return gr.update(choices=choices, value=first_version(desk.store, name))
-
-    strategy.input(desk.handler(choose), strategy, version, **QUIET)
 
     def put(person: Person, version_id: str | None, note: str) -> tuple[object, str]:
         say(moved(service.put(desk.store, person.id, named(version_id), note)))
@@ -69,7 +69,7 @@ def build(desk: Desk) -> tuple[Picked, Part]:
     ]
 
     # What was about to be confirmed was about another version.
-    version.change(lambda: (shown(False), shown(False)), None, [put_asked.group, back_asked.group], **QUIET)
+    now.change(lambda: (shown(False), shown(False)), None, [put_asked.group, back_asked.group], **QUIET)
 
     def draw(person: Person, picked: str | None, version_id: str | None) -> tuple[object, ...]:
         names = strategy_choices(desk.store)
@@ -81,6 +81,7 @@ def build(desk: Desk) -> tuple[Picked, Part]:
         return (
             chosen(names, picked),
             chosen(choices, version_id, kept),
+            kept,
             headline_html(desk.store, record),
             button(can_put),
             button(labels.can_go_back(desk.store, name)),
@@ -92,10 +93,11 @@ def build(desk: Desk) -> tuple[Picked, Part]:
         )
 
     outputs = [
-        *(strategy, version, headline, opener, back, why_not),
+        *(strategy, version, now, headline, opener, back, why_not),
         *(put_asked.question, put_asked.reason, back_asked.question, back_asked.reason),
     ]
-    return Picked(strategy, version), Part([strategy, version], outputs, draw, acts)
+    touched = [page.load, strategy.input, version.input]
+    return Picked(strategy, version, now), Part([strategy, version], outputs, draw, acts, touched, tells=True)
 
 
 def build_list(desk: Desk, picked: Picked) -> Part:

@@ -8,7 +8,7 @@ from assistant.prompt_page.desk import Desk, version_choices
 from assistant.prompt_page.serving import Picked
 from feedback import parts
 from feedback.errors import HoneError
-from feedback.handlers import Part, button, confirmation, say, shown
+from feedback.handlers import Part, button, confirmation, redrawn, say, shown
 from feedback.ids import PromptVersionId
 from feedback.people import Person
 from feedback.store import Store
@@ -74,7 +74,7 @@ def build(desk: Desk, picked: Picked) -> Part:
         return (
             trial_html(desk.store, desk.people(), name, wanted),
             shown(trial is None),
-            gr.update(choices=choices) if kept == chosen else gr.update(choices=choices, value=kept),
+            redrawn(choices, chosen, kept),
             button(not why),
             parts.note(why),
             shown(trial is not None),

@@ -88,9 +88,8 @@ def test_without_the_role_no_handler_tells_or_changes_anything(site: Site) -> No
             for part in config["components"]
             if wanted and part["props"].get("elem_id") == wanted
         }
-        for handler in handlers:
-            if any(event == "load" for _, event in handler["targets"]):
-                assert site.call(handler, values).status_code == 200
+        for handler in browser.drawing(config):
+            assert site.call(handler, values).status_code == 200
     before = site.store.row("PRAGMA data_version"), site.store.rows("SELECT * FROM audit_log")
     site.somebody.roles = frozenset({"chatter", "labeller", "operator"})
     assert len(handlers) > 30
@@ -123,6 +122,14 @@ def opened(page: Any, site: Site, tab: str | None = None) -> None:
         page.get_by_role("tab", name=tab).click()
 
 
+def voted(site: Site) -> None:
+    """Twelve votes for few-shot over zero-shot, both on the champion."""
+    model = registry.champion(site.store).id
+    plain, shown = (library.production(site.store, name).id for name in ("zero-shot", "few-shot"))
+    for number in range(12):
+        ground.vote(site.store, number, Maker(shown, model), Maker(plain, model))
+
+
 def choose(page: Any, element: str, text: str) -> None:
     """Pick in a dropdown by the text that is shown."""
     page.click(f"#{element} input")
@@ -132,10 +139,7 @@ def choose(page: Any, element: str, text: str) -> None:
 @pytest.mark.browser
 def test_one_sees_what_serves_and_how_it_does_with_people(site: Site) -> None:
     serving_now = library.production(site.store, "few-shot")
-    plain = library.production(site.store, "zero-shot")
-    model = registry.champion(site.store).id
-    for number in range(12):
-        ground.vote(site.store, number, Maker(serving_now.id, model), Maker(plain.id, model))
+    voted(site)
     with browser.page() as page:
         opened(page, site)
         row = page.locator("[data-testid=strategies] tr", has_text="few-shot").first
@@ -252,10 +256,7 @@ def test_prompt_or_retrain_is_honest_about_cells_with_too_few_votes(site: Site) 
         opened(page, site, "Prompt or retrain?")
         page.get_by_text("There is nothing to compare yet.").wait_for()
         newer = version(site.store, "dpo-1")
-        prompts = [library.production(site.store, name).id for name in ("zero-shot", "few-shot")]
-        old = registry.champion(site.store).id
-        for number in range(12):
-            ground.vote(site.store, number, Maker(prompts[1], old), Maker(prompts[0], old))
+        voted(site)
         page.reload()
         page.get_by_role("tab", name="Prompt or retrain?").click()
         choose(page, "pp-old", "scripted")
@@ -280,10 +281,7 @@ def test_what_one_picks_while_the_page_is_still_drawn_stays_and_is_what_is_shown
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newer = version(site.store, "dpo-1")
-    prompts = [library.production(site.store, name).id for name in ("zero-shot", "few-shot")]
-    old = registry.champion(site.store).id
-    for number in range(12):
-        ground.vote(site.store, number, Maker(prompts[1], old), Maker(prompts[0], old))
+    voted(site)
     with browser.page() as page:
         opened(page, site, "Prompt or retrain?")
         page.get_by_text("There is nothing to compare yet.").wait_for()
@@ -302,3 +300,22 @@ def test_what_one_picks_while_the_page_is_still_drawn_stays_and_is_what_is_shown
         page.wait_for_timeout(2500)
         assert page.is_visible("[data-testid=cells]")
         assert page.input_value("#pp-new input") == newer.name
+
+
+@pytest.mark.browser
+def test_what_one_types_stays_when_one_has_looked_at_another_tab_and_the_page_falls_silent(
+    site: Site,
+) -> None:
+    with browser.page(1280, 1000) as page:
+        opened(page, site, "Edit")
+        code = page.locator("#pp-code .cm-content")
+        code.fill("Half a thought")
+        page.get_by_role("tab", name="Compare").click()
+        page.get_by_text("This version is in production.").wait_for()
+        page.get_by_role("tab", name="Edit").click()
+        page.wait_for_timeout(2000)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.post_data or ""))
+        page.wait_for_timeout(1000)
+        assert asked == []
+        assert code.inner_text().strip() == "Half a thought"

@@ -63,18 +63,21 @@ class Site:
     def store(self) -> Store:
         return self.turns.store
 
+    def config(self) -> dict[str, Any]:
+        """The page as Gradio tells it to anybody who may open it."""
+        return dict(httpx.get(f"{self.address}/operate/config", timeout=20).json())
+
     def handlers(self) -> list[dict[str, Any]]:
-        """Every event of the page, as Gradio tells it to anybody who may open the page."""
-        return list(httpx.get(f"{self.address}/operate/config", timeout=20).json()["dependencies"])
+        """Every event of the page."""
+        return list(self.config()["dependencies"])
 
     def values(self) -> dict[int, Any]:
         """What stands in each component when the page opens, by its id."""
-        parts = httpx.get(f"{self.address}/operate/config", timeout=20).json()["components"]
-        return {part["id"]: part["props"].get("value") for part in parts}
+        return {part["id"]: part["props"].get("value") for part in self.config()["components"]}
 
     def part(self, name: str) -> int:
         """The id of the component that the page's script and style know by this name."""
-        parts = httpx.get(f"{self.address}/operate/config", timeout=20).json()["components"]
+        parts = self.config()["components"]
         return next(int(part["id"]) for part in parts if part["props"].get("elem_id") == name)
 
     def call(self, handler: dict[str, Any], values: dict[int, Any]) -> httpx.Response:
@@ -141,11 +144,10 @@ def test_a_run_started_on_the_page_trains_the_servers_base_to_its_end(home: Home
     # Nothing of the server's choice is as a recipe has it by itself.
     choice = BaseChoice(str(tiny_base.folder), "none", "transformers", ("http://127.0.0.1:9",))
     with opened(home, on.store, DrawingEngine(), choice) as site:
-        handlers, values, start = site.handlers(), site.values(), site.part("op-start")
-        for handler in handlers:
-            if any(event == "load" for _, event in handler["targets"]):
-                site.call(handler, values)  # as a browser does at first: fills the list of snapshots
-        act = next(handler for handler in handlers if [start, "click"] in handler["targets"])
+        values, start = site.values(), site.part("op-start")
+        for handler in browser.drawing(site.config()):
+            site.call(handler, values)  # fills the list of snapshots
+        act = next(handler for handler in site.handlers() if [start, "click"] in handler["targets"])
         values |= {site.part("op-snapshot"): on.snapshot.id, act["inputs"][4]: 2}
         told = site.call(act, values)
     assert told.status_code == 200, told.text
@@ -251,6 +253,23 @@ def test_a_failed_candidate_is_promoted_only_with_a_typed_reason_and_can_be_roll
         page.get_by_role("tab", name="History").click()
         page.wait_for_selector("[data-testid=promotions]")
         assert "To see what people say of it" in page.inner_text("[data-testid=promotions]")
+
+
+@pytest.mark.browser
+def test_when_a_run_ends_the_tab_that_one_looks_at_is_drawn_anew(site: Site) -> None:
+    with browser.page() as page:
+        candidate = made_by_a_run(site)
+        busy = "UPDATE runs SET state = ?, pid = ?, heartbeat_at = ? WHERE id = 'r_1'"
+        site.store.execute(busy, "running", os.getpid(), now())
+        page.goto(f"{site.address}/operate")
+        page.get_by_role("tab", name="Gate").click()
+        page.wait_for_selector("[data-testid=verdict]")
+        page.wait_for_timeout(1000)
+        site.store.execute("UPDATE gate_reports SET verdict = 'pass' WHERE candidate_id = ?", candidate)
+        page.wait_for_timeout(2500)  # more than a tick: what is drawn at each is not what this is about
+        assert page.inner_text("[data-testid=verdict]") == "fail"
+        site.store.execute(busy, "done", None, None)
+        page.locator("[data-testid=verdict]", has_text="pass").wait_for()
 
 
 def made_by_a_run(site: Site) -> str:

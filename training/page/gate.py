@@ -85,7 +85,7 @@ def build(desk: Desk) -> Part:
         )
         return chosen(known, candidate), *draw_one(person, selected)
 
-    return Part([picker], [picker, *outputs], draw, acts, touched=[picker.change])
+    return Part([picker], [picker, *outputs], draw, acts, touched=[picker.input])
 
 
 def judged(store: Store) -> list[tuple[str, str]]:

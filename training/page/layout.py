@@ -13,6 +13,7 @@ from feedback.handlers import wire
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.people import CurrentUser, Role
+from training import runs
 from training.jobs import Job, Jobs
 from training.page import data, gate, history, now, train
 from training.page.desk import Desk, Part, Person, shown
@@ -54,25 +55,29 @@ def build(
                     parts.append(gate.build(desk))
                 with gr.Tab("History"):
                     parts.append(history.build(desk))
-        timer, busy = gr.Timer(TICK_S, active=False), gr.State(False)
+        timer, ended = gr.Timer(TICK_S, active=False), gr.State(None)
 
         def greet(person: Person) -> str:
             return style + look.nav("operate", person.roles, "" if person.id == LOCAL_USER else person.name)
 
         page.load(desk.handler(greet), None, header, **QUIET)
-        pulse = _pulse(desk, timer, busy)
-        wire(desk, [job, *parts, pulse], [page.load, tabs.select, busy.change], timer=timer)
+        pulse = _pulse(desk, page, timer, ended)
+        wire(desk, [job, *parts, pulse], [tabs.select, ended.change], timer=timer)
     return page
 
 
-def _pulse(desk: Desk, timer: gr.Timer, busy: gr.State) -> Part:
-    """The timer ticks only while something runs; when that ends, `busy` changes and everything is drawn."""
+def _pulse(desk: Desk, page: gr.Blocks, timer: gr.Timer, ended: gr.State) -> Part:
+    """The timer ticks only while something runs. `ended`: how much has ended; its change draws everything,
+    for what ended in the middle of a draw is on some parts of the page alone. So does the page's load.
+    """
 
     def draw(person: Person) -> tuple[object, ...]:
-        running = train.is_busy(desk.store) or bool(desk.jobs.latest and desk.jobs.latest.running)
-        return gr.Timer(active=running), running
+        job, over = desk.jobs.latest, [run.is_over for run in runs.listing(desk.store)]
+        working = job is not None and job.running
+        jobs_ended = job.number - working if job else 0
+        return gr.Timer(active=working or not all(over)), (jobs_ended, sum(over))
 
-    return Part([], [timer, busy], draw, live=True)
+    return Part([], [timer, ended], draw, touched=[page.load], live=True, tells=True)
 
 
 def _job(desk: Desk) -> Part:

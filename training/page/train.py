@@ -266,9 +266,4 @@ def log_html(log: str) -> html.Markup:
     return html.join('<pre class="op-log">', html.text("\n".join(lines)), "</pre>")
 
 
-def is_busy(store: Store) -> bool:
-    """Whether any run is under way or waits for its turn."""
-    return any(not run.is_over for run in runs.listing(store))
-
-
-__all__ = ["Snapshot", "build", "duration", "is_busy"]
+__all__ = ["Snapshot", "build", "duration"]
