@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from feedback.command_line import HoneGroup
@@ -92,11 +92,16 @@ def test_lora_needs_no_more_than_full_training_and_qlora_no_more_than_lora_of_we
 
 
 @given(shapes, drawn)
+@example(
+    Shape("one layer", 1, 1024, 16, 16, 64, 64, 500, gated=False),
+    plans.make("clm", 5, 597, adapt="full", precision="bf16"),
+)
 def test_less_of_anything_never_needs_more(shape: Shape, plan: plans.Plan) -> None:
-    assert (
-        peak(shape, replace(plan, checkpointing=True))
-        <= peak(shape, replace(plan, checkpointing=False)) * 1.02
-    )
+    # The layer that is walked back is whole either way; checkpointing keeps what it began with beside it.
+    begun_with = plan.load.tokens * shape.width * 4
+    assert peak(shape, replace(plan, checkpointing=True)) <= peak(
+        shape, replace(plan, checkpointing=False)
+    ) + begun_with * (1 + plan.holes)
     assert peak(shape, replace(plan, optimiser="sgd")) <= peak(shape, replace(plan, optimiser="adamw-8bit"))
     assert peak(shape, replace(plan, optimiser="adamw-8bit")) <= peak(shape, replace(plan, optimiser="adamw"))
 
