@@ -188,7 +188,7 @@ def _online(lesson: Lesson, job: "Job", hooks: "Hooks", rendering: Rendering, ro
             f" (95 % interval {gain.low:+.2f} to {gain.high:+.2f})."
         )
         told = {"unseen_gain": gain.value, "unseen_gain_low": gain.low, "unseen_gain_high": gain.high}
-        hooks.on_metrics(lesson.run.recipe.max_steps or lesson.run.step, told)
+        hooks.on_metrics(finished.steps, told)
     return finished.folder
 
 

@@ -14,7 +14,7 @@ from training import memory
 from training.memory import notes
 from training.memory.formulas import MOMENT_WORDS
 from training.memory.measure import measured_bytes
-from training.memory.plan import ADAPTS, METHODS, OPTIMISERS, PRECISIONS, Plan, built_for_cuda
+from training.memory.plan import ADAPTS, METHODS, OPTIMISERS, PRECISIONS, Plan, built_for_cuda, precision_of
 from training.memory.refusal import advice, gb
 
 WORDS = {
@@ -113,7 +113,7 @@ def _answer(home: Home, model: str, device_name: str | None, trainable: int | No
 def _precision(adapt: str, device: memory.Device) -> str:
     if adapt == "full":
         return "fp32"
-    return "bf16" if device.kind == "cuda" or machine.choose()[1] != "float32" else "fp32"
+    return "bf16" if device.kind == "cuda" else precision_of(machine.choose()[1])
 
 
 def _told(found: Answer) -> str:

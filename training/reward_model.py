@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.data import Row
+from training.padding import padded
 from training.trainers import Hooks, Job, by_length, run
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 HEAD = "score"
 """What transformers calls the linear layer, in every family."""
-BATCH = 8
-"""Prompts scored at a time, each with its answers."""
+BATCH = 16
+"""Answers scored at a time."""
 
 Asked = tuple[tuple[int, ...], tuple[int, ...]]
 """A prompt and an answer, in token ids; the answer with its end token if it has one."""
@@ -52,14 +53,18 @@ def fresh(causal: Any, tokenizer: Any, seed: int) -> Any:
     return model
 
 
-def _forward(self: Any, input_ids: Tensor, attention_mask: Tensor, **_: Any) -> Any:
-    """As transformers' classifiers answer, but over pairs as trees where attention can be replaced."""
+def _forward(
+    self: Any, input_ids: Tensor, attention_mask: Tensor, shared: Sequence[int] | None = None, **_: Any
+) -> Any:
+    """As transformers' classifiers answer, but over trees where attention can be replaced. `shared`: tokens
+    of each row that are its prompt; None: the rows are pairs, i and i + R/2, which share their beginning.
+    """
     from transformers.modeling_outputs import SequenceClassifierOutputWithPast
 
     from training import shared_prompts
 
     if shared_prompts.packs(self):
-        last = _packed(self, input_ids, attention_mask)
+        last = _packed(self, input_ids, attention_mask, shared or _begun_alike(input_ids, attention_mask))
     else:
         states = self.base_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         places = attention_mask.cumsum(-1).argmax(-1)  # the first place at which all real tokens are counted
@@ -67,18 +72,21 @@ def _forward(self: Any, input_ids: Tensor, attention_mask: Tensor, **_: Any) -> 
     return SequenceClassifierOutputWithPast(logits=self.score(last.float()))
 
 
-def _packed(model: Any, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """The state of each row's last token, (R, size). Rows i and i + R/2 share their common beginning."""
+def _packed(model: Any, input_ids: Tensor, attention_mask: Tensor, shared: Sequence[int]) -> Tensor:
+    """The state of each row's last token, (R, size). Rows with the same first `shared` tokens share them."""
     from training import shared_prompts
 
     labels = input_ids.clone()
-    half = len(input_ids) // 2
-    for row in range(len(input_ids)):
-        other = row + half if row < half else row - half
-        shared = _common(input_ids, attention_mask, row, other) if half * 2 == len(input_ids) else 1
-        labels[row, :shared] = shared_prompts.IGNORED
+    for row, prompt in enumerate(shared):
+        labels[row, :prompt] = shared_prompts.IGNORED
     packed = shared_prompts.pack(input_ids, attention_mask, labels)
     return shared_prompts.states(model, packed)[[packed.ends[row] for row in range(len(input_ids))]]
+
+
+def _begun_alike(input_ids: Tensor, attention_mask: Tensor) -> list[int]:
+    """How many first tokens each row of a batch of pairs shares with its other."""
+    half = len(input_ids) // 2
+    return [_common(input_ids, attention_mask, row, row + half) for row in range(half)] * 2
 
 
 def _common(input_ids: Tensor, attention_mask: Tensor, row: int, other: int) -> int:
@@ -130,11 +138,9 @@ class RewardModel:
         with torch.inference_mode():
             for places in _together(asked):
                 rows = [[*asked[place][0], *asked[place][1]] for place in places]
-                width = max(map(len, rows))
-                ids = torch.tensor([[*row, *[self._pad] * (width - len(row))] for row in rows])
-                real = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
-                device = self._model.device
-                numbers = self._model(input_ids=ids.to(device), attention_mask=real.to(device)).logits[:, 0]
+                prompts = [min(len(asked[at][0]), len(row) - 1) for at, row in zip(places, rows, strict=True)]
+                ids, real = padded(rows, self._model.device, self._pad)
+                numbers = self._model(input_ids=ids, attention_mask=real, shared=prompts).logits[:, 0]
                 for place, number in zip(places, numbers.tolist(), strict=True):
                     found[place] = number
         return found
@@ -152,7 +158,7 @@ def _halves(numbers: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]
 
 
 def _together(asked: Sequence[Asked]) -> Iterator[list[int]]:
-    """Places of answers of like length, a few at a time."""
-    order = sorted(range(len(asked)), key=lambda place: len(asked[place][0]) + len(asked[place][1]))
-    for begin in range(0, len(order), 2 * BATCH):
-        yield order[begin : begin + 2 * BATCH]
+    """Places of answers, a few at a time: those to one prompt together, prompts by their length."""
+    order = sorted(range(len(asked)), key=lambda place: (len(asked[place][0]), asked[place][0]))
+    for begin in range(0, len(order), BATCH):
+        yield order[begin : begin + BATCH]

@@ -12,18 +12,18 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from feedback.statistics import Interval, bootstrap_mean
 from training.data import Row
 from training.judge import Judgement, best, hacked
+from training.padding import padded
 from training.trainers import Hooks, Job, run, save_adapter
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Reward = Callable[[Sequence[tuple[tuple[int, ...], tuple[int, ...]]]], list[float]]
 """(prompt, answer) in token ids -> a number each; more is better."""
+IGNORED = -100
+"""torch's label for what is not counted."""
 ROWS = 16
 """Answers written or scored at a time when nothing is learnt."""
 UNSEEN = 48
@@ -47,11 +47,12 @@ class Told:
 
 @dataclass(frozen=True)
 class Finished:
-    """The folder of the adapter, and by how much the reward of answers to unseen prompts rose over the
-    start's (95 % bootstrap interval over prompts); None without unseen prompts.
+    """The folder of the adapter, the steps taken, and by how much the reward of answers to unseen prompts
+    rose over the start's (95 % bootstrap interval over prompts); None without unseen prompts.
     """
 
     folder: Path
+    steps: int
     gain: Interval | None
 
 
@@ -63,34 +64,35 @@ def train_rlhf(job: Job, hooks: Hooks, told: Told) -> Finished:
 
     job.model.generation_config.eos_token_id = told.end_id
     keys = [str(place) for place in range(len(job.rows))]
-    trainer_class, config_class = _classes(job.recipe.algorithm, job.rows)
+    trainer_class, config_class = _classes(job, told)
     watch = _watch(job, hooks, told)
-    trained: list[Any] = []
-
-    class Kept(trainer_class):  # type: ignore[misc, valid-type]
-        def __init__(self, *args: Any, **named: Any) -> None:
-            super().__init__(*args, reward_funcs=_scored(job, told), **named)
-            trained.append(self.model)
-
-    folder = run(job, hooks, Kept, config_class, Dataset.from_dict({"prompt": keys}), None, [watch])
+    folder = run(job, hooks, trainer_class, config_class, Dataset.from_dict({"prompt": keys}), None, [watch])
     if watch.hacked:
         shutil.rmtree(folder)
         shutil.copytree(watch.best_folder, folder)
-        trained[0].load_adapter(str(folder), "default")
-    return Finished(folder, _gain(trained[0], job, told))
+        watch.trained.load_adapter(str(folder), "default")
+    return Finished(folder, watch.steps, _gain(watch.trained, job, told))
 
 
-def _classes(algorithm: str, rows: Sequence[Row]) -> tuple[Any, Any]:
-    """TRL's trainer and config, its prompts taken from `rows` by their number."""
+def _classes(job: Job, told: Told) -> tuple[Any, Any]:
+    """TRL's trainer and config; its prompts are those of the job's rows, by number, its reward is ours."""
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
-    parent, config = {"rloo": (RLOOTrainer, RLOOConfig), "grpo": (GRPOTrainer, GRPOConfig)}[algorithm]
+    trainer, config = {"rloo": (RLOOTrainer, RLOOConfig), "grpo": (GRPOTrainer, GRPOConfig)}[
+        job.recipe.algorithm
+    ]
+    return _on_our_tokens(trainer, job, told), config
 
-    class OnOurTokens(parent):  # type: ignore[misc, valid-type]
+
+def _on_our_tokens(trainer_class: Any, job: Job, told: Told) -> Any:
+    class OnOurTokens(trainer_class):
+        def __init__(self, *args: Any, **named: Any) -> None:
+            super().__init__(*args, reward_funcs=_scored(job, told), **named)
+
         def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
-            return [list(rows[int(key)].prompt_ids) for key in prompts], None, {}
+            return [list(job.rows[int(key)].prompt_ids) for key in prompts], None, {}
 
-    return OnOurTokens, config
+    return OnOurTokens
 
 
 def _scored(job: Job, told: Told) -> Callable[..., list[float]]:
@@ -120,6 +122,8 @@ def _watch(job: Job, hooks: Hooks, told: Told) -> Any:
 
         best_folder: Path = job.folder / "best"
         hacked: bool = False
+        trained: Any = None
+        steps: int = 0
         history: list[Judgement] = field(default_factory=list)
         rewards: list[float] = field(default_factory=list)
         start: list[float] = field(default_factory=list)
@@ -128,6 +132,9 @@ def _watch(job: Job, hooks: Hooks, told: Told) -> Any:
             with started_from(model):
                 self.start = margins(model, told.judge)
             save_adapter(model, self.best_folder)
+
+        def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            self.trained, self.steps = model, state.global_step
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             if "reward" in (logs or {}):
@@ -168,30 +175,15 @@ def margins(model: Any, pairs: Sequence[Row]) -> list[float]:
     model.eval()
     with torch.inference_mode():
         for row in pairs:
-            both = [(row.prompt_ids, row.chosen_ids), (row.prompt_ids, row.rejected_ids)]
-            ids, real, labels = _padded(both, model.device)
+            asked, answers = row.prompt_ids, (row.chosen_ids, row.rejected_ids)
+            ids, real = padded([[*asked, *answer] for answer in answers], model.device)
+            labels = ids.masked_fill(real == 0, IGNORED)
+            labels[:, : len(asked)] = IGNORED
             said = model(input_ids=ids, attention_mask=real, labels=labels, fused_lm_head=True).log_probs
             chosen, rejected = said.sum(-1).tolist()
             found.append(chosen - rejected)
     model.train(was)
     return found
-
-
-def _padded(
-    answers: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], device: Any
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Ids, attention mask and labels, (rows, length) each."""
-    import torch
-
-    width = max(len(prompt) + len(answer) for prompt, answer in answers)
-    ids = torch.zeros(len(answers), width, dtype=torch.long)
-    real, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
-    for row, (prompt, answer) in enumerate(answers):
-        end = len(prompt) + len(answer)
-        ids[row, :end] = torch.tensor([*prompt, *answer])
-        real[row, :end] = 1
-        labels[row, len(prompt) : end] = ids[row, len(prompt) : end]
-    return ids.to(device), real.to(device), labels.to(device)
 
 
 def _gain(model: Any, job: Job, told: Told) -> Interval | None:

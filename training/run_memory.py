@@ -11,6 +11,7 @@ from feedback.store import Store
 from training import memory, runs
 from training.data import Row
 from training.memory.peak import peak_bytes
+from training.memory.plan import precision_of
 from training.memory.shape import of_folder
 from training.recipes import Recipe
 from training.runs import MetricPoint
@@ -29,9 +30,7 @@ class Needs:
 
 def plan_of(base: Base, recipe: Recipe) -> memory.Plan:
     """What the recipe trains at most, on this base."""
-    return memory.of_recipe(
-        recipe, "fp32" if base.dtype == "float32" else "bf16", base.quantization, base.device
-    )
+    return memory.of_recipe(recipe, precision_of(base.dtype), base.quantization, base.device)
 
 
 def check(base: Base, recipe: Recipe, rows: Sequence[Row]) -> Needs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from training.memory.shape import Shape
 
@@ -20,6 +20,8 @@ Optimiser = Literal["adamw", "adamw-8bit", "sgd"]
 Head = Literal["tiled", "whole"]
 METHODS, ADAPTS, PRECISIONS, OPTIMISERS = (get_args(kind) for kind in (Method, Adapt, Precision, Optimiser))
 
+BY_BASE: dict[str, Adapt] = {"nf4": "qlora", "int8": "int8"}
+"""What LoRA is on a base that was quantised so."""
 SIDES = {"dpo": 2, "reward": 2}
 """Rows that one example makes; one where nothing stands here."""
 SHARES_PROMPT = ("dpo",)
@@ -94,14 +96,14 @@ class Plan:
 
 
 def make(
-    method: Method = "sft", batch: int = 1, length: int = 512, prompt: int | None = None, **rest: object
+    method: Method = "sft", batch: int = 1, length: int = 512, prompt: int | None = None, **rest: Any
 ) -> Plan:
     """A plan with the load that follows from it. `prompt`: half the length where nothing is said. The LM head
     is whole where it is trained, for only a frozen one can be tiled.
     """
     asked = length // 2 if prompt is None else prompt
     head = "whole" if rest.get("adapt") == "full" else "tiled"
-    made = Plan(Load(0, 0, 0, 0), method=method, **({"head": head} | rest))  # type: ignore[arg-type]
+    made = Plan(Load(0, 0, 0, 0), method=method, **({"head": head} | rest))
     return sized(made, batch, length, asked)
 
 
@@ -111,13 +113,17 @@ def sized(plan: Plan, batch: int, length: int, prompt: int) -> Plan:
     return replace(plan, load=found, batch=batch, length=length, prompt=prompt)
 
 
+def precision_of(dtype: str) -> Precision:
+    """By torch's name of the numbers that a base computes in."""
+    return "fp32" if dtype == "float32" else "bf16"
+
+
 def of_recipe(recipe: Recipe, precision: Precision, quantization: str, device: str) -> Plan:
     """What a recipe trains at most: a full batch of examples as long as it allows."""
     # The others keep about what LoRA does: what they train is small beside what a step computes.
-    adapt: Adapt = {"nf4": "qlora", "int8": "int8"}.get(quantization, "lora")  # type: ignore[assignment]
-    adapt = "full" if recipe.adapt == "full" else adapt
+    adapt = "full" if recipe.adapt == "full" else BY_BASE.get(quantization, "lora")
     return make(
-        recipe.method,  # type: ignore[arg-type]
+        cast(Method, recipe.method),
         recipe.batch,
         recipe.max_length,
         adapt=adapt,

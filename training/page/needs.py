@@ -7,6 +7,7 @@ from feedback import plots
 from feedback.errors import HoneError
 from feedback.home import Home
 from training import memory
+from training.memory.plan import precision_of
 from training.memory.refusal import advice
 from training.recipes import Recipe
 
@@ -23,7 +24,7 @@ def needs_html(home: Home, choice: BaseChoice, recipe: Recipe) -> html.Markup:
     drawn."""
     kind, dtype, _ = machine.choose()
     quantization = "nf4" if choice.quantize == "auto" and kind == "cuda" else choice.quantize
-    plan = memory.of_recipe(recipe, "fp32" if dtype == "float32" else "bf16", quantization, kind)
+    plan = memory.of_recipe(recipe, precision_of(dtype), quantization, kind)
     try:
         shape, device = memory.find(home, choice.model), memory.this_machine()
     except HoneError as error:
