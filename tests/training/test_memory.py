@@ -20,7 +20,7 @@ from training import memory
 from training.memory import measure, notes
 from training.memory import plan as plans
 from training.memory.fitting import changes, smallest
-from training.memory.formulas import materialised
+from training.memory.formulas import NAMES, materialised
 from training.memory.shape import GPT2, Shape, of_config
 from training.memory_command import memory_command
 
@@ -99,9 +99,11 @@ def test_lora_needs_no_more_than_full_training_and_qlora_no_more_than_lora_of_we
 def test_less_of_anything_never_needs_more(shape: Shape, plan: plans.Plan) -> None:
     # The layer that is walked back is whole either way; checkpointing keeps what it began with beside it.
     begun_with = plan.load.tokens * shape.width * 4
-    assert peak(shape, replace(plan, checkpointing=True)) <= peak(
-        shape, replace(plan, checkpointing=False)
-    ) + begun_with * (1 + plan.holes)
+    rounded = len(NAMES)  # each part to whole bytes
+    assert (
+        peak(shape, replace(plan, checkpointing=True))
+        <= peak(shape, replace(plan, checkpointing=False)) + begun_with * (1 + plan.holes) + rounded
+    )
     assert peak(shape, replace(plan, optimiser="sgd")) <= peak(shape, replace(plan, optimiser="adamw-8bit"))
     assert peak(shape, replace(plan, optimiser="adamw-8bit")) <= peak(shape, replace(plan, optimiser="adamw"))
 
