@@ -171,16 +171,23 @@ def _job(lesson: Lesson, rows: Rows, model: Any, start: Path | None, references:
 
 def _online(lesson: Lesson, job: "Job", hooks: "Hooks", rendering: Rendering, rows: Rows) -> Path:
     """RLHF, and what it has gained on prompts that it never saw."""
-    from training import rlhf
+    from training import answering, rlhf
 
     reward = _reward(lesson, job)
+    why = answering.hindrance(lesson.base, job.recipe)
+    lesson.say(
+        f"The model itself writes the answers: OpenVINO, faster on CPUs, cannot, for {why}."
+        if why
+        else "OpenVINO writes the answers, with weights in 8 bits, as it serves them."
+    )
+    write = answering.writer(job, lesson.base, rendering.end_id)
     unseen = data.held_out(lesson.store, _snapshot(lesson).id, lesson.run.recipe, rendering)
     prompts = tuple(dict.fromkeys(row.prompt_ids for row in unseen))
     lesson.say(
         f"{len(rows.judge)} pairs are kept for the judge; {len(prompts)} prompts are held out to measure on."
     )
     finished = rlhf.train_rlhf(
-        job, hooks, rlhf.Told(reward, rows.judge, prompts, rendering.end_id, lesson.say)
+        job, hooks, rlhf.Told(reward, write, rows.judge, prompts, rendering.end_id, lesson.say)
     )
     if (gain := finished.gain) is not None:
         lesson.say(
