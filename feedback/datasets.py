@@ -98,7 +98,10 @@ def _keep(
     store: Store, home: Home, user_id: UserId, kind: Kind, name: str, lines: Sequence[str], **made: Any
 ) -> Dataset:
     kept = "".join(f"{line}\n" for line in lines)
-    sha256 = hashlib.sha256(kept.encode()).hexdigest()
+    try:
+        sha256 = hashlib.sha256(kept.encode()).hexdigest()
+    except UnicodeEncodeError as error:  # JSON can say it: "\ud83d"
+        raise HoneError(f"{name} cannot be kept.", "It holds half a character.", "Take it out.") from error
     with store.transaction():
         row = store.row("SELECT * FROM datasets WHERE sha256 = ?", sha256)
         if row is not None:
@@ -181,7 +184,7 @@ def _answered(row: Any) -> Answered:
     roles = [role for role, _ in said]
     if not said or roles != ["user", "assistant"] * (len(said) // 2):
         raise ValueError("the roles")
-    if not all(content.strip() for _, content in said):
+    if not isinstance(system, str) or not all(content.strip() for _, content in said):
         raise ValueError("an empty message")
     turns = tuple(Turn(role, content) for role, content in said[:-1])
     return Answered(turns, said[-1][1], system)

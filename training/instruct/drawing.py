@@ -132,7 +132,9 @@ class _Deck:
     def _suits(self, template: Template, example: Example) -> bool:
         if template.words and self.loaded.labels != self.loaded.source.task.labels:
             return False
-        return template.fields <= {*example.texts, *([OPTIONS] if example.options else [])}
+        held = {*example.texts, *([OPTIONS] if example.options else [])}
+        needed = frozenset() if template.inverted else self.loaded.source.task.told & held
+        return needed <= template.fields <= held
 
     def _put(self, template: Template, example: Example) -> tuple[str, str, tuple[str, ...]]:
         """Question, answer, and the options in the order of the question."""

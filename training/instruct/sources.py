@@ -202,7 +202,7 @@ def _options(given: object) -> tuple[str, ...]:
 
 
 def _picked(given: str, options: Sequence[str], lettered: bool) -> str:
-    """The option that is meant: by its text, else by a letter from A where those count, or a number from 0."""
+    """The option that is meant: by its text, else by a letter from A where `lettered`, or a number from 0."""
     same = [option for option in options if option.lower() == given.lower()]
     if same:
         return given if given in same else same[0]

@@ -27,11 +27,14 @@ KEYS = ("about", "fields", "target", "labels", "templates")
 
 @dataclass(frozen=True)
 class Field:
-    """A part of a row. `columns`: by which names a file may have it."""
+    """A part of a row. `columns`: by which names a file may have it. `told`: where a row has it, a question
+    about the row makes no sense without it.
+    """
 
     name: str
     columns: tuple[str, ...]
     optional: bool
+    told: bool
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,11 @@ class Task:
     target: str
     labels: tuple[str, ...]
     templates: tuple[Template, ...]
+
+    @property
+    def told(self) -> frozenset[str]:
+        """The fields that a question must tell, of a row that has them."""
+        return frozenset(field.name for field in self.fields if field.told)
 
     @property
     def subject(self) -> str:
@@ -118,8 +126,8 @@ def read(file: Path) -> Task:
 def _task(name: str, section: Section) -> Task:
     section.text("about")
     fields = tuple(
-        Field(one.text("name"), tuple(one.texts("columns")), one.true("optional"))
-        for one in section.sections("fields", ("name", "columns", "optional"))
+        Field(one.text("name"), tuple(one.texts("columns")), one.true("optional"), one.true("told"))
+        for one in section.sections("fields", ("name", "columns", "optional", "told"))
     )
     target, names = section.text("target"), [field.name for field in fields]
     if target not in names:
