@@ -18,7 +18,7 @@ from training.instruct.drawing import Settings
 from training.instruct.sources import Example, Loaded, Source
 from training.instruct.tasks import OPTIONS, Task, Template
 
-EVERY = [(task, one) for task in map(tasks.load, tasks.shipped()) for one in task.templates]
+EVERY = [(task, one) for task in map(tasks.load, tasks.SHIPPED) for one in task.templates]
 
 
 def of(task: str, rows: int, name: str = "made", **how: object) -> Loaded:
@@ -42,7 +42,11 @@ def values_of(task: Task) -> dict[str, object]:
 # Templates
 
 
-@pytest.mark.parametrize("name", tasks.shipped())
+def test_every_task_that_is_named_lies_in_the_folder_and_no_other() -> None:
+    assert sorted(file.stem for file in tasks.FOLDER.iterdir()) == sorted(tasks.SHIPPED)
+
+
+@pytest.mark.parametrize("name", tasks.SHIPPED)
 def test_a_shipped_task_has_six_ways_to_ask_with_options_without_and_inverted(name: str) -> None:
     task = tasks.load(name)
     direct = [one for one in task.templates if not one.inverted]
@@ -182,7 +186,7 @@ some_settings = st.builds(
     inverted=st.floats(0, 1),
 )
 some_sources = st.lists(
-    st.tuples(st.sampled_from(tasks.shipped()), st.integers(8, 40), st.sampled_from(["1", "0.5", "3"])),
+    st.tuples(st.sampled_from(tasks.SHIPPED), st.integers(8, 40), st.sampled_from(["1", "0.5", "3"])),
     min_size=1,
     max_size=3,
 ).map(

@@ -49,7 +49,7 @@ def list_datasets(home: Home, as_json: bool) -> None:
 
 @data_group.command("instruct")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--task", default=None, help=f"{', '.join(tasks.shipped())}, or a .yaml file of your own.")
+@click.option("--task", default=None, help=f"{', '.join(tasks.SHIPPED)}, or a .yaml file of your own.")
 @click.option(
     "--columns", default="", metavar="FIELD=COLUMN,...", help="Where a name is not found by itself."
 )
@@ -127,7 +127,7 @@ def _sources(files: Sequence[Path], mix: Path | None, **of_files: Any) -> list[S
             )
         return sources.read_mix(mix)
     if not of_files["task"]:
-        raise HoneError("Of which task are the files?", "", f"Give --task: {', '.join(tasks.shipped())}.")
+        raise HoneError("Of which task are the files?", "", f"Give --task: {', '.join(tasks.SHIPPED)}.")
     task = tasks.load(of_files["task"])
     labels = tuple(one.strip() for one in of_files["labels"].split(",") if one.strip())
     columns = sources.columns_of(of_files["columns"], task)

@@ -91,7 +91,7 @@ def read_mix(file: Path) -> list[Source]:
 
 def _source(section: Section, folder: Path) -> Source:
     named = section.text("task")
-    task = tasks.load(named if named in tasks.shipped() else str(folder / named))
+    task = tasks.load(named if named in tasks.SHIPPED else str(folder / named))
     columns = section.section("columns", tuple(field.name for field in task.fields))
     weight = section.number("weight", MOST_WEIGHT)
     if weight == 0:

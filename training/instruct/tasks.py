@@ -19,6 +19,7 @@ from prompts.frontmatter import FormatError, Section, mapping
 from prompts.sandbox import compile_body, line_of, render_messages
 
 FOLDER = Path(__file__).parent.parent / "data" / "instruct"
+SHIPPED = ("nli", "qa", "sentiment", "summarisation", "translation")
 """The tasks that come with Hone."""
 OPTIONS = "options"
 """What the target is picked from, in a new order each time: the name of a list in templates."""
@@ -88,21 +89,16 @@ class Task:
         return self.fields[0].name
 
 
-def shipped() -> list[str]:
-    """The names of the tasks that come with Hone."""
-    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
-
-
 @cache
 def load(name_or_file: str) -> Task:
     """A task by its name, or from a YAML file of one's own. NotFoundError when it is neither."""
-    if name_or_file in shipped():
+    if name_or_file in SHIPPED:
         return read(FOLDER / f"{name_or_file}.yaml")
     if (file := Path(name_or_file).expanduser()).suffix in (".yaml", ".yml") and file.is_file():
         return read(file)
     raise NotFoundError(
         f"There is no task {name_or_file!r}.",
-        f"Hone has {', '.join(shipped())}.",
+        f"Hone has {', '.join(SHIPPED)}.",
         "Name one of them, or a .yaml file written like those.",
     )
 
