@@ -4,6 +4,7 @@ import json
 import textwrap
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -400,3 +401,13 @@ def test_a_mix_is_read_with_paths_beside_it_and_refused_by_its_line(tmp_path: Pa
         mix.write_text(text.replace(was, becomes))
         with pytest.raises(HoneError, match=rf"Line {line}: .*{said}"):
             sources.read_mix(mix)
+
+
+@pytest.mark.parametrize(
+    ("knob", "value"),
+    [("seed", 1), ("rows", 20), ("cap", 10), ("few_shot", 0.9), ("shots", 1), ("inverted", 0.6)],
+)
+def test_every_setting_changes_what_is_drawn(knob: str, value: float) -> None:
+    found = [of("qa", 40), of("nli", 20, "other")]
+    before = Settings(few_shot=0.5, inverted=0.2)
+    assert drawing.draw(found, replace(before, **{knob: value})) != drawing.draw(found, before)
