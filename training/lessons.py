@@ -1,7 +1,8 @@
 """One run's training from its rows in the store to a finished adapter: the store's side of the trainers.
 
-Reads the snapshot, loads the base, takes what the method needs beside them (the reference's numbers, a reward
-model), and trains. Writes nothing to the store but a run's memory. torch and TRL come in when a run trains.
+Reads the snapshot or the dataset, loads the base, takes what the method needs beside them (the reference's
+numbers, a reward model), and trains. Writes nothing to the store but a run's memory. torch and TRL come in
+when a run trains.
 """
 
 from collections.abc import Callable
@@ -12,16 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 from assistant import base as bases
 from assistant import registry
-from feedback import datasets, snapshots
+from feedback import datasets, snapshots, splits
+from feedback.datasets import Dataset
+from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.snapshots import Snapshot
 from feedback.store import Store
+from prompts import library
+from prompts.plain import ZERO_SHOT
 from training import adaptations, data, heads, reward_report, rounds, rules, run_memory, texts
-from training.data import Rendering, Rows
+from training.data import Rendering, Row, Rows
 from training.references import References
 from training.runs import Run
 
 if TYPE_CHECKING:
+    from assistant.engines.reply import Vocabulary
     from training.rlhf import Reward
     from training.trainers import Hooks, Job
 
@@ -44,7 +50,7 @@ def train(lesson: Lesson, hooks: "Hooks") -> Path:
     from training import trainers
 
     if lesson.run.dataset_id is not None:
-        return _on_text(lesson, hooks)
+        return _on_dataset(lesson, hooks)
     rendering, rows = _read(lesson)
     start = _start(lesson)
     model = _model(lesson, rows)
@@ -91,33 +97,73 @@ def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
     return heads.Made(adapter, report)
 
 
-def _on_text(lesson: Lesson, hooks: "Hooks") -> Path:
-    """Continued pretraining, and how well the end of the text is predicted before and after."""
-    from assistant.engines.reply import vocabulary
+@dataclass(frozen=True)
+class _Read:
+    """What a dataset gives a run: rows, those held out with the bytes they stand for, and both in words."""
+
+    rows: Rows
+    held_out: tuple[Row, ...]
+    held_out_bytes: int
+    unseen: str
+    sentence: str
+
+
+def _on_dataset(lesson: Lesson, hooks: "Hooks") -> Path:
+    """Training on text or answers, and how well what is held out is predicted before and after."""
     from training import trainers
 
-    tokenizer, recipe = bases.load_tokenizer(lesson.base), lesson.run.recipe
-    words = vocabulary(tokenizer, bases.chat_template(lesson.base), [])
     dataset = datasets.get(lesson.store, str(lesson.run.dataset_id))
-    parts = texts.split(datasets.texts(lesson.home, dataset))
-    rows, unseen = (
-        texts.blocks(part, words.ids, words.end_id, recipe.max_length)
-        for part in (parts.train, parts.held_out)
-    )
-    lesson.say(f"{dataset.name}: {len(rows)} blocks of {recipe.max_length} tokens, {len(unseen)} held out.")
-    found = Rows(rows, 0, 0)
-    job = _job(lesson, found, _model(lesson, found), _start(lesson), None)
-    held_bytes = sum(len(document.encode()) for document in parts.held_out)
+    read = (_text if dataset.kind == "text" else _answers)(lesson, dataset)
+    lesson.say(f"{dataset.name}: {read.sentence}")
+    job = _job(lesson, read.rows, _model(lesson, read.rows), _start(lesson), None)
 
     def measured(model: Any, step: int, when: str) -> None:
-        if not unseen:
+        if not read.held_out:
             return
-        found = texts.modelled(model, unseen, held_bytes)
-        lesson.say(f"The held-out end {when}: {found.sentence()}.")
+        found = texts.modelled(model, read.held_out, read.held_out_bytes)
+        lesson.say(f"{read.unseen} {when}: {found.sentence()}.")
         told = {"held_out_nats": found.nats, "perplexity": found.perplexity}
         hooks.on_metrics(step, told | {"bits_per_byte": found.bits_per_byte})
 
     return trainers.train_sft(job, hooks, measured)
+
+
+def _text(lesson: Lesson, dataset: Dataset) -> _Read:
+    """Blocks of text; the end is held out."""
+    words, length = _words(lesson), lesson.run.recipe.max_length
+    parts = texts.split(datasets.texts(lesson.home, dataset))
+    rows, unseen = (
+        texts.blocks(part, words.ids, words.end_id, length) for part in (parts.train, parts.held_out)
+    )
+    held_bytes = sum(len(document.encode()) for document in parts.held_out)
+    sentence = f"{len(rows)} blocks of {length} tokens, {len(unseen)} held out."
+    return _Read(Rows(rows, 0, 0), unseen, held_bytes, "The held-out end", sentence)
+
+
+def _answers(lesson: Lesson, dataset: Dataset) -> _Read:
+    """Answers by the strategy that chats use; prompts on the held-out side are measured on. HoneError where
+    nothing is left.
+    """
+    words, recipe = _words(lesson), lesson.run.recipe
+    strategy = library.production(lesson.store, ZERO_SHOT).strategy
+    rendering = Rendering(bases.chat_template(lesson.base), strategy, words.ids, words.end_id)
+    answered = datasets.answers(lesson.home, dataset)
+    sides = splits.look(lesson.store, [one.split_key for one in answered])
+    taught = data.teach(answered, sides, recipe, rendering)
+    sentence = f"{taught.rows.sentence(recipe)} {len(taught.held_out)} held out to measure on."
+    if not taught.rows.rows:
+        raise HoneError(
+            f"The dataset {dataset.id} leaves nothing to train on.",
+            sentence,
+            "Raise max_length, or give more.",
+        )
+    return _Read(taught.rows, taught.held_out, taught.held_out_bytes, "Held-out answers", sentence)
+
+
+def _words(lesson: Lesson) -> "Vocabulary":
+    from assistant.engines.reply import vocabulary
+
+    return vocabulary(bases.load_tokenizer(lesson.base), bases.chat_template(lesson.base), [])
 
 
 def _snapshot(lesson: Lesson) -> Snapshot:
@@ -125,11 +171,9 @@ def _snapshot(lesson: Lesson) -> Snapshot:
 
 
 def _read(lesson: Lesson) -> tuple[Rendering, Rows]:
-    from assistant.engines.reply import vocabulary
     from training import trainers
 
-    tokenizer, template = bases.load_tokenizer(lesson.base), bases.chat_template(lesson.base)
-    words = vocabulary(tokenizer, template, [])
+    words, template = _words(lesson), bases.chat_template(lesson.base)
     snapshot = _snapshot(lesson)
     rendering = Rendering(template, data.strategy_of(lesson.store, snapshot), words.ids, words.end_id)
     learnt = rounds.learnt(lesson.store, lesson.started_from.id)

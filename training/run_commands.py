@@ -5,13 +5,14 @@ next.
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from assistant.adapters.families import FAMILIES
 from feedback import datasets, snapshots
 from feedback.command_line import HoneGroup, home_option, json_option, open_store, say
+from feedback.datasets import Kind
 from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
@@ -39,14 +40,36 @@ def train() -> None:
     """Train the champion further on a snapshot."""
 
 
+FILES = {
+    "text": 'Text: .jsonl with {"text": ...} lines, or plain, cut at empty lines; or the id of a dataset.',
+    "answers": 'In place of a snapshot: the id of a dataset, or .jsonl with {"messages": [...]} lines.',
+}
+"""What `--data` takes, by what a method reads."""
+
+
 def _source(method: Method) -> Callable[[Any], Any]:
-    """The option that says what a method reads."""
-    if method.reads == "text":
-        kind = click.Path(exists=True, dir_okay=False, path_type=Path)
-        told = 'Text: .jsonl with {"text": ...} lines, or plain, cut at empty lines.'
-        return click.option("--data", "file", required=True, type=kind, help=told)
+    """The options that say what a method reads."""
     told = "Id, start of one, or latest."
-    return click.option("--snapshot", "snapshot", default="latest", show_default=True, help=told)
+    snapshot = click.option("--snapshot", "snapshot", default="latest", show_default=True, help=told)
+    if method.reads not in FILES:
+        return snapshot
+    needed = method.reads == "text"
+    data = click.option(
+        "--data", "named", required=needed, default=None, metavar="FILE|ID", help=FILES[method.reads]
+    )
+    return data if needed else lambda command: snapshot(data(command))
+
+
+def _dataset_id(store: Store, home: Home, method: Method, named: str) -> str:
+    """The id of the dataset that a file's content is, or of the one that is named."""
+    file = Path(named).expanduser()
+    if file.is_file():
+        return datasets.freeze_file(store, home, LOCAL_USER, file, cast(Kind, method.reads)).id
+    if named.startswith("d_"):
+        return named
+    raise HoneError(
+        f"There is no file {named}.", "", "Give a file, or the id of a dataset (`hone data list`)."
+    )
 
 
 def _train_command(method: Method) -> click.Command:
@@ -77,13 +100,13 @@ def _train_command(method: Method) -> click.Command:
         as_json: bool,
         detach: bool,
         snapshot: str = "latest",
-        file: Path | None = None,
+        named: str | None = None,
         **given: Any,
     ) -> None:
         store = open_store(home)
         recipe = _recipe(method.name, **given)
-        if file is not None:
-            source = datasets.freeze_texts(store, home, LOCAL_USER, file).id
+        if named is not None:
+            source = _dataset_id(store, home, method, named)
         else:
             source = chosen_snapshot(store, snapshot).id
         run = runs.create(store, LOCAL_USER, recipe, source)

@@ -93,19 +93,27 @@ def folder(home: Home, run_id: RunId) -> Path:
 def create(store: Store, user_id: UserId, recipe: Recipe, source_id: str) -> Run:
     """A queued run that starts from the present champion. Nothing is started: see `start`.
 
-    `source_id`: a snapshot's, or for a method that reads text a dataset's. Refuses one without what the
-    method reads, and one that was frozen under another chat template than serving's.
+    `source_id`: a snapshot's, or a dataset's whose kind is what the method reads. Refuses one without what
+    the method reads, and a snapshot that was frozen under another chat template than serving's.
     """
     champion = registry.champion(store)
     snapshot_id = dataset_id = None
-    if METHODS[recipe.method].reads == "text":
-        if source_id.startswith("s_"):
+    reads = METHODS[recipe.method].reads
+    if source_id.startswith("d_"):
+        dataset = datasets.get(store, source_id)
+        if dataset.kind != reads:
             raise HoneError(
-                f"{recipe.method} does not learn from a snapshot.",
-                "It learns from plain text.",
-                f"Run `hone train {recipe.method} --data FILE`.",
+                f"{recipe.method} does not learn from the dataset {dataset.id}.",
+                f"It learns from {reads}; {dataset.id} holds {dataset.kind}.",
+                "See `hone data list`.",
             )
-        dataset_id = datasets.get(store, source_id).id
+        dataset_id = dataset.id
+    elif reads == "text":
+        raise HoneError(
+            f"{recipe.method} does not learn from a snapshot.",
+            "It learns from plain text.",
+            f"Run `hone train {recipe.method} --data FILE`.",
+        )
     else:
         snapshot_id = _fit(snapshots.get(store, source_id), recipe, champion).id
     run_id = RunId(new_id("r"))
