@@ -92,10 +92,12 @@ def _on_our_tokens(trainer_class: Any, job: Job, told: Told) -> Any:
         def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
             return [list(job.rows[int(key)].prompt_ids) for key in prompts], None, {}
 
-        def _generate_single_turn(self, prompt_ids: list[list[int]], *_: Any) -> list[list[int]]:
+        def _generate_single_turn(self, prompt_ids: list[list[int]], *_: Any) -> Any:
             seed = job.recipe.seed + SEEDS_A_STEP * (1 + self.state.global_step)
             asked = [tuple(ids) for ids in prompt_ids]
-            return [list(answer) for answer in told.write(self.model, asked, seed)]
+            answers = [list(answer) for answer in told.write(self.model, asked, seed)]
+            # GRPO also asks what who wrote them says of their probability, which the trainer counts itself.
+            return answers if job.recipe.algorithm == "rloo" else (answers, None)
 
     return OnOurTokens
 
