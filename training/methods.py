@@ -29,7 +29,7 @@ METHODS = {
     for method in (
         Method(
             "dpo", "Preference training on pairs of answers (DPO).", "dpo", "pairs", "version",
-            ("loss", "margin", "accuracy"),
+            ("loss", "margin", "accuracy", "chosen_reward"),
         ),
         Method(
             "sft", "Imitation of chosen answers and demonstrations (SFT).", "sft", "answers", "version",
