@@ -16,7 +16,8 @@ def is_why(error: BaseException) -> bool:
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in NO_SPACE:
             return True
-        if isinstance(seen, sqlite3.Error) and seen.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        # One that sqlite3 raises for itself, not for SQLite, has no code.
+        if getattr(seen, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             return True
         if any(words in str(seen).lower() for words in SAID):
             return True
