@@ -27,8 +27,8 @@ def is_why(error: BaseException) -> bool:
 
 def told(run_id: RunId, checkpoint: str | None) -> str:
     """For the run that it ended. `checkpoint`: the name of the last complete one."""
-    kept = f"{checkpoint} is kept" if checkpoint else "there is no checkpoint yet"
+    kept = f"{checkpoint}, the last complete one, is kept" if checkpoint else "There is no checkpoint yet"
     return (
-        f"The disc seems to be full: a file could not be written. What was complete stays: {kept}."
+        f"The disc seems to be full: a file could not be written. {kept}."
         f" Free some space, then `hone runs resume {run_id}`."
     )

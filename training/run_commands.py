@@ -270,7 +270,7 @@ def export_runs(home: Home, as_json: bool, names: tuple[str, ...], file: Path) -
     store = open_store(home)
     found = [runs.get(store, name) for name in names]
     rows = metrics_file.write(file, {run.id: runs.metrics(store, run.id) for run in found})
-    say(f"{rows} figures of {len(found)} runs: {file}", {"file": str(file), "rows": rows}, as_json)
+    say(f"{rows} figures are in {file}.", {"file": str(file), "rows": rows}, as_json)
 
 
 @runs_group.command("log")

@@ -117,7 +117,7 @@ def test_a_full_disc_ends_a_run_with_a_sentence_and_its_last_checkpoint(on: Grou
     ended = finished(on, run)
     assert (ended.state, ended.step) == ("failed", 20), runs.log_text(on.home, run.id)
     assert ended.error == (
-        "The disc seems to be full: a file could not be written. What was complete stays: checkpoint-10 is"
+        "The disc seems to be full: a file could not be written. checkpoint-10, the last complete one, is"
         f" kept. Free some space, then `hone runs resume {run.id}`."
     )
     assert ended.error in hone(on, "show", run.id)

@@ -194,7 +194,7 @@ def test_figures_go_to_a_file_with_every_digit(on: Ground) -> None:
     table, lines = on.home.path / "figures.csv", on.home.path / "figures.jsonl"
     for file in (table, lines):
         told = hone(on, "export", first.id, second.id, "--out", str(file))
-        assert (told.exit_code, told.stdout) == (0, f"{len(expected)} figures of 2 runs: {file}\n")
+        assert (told.exit_code, told.stdout) == (0, f"{len(expected)} figures are in {file}.\n")
     with table.open(newline="") as opened:
         read = list(csv.DictReader(opened))
     assert [(int(row["step"]), row["name"], float(row["value"])) for row in read] == expected
