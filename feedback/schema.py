@@ -68,3 +68,8 @@ def m0008_datasets(db: Database) -> None:
 @migrations()
 def m0009_answers(db: Database) -> None:
     run(db, "0009_answers.sql")
+
+
+@migrations()
+def m0010_repeats(db: Database) -> None:
+    run(db, "0010_repeats.sql")

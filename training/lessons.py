@@ -254,7 +254,8 @@ def _reward(lesson: Lesson, job: "Job") -> "Reward":
         return lambda asked: [
             rule(job.tokenizer.decode(answer, skip_special_tokens=True)) for _, answer in asked
         ]
-    head = heads.get(lesson.store, wanted)
+    # As it was when the run began: another may have come since, where the run is resumed.
+    head = heads.as_it_was(lesson.store, wanted, str(lesson.run.started_at))
     heads.check_files(lesson.home, head)
     heads.check_base(head, lesson.base.id, bases.chat_template(lesson.base).sha256)
     lesson.say(f"The reward is {head.name}.")

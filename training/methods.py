@@ -30,7 +30,7 @@ METHODS = {
     for method in (
         Method(
             "dpo", "Preference training on pairs of answers (DPO).", "dpo", "pairs", "version",
-            ("loss", "margin", "accuracy"),
+            ("loss", "margin", "accuracy", "chosen_reward"),
         ),
         Method(
             "sft", "Imitation of answers: chosen ones and demonstrations, or a dataset's (SFT).", "sft",

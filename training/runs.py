@@ -37,7 +37,11 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Run:
-    """One row of `runs`, which reads a snapshot or a dataset. `candidate_id`: the version it made, if any."""
+    """One row of `runs`, which reads a snapshot or a dataset.
+
+    `repeats_id`: the run that it repeats (training.repeats). `warning`: what goes wrong in it without ending
+    it, in a sentence. `candidate_id`: the version it made, if any.
+    """
 
     id: RunId
     method: str
@@ -56,6 +60,8 @@ class Run:
     created_at: str
     started_at: str | None
     ended_at: str | None
+    repeats_id: RunId | None
+    warning: str | None
     candidate_id: ModelVersionId | None
 
     @property
@@ -90,13 +96,14 @@ def folder(home: Home, run_id: RunId) -> Path:
     return home.runs / run_id
 
 
-def create(store: Store, user_id: UserId, recipe: Recipe, source_id: str) -> Run:
-    """A queued run that starts from the present champion. Nothing is started: see `start`.
+def create(store: Store, user_id: UserId, recipe: Recipe, source_id: str, repeated: Run | None = None) -> Run:
+    """A queued run that starts from the present champion, or from where the `repeated` one started. Nothing
+    is started: see `start`.
 
     `source_id`: a snapshot's, or a dataset's whose kind is what the method reads. Refuses one without what
     the method reads, and a snapshot that was frozen under another chat template than serving's.
     """
-    champion = registry.champion(store)
+    begin = registry.get(store, repeated.base_version_id) if repeated else registry.champion(store)
     snapshot_id = dataset_id = None
     reads = METHODS[recipe.method].reads
     if source_id.startswith("d_"):
@@ -115,21 +122,24 @@ def create(store: Store, user_id: UserId, recipe: Recipe, source_id: str) -> Run
             f"Run `hone train {recipe.method} --data FILE`.",
         )
     else:
-        snapshot_id = _fit(snapshots.get(store, source_id), recipe, champion).id
+        snapshot_id = _fit(snapshots.get(store, source_id), recipe, begin).id
     run_id = RunId(new_id("r"))
     with store.transaction():
         store.execute(
-            """INSERT INTO runs (id, method, snapshot_id, dataset_id, base_version_id, recipe_json, state,
-                 created_by, created_at)
-               VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?)""",
-            *(run_id, recipe.method, snapshot_id, dataset_id, champion.id, recipes.to_json(recipe)),
-            *(user_id, now()),
+            """INSERT INTO runs (id, method, snapshot_id, dataset_id, base_version_id, recipe_json,
+                 repeats_id, state, created_by, created_at)
+               VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?)""",
+            *(run_id, recipe.method, snapshot_id, dataset_id, begin.id, recipes.to_json(recipe)),
+            *(repeated.id if repeated else None, user_id, now()),
         )
-        audit.record(store, user_id, "run.create", run_id, source=source_id, recipe=recipe.name)
+        audit.record(
+            store, user_id, "run.create", run_id,
+            source=source_id, recipe=recipe.name, repeats=repeated.id if repeated else None,
+        )  # fmt: skip
     return get(store, run_id)
 
 
-def _fit(snapshot: Snapshot, recipe: Recipe, champion: ModelVersion) -> Snapshot:
+def _fit(snapshot: Snapshot, recipe: Recipe, begin: ModelVersion) -> Snapshot:
     """The snapshot, if the recipe's method can learn from it."""
     thumbs_alone = METHODS[recipe.method].reads == "thumbs" and not recipe.unpair
     if (snapshot.report.train_thumbs if thumbs_alone else snapshot.train_pairs) == 0:
@@ -140,9 +150,9 @@ def _fit(snapshot: Snapshot, recipe: Recipe, champion: ModelVersion) -> Snapshot
             f"It has no {wanted}, or all of them are held out.",
             f"Collect more {more}, freeze again, and train on that.{instead}",
         )
-    if snapshot.chat_template_sha256 != champion.chat_template_sha256:
+    if snapshot.chat_template_sha256 != begin.chat_template_sha256:
         raise HoneError(
-            f"The snapshot {snapshot.id} was frozen for another chat template than {champion.name} has.",
+            f"The snapshot {snapshot.id} was frozen for another chat template than {begin.name} has.",
             "What is trained must be what is served.",
             "Freeze a new snapshot and train on that.",
         )
@@ -255,7 +265,8 @@ def resume(home: Home, store: Store, user_id: UserId, run_id: RunId) -> Run:
             )
         store.execute(
             """UPDATE runs
-               SET state = 'queued', cancel_requested = 0, error = NULL, ended_at = NULL, pid = NULL
+               SET state = 'queued', cancel_requested = 0, error = NULL, warning = NULL, ended_at = NULL,
+                 pid = NULL
                WHERE id = ?""",
             run.id,
         )
@@ -282,6 +293,11 @@ def record(store: Store, run_id: RunId, step: int, figures: Mapping[str, float])
             )
 
 
+def warn(store: Store, run_id: RunId, warning: str | None) -> None:
+    """Keep what goes wrong in a run without ending it; None: nothing does any more."""
+    store.execute("UPDATE runs SET warning = ? WHERE id = ?", warning, run_id)
+
+
 def log_text(home: Home, run_id: RunId, last_bytes: int = 65536) -> str:
     """The end of the run's log; empty before it has one."""
     file = folder(home, run_id) / "log.txt"
@@ -303,13 +319,22 @@ def sweep(store: Store) -> list[RunId]:
             continue
         changed = store.execute(
             """UPDATE runs
-               SET state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'interrupted' END, ended_at = ?
+               SET state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'interrupted' END, ended_at = ?,
+                 error = CASE WHEN cancel_requested THEN NULL ELSE ? END
                WHERE id = ? AND pid IS ? AND state IN ('running','evaluating')""",
-            now(), row["id"], row["pid"],
+            now(), killed(row["id"]), row["id"], row["pid"],
         )  # fmt: skip
         if changed:
             found.append(RunId(row["id"]))
     return found
+
+
+def killed(run_id: str) -> str:
+    """What is said of a run whose process is gone."""
+    return (
+        "Its process is gone: it was killed, ran out of memory, or the machine stopped. Resume it"
+        f" (`hone runs resume {run_id}`), and it goes on from its last complete checkpoint."
+    )
 
 
 def _alive(pid: int | None, heartbeat_at: str | None) -> bool:
