@@ -1,5 +1,5 @@
 """How a policy answers prompts while it is trained: by the graph that serves where OpenVINO can run it, which
-on a CPU is several times as fast, else by the model itself.
+on a CPU is faster (bench/rollouts.py), else by the model itself.
 
 Both draw from the policy as it is now, or as it was at the start. Knows rows of token ids; no reward.
 """
@@ -43,10 +43,11 @@ def hindrance(base: Base, recipe: Recipe) -> str | None:
 
 def writer(job: Job, base: Base, end_id: int) -> Writer:
     """The fastest there is."""
-    return _by_model(job, end_id) if hindrance(base, job.recipe) else _by_openvino(job, base, end_id)
+    return by_model(job, end_id) if hindrance(base, job.recipe) else by_openvino(job, base, end_id)
 
 
-def _by_openvino(job: Job, base: Base, end_id: int) -> Writer:
+def by_openvino(job: Job, base: Base, end_id: int) -> Writer:
+    """The adapter is merged anew for each call."""
     from assistant.engines.openvino_policy import Policy
 
     folder = job.folder / "policy"
@@ -63,7 +64,9 @@ def _by_openvino(job: Job, base: Base, end_id: int) -> Writer:
     return write
 
 
-def _by_model(job: Job, end_id: int) -> Writer:
+def by_model(job: Job, end_id: int) -> Writer:
+    """Through transformers' generate."""
+
     def write(model: Any, prompts: Sequence[Ids], seed: int, at_start: bool = False) -> list[Ids]:
         if at_start:
             with started_from(model):

@@ -44,7 +44,7 @@ from training.demo import Outcome, Rewarded, Stage, WinRate
 def demo(taste: str, method: str, seed: int, folder: str | None, as_json: bool) -> None:
     """Play the whole circle once with the real model and a simulated labeller.
 
-    About ten minutes; with RLHF half an hour.
+    About ten minutes; with RLHF twenty.
     """
     from assistant.serving import open_home
 
