@@ -109,23 +109,23 @@ def test_what_a_warning_says_to_try_is_what_the_recipe_lacks() -> None:
 
 
 def test_a_full_disc_ends_a_run_with_a_sentence_and_its_last_checkpoint(on: Ground) -> None:
-    run = started(on, method="sft", epochs=3.0, save_every=10)
+    run = started(on, method="sft", epochs=6.0, save_every=20)
     wait(on, run, lambda now: now.step >= 1)
-    full = runs.folder(on.home, run.id) / "checkpoints" / "checkpoint-20"
+    full = runs.folder(on.home, run.id) / "checkpoints" / "checkpoint-40"
     full.mkdir(parents=True)
     (full / "optimizer.pt").symlink_to("/dev/full")
     ended = finished(on, run)
-    assert (ended.state, ended.step) == ("failed", 20), runs.log_text(on.home, run.id)
+    assert (ended.state, ended.step) == ("failed", 40), runs.log_text(on.home, run.id)
     assert ended.error == (
-        "The disc seems to be full: a file could not be written. checkpoint-10, the last complete one, is"
+        "The disc seems to be full: a file could not be written. checkpoint-20, the last complete one, is"
         f" kept. Free some space, then `hone runs resume {run.id}`."
     )
     assert ended.error in hone(on, "show", run.id)
-    assert [one.name for one in full.parent.glob("checkpoint-*")] == ["checkpoint-10"]
+    assert [one.name for one in full.parent.glob("checkpoint-*")] == ["checkpoint-20"]
     runs.resume(on.home, on.store, LOCAL_USER, run.id)
     mended = finished(on, run)
     assert (mended.state, mended.error) == ("done", None), runs.log_text(on.home, run.id)
-    assert "Going on from checkpoint-10" in runs.log_text(on.home, run.id)
+    assert "Going on from checkpoint-20" in runs.log_text(on.home, run.id)
 
 
 def write_in_python() -> None:
