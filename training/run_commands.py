@@ -156,11 +156,10 @@ def _told(store: Store, run: Run) -> str:
         f"  {run.method}, recipe {run.recipe.name}, {run.source}, from {run.base_version_id}",
     ]
     points = runs.metrics(store, run.id)
-    newest = {p.name: p.value for p in points if p.name not in (run_memory.ESTIMATE, run_memory.PEAK)}
+    newest = {p.name: p.value for p in points if p.name not in run_memory.KEPT}
     if newest:
         lines.append("  " + ", ".join(f"{name} {value:.4g}" for name, value in sorted(newest.items())))
-    if said := run_memory.line(points):
-        lines.append(f"  {said}")
+    lines += [f"  {said}" for said in (run_memory.size_line(points), run_memory.line(points)) if said]
     if run.error:
         lines.append(f"  {run.error}")
     report = gate.report(store, run.candidate_id) if run.candidate_id else None
