@@ -5,14 +5,16 @@ next.
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
+from assistant import base as bases
+from assistant import registry
 from assistant.adapters.families import FAMILIES
 from feedback import datasets, snapshots
 from feedback.command_line import HoneGroup, home_option, json_option, open_store, say
-from feedback.errors import HoneError
+from feedback.errors import HoneError, NotFoundError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.snapshots import Snapshot
@@ -83,6 +85,7 @@ def _train_command(method: Method) -> click.Command:
         store = open_store(home)
         recipe = _recipe(method.name, **given)
         if file is not None:
+            _first_champion(store, home, recipe)
             source = datasets.freeze_texts(store, home, LOCAL_USER, file).id
         else:
             source = chosen_snapshot(store, snapshot).id
@@ -91,6 +94,15 @@ def _train_command(method: Method) -> click.Command:
         _started(store, home, run, detach, as_json)
 
     return command
+
+
+def _first_champion(store: Store, home: Home, recipe: Recipe) -> None:
+    """Text needs no vote, so the home may be a new one: then a run starts from the recipe's base."""
+    try:
+        registry.champion(store)
+    except NotFoundError:
+        base = bases.resolve(home, bases.BaseChoice(recipe.model, cast(bases.Quantize, recipe.quantize)))
+        registry.ensure_base(store, base, bases.chat_template(base))
 
 
 def _recipe(

@@ -1,5 +1,5 @@
-"""A run's memory: checked before its model is loaded, kept beside what was measured when it is trained; and how
-much of the model it trains.
+"""A run's memory: checked before its model is loaded, kept beside what was measured when it is trained; and
+how much of the model it trains.
 """
 
 from collections.abc import Sequence

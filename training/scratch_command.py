@@ -35,7 +35,7 @@ from training.scratch import Learnt, Size, Until
 @click.option("--width", default=128, show_default=True, type=click.IntRange(32, 2048))
 @json_option
 @home_option
-def train_scratch(  # noqa: PLR0913, PLR0917 - each is an option
+def train_scratch(
     home: Home, as_json: bool, file: Path, out: Path, layers: int, width: int, **until: Any
 ) -> None:
     """A small GPT-2 from random weights: see the loss fall from ln V."""

@@ -245,7 +245,7 @@ def run(  # noqa: PLR0913, PLR0917 - what differs between the methods, each once
 
 
 def _sizes(model: Any) -> tuple[int, int]:
-    """How many numbers are trained, and how many there are; of packed 4-bit weights, those that they stand for."""
+    """How many numbers are trained, and how many there are; a byte of 4-bit weights holds two."""
     parts = list(model.parameters())
     sizes = [part.numel() * (2 if type(part).__name__ == "Params4bit" else 1) for part in parts]
     trained = (size for part, size in zip(parts, sizes, strict=True) if part.requires_grad)
