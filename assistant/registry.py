@@ -135,7 +135,9 @@ def champion(store: Store) -> ModelVersion:
         CHAMPION,
     )
     if row is None:
-        raise NotFoundError("No model answers yet.", todo="Start the server once, or run `hone models list`.")
+        raise NotFoundError(
+            "No model answers yet.", todo="Ask something first: `hone chat`, or `hone serve`."
+        )
     return _version(row)
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from assistant import embedded
 from assistant.base import Base
+from assistant.checksums import sha256_of
 from assistant.registry import ModelVersion
+from feedback.home import Home
 from feedback.ids import ModelVersionId
 from feedback.store import now
 
@@ -126,6 +129,16 @@ def tiny_base(folder: Path) -> Base:
     """The base in `folder`, made there: float32, so that two ways of computing can be compared closely."""
     save_llama(folder)
     return Base("tiny-llama", "tiny-llama", folder, "float32", "none", "cpu", "Used in tests.")
+
+
+def save_as_embedded(home: Home) -> None:
+    """A tiny model where this home unpacks the embedded one to: every command takes it for that one."""
+    folder = home.bases / embedded.ID
+    folder.parent.mkdir(parents=True)
+    save_llama(folder, window=8192)
+    files = {file.name: sha256_of(file) for file in folder.iterdir()}
+    told = {"gguf_sha256": embedded.GGUF_SHA256, "files": files}
+    (folder / "prepared.json").write_text(json.dumps(told))
 
 
 def save_adapter(base: Base, folder: Path, seed: int = 0, strength: float = 0.5, **more: Any) -> Path:

@@ -10,11 +10,13 @@ from typing import Any, cast
 
 import click
 
+from assistant import base as bases
+from assistant import registry
 from assistant.adapters.families import FAMILIES
 from feedback import datasets, snapshots
 from feedback.command_line import HoneGroup, home_option, json_option, open_store, say
 from feedback.datasets import Kind
-from feedback.errors import HoneError
+from feedback.errors import HoneError, NotFoundError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.snapshots import Snapshot
@@ -107,6 +109,7 @@ def _train_command(method: Method) -> click.Command:
         store = open_store(home)
         recipe = _recipe(method.name, **given)
         if named is not None:
+            _first_champion(store, home, recipe)
             source = _dataset_id(store, home, method, named)
         else:
             source = chosen_snapshot(store, snapshot).id
@@ -115,6 +118,15 @@ def _train_command(method: Method) -> click.Command:
         _started(store, home, run, detach, as_json)
 
     return command
+
+
+def _first_champion(store: Store, home: Home, recipe: Recipe) -> None:
+    """Text needs no vote, so the home may be a new one: then a run starts from the recipe's base."""
+    try:
+        registry.champion(store)
+    except NotFoundError:
+        base = bases.resolve(home, bases.BaseChoice(recipe.model, cast(bases.Quantize, recipe.quantize)))
+        registry.ensure_base(store, base, bases.chat_template(base))
 
 
 def _recipe(
@@ -178,11 +190,10 @@ def _told(store: Store, home: Home, run: Run) -> str:
         f"  {run.method}, recipe {run.recipe.name}, {run.source}, from {run.base_version_id}",
     ]
     points = runs.metrics(store, run.id)
-    newest = {p.name: p.value for p in points if p.name not in (run_memory.ESTIMATE, run_memory.PEAK)}
+    newest = {p.name: p.value for p in points if p.name not in run_memory.KEPT}
     if newest:
         lines.append("  " + ", ".join(f"{name} {value:.4g}" for name, value in sorted(newest.items())))
-    if said := run_memory.line(points):
-        lines.append(f"  {said}")
+    lines += [f"  {said}" for said in (run_memory.size_line(points), run_memory.line(points)) if said]
     if run.repeats_id:
         compared = repeats.compare(store, home, run)
         lines.append(f"  {compared.sentence() if compared else f'It repeats {run.repeats_id}.'}")

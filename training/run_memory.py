@@ -1,4 +1,6 @@
-"""A run's memory: checked before its model is loaded, kept beside what was measured when it is trained."""
+"""A run's memory: checked before its model is loaded, kept beside what was measured when it is trained; and
+how much of the model it trains.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +19,9 @@ from training.recipes import Recipe
 from training.runs import MetricPoint
 
 ESTIMATE, PEAK = "memory_estimate_gb", "memory_peak_gb"
+TRAINED, NUMBERS = "trained_numbers", "model_numbers"
+KEPT = (ESTIMATE, PEAK, TRAINED, NUMBERS)
+"""The figures of a run that are no curves: one value each."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,23 @@ def measured(store: Store, run_id: RunId, device: str) -> str:
     """Write the peak of this process to the run's figures; returns the line for its log."""
     _record(store, run_id, PEAK, peak_bytes("cpu" if device == "cpu" else "cuda"))
     return line(runs.metrics(store, run_id))
+
+
+def sized(store: Store, run_id: RunId, trained: int, of: int) -> str:
+    """Write to the run's figures how many numbers it trains, of how many; returns the line for its log."""
+    runs.record(store, run_id, 0, {TRAINED: trained, NUMBERS: of})
+    return size_line(runs.metrics(store, run_id))
+
+
+def size_line(points: Sequence[MetricPoint]) -> str:
+    """How much of the model is trained, in words; empty before a run has begun to."""
+    found = {point.name: point.value for point in points}
+    if TRAINED not in found or NUMBERS not in found:
+        return ""
+    return (
+        f"Trained: {found[TRAINED]:,.0f} of {found[NUMBERS]:,.0f} numbers"
+        f" ({found[TRAINED] / found[NUMBERS]:.2%})."
+    )
 
 
 def _record(store: Store, run_id: RunId, name: str, size_bytes: int) -> None:

@@ -33,6 +33,18 @@ class Size:
 
 
 @dataclass(frozen=True)
+class Until:
+    """When training ends: after so many seconds, or so many steps if that is sooner (None: no limit)."""
+
+    seconds: float
+    steps: int | None = None
+
+    def share(self, seconds: float, steps: int) -> float:
+        """How much of it is over, 1 at its end."""
+        return max(seconds / self.seconds, steps / self.steps if self.steps else 0.0)
+
+
+@dataclass(frozen=True)
 class Learnt:
     """`guessing` is ln V; `losses`: one a step; the held-out end before and after, None without one."""
 
@@ -47,11 +59,11 @@ def learn(
     documents: list[str],
     tokenizer: Any,
     size: Size,
-    seconds: float,
+    until: Until,
     folder: Path,
     on_step: Callable[[int, float], None],
 ) -> Learnt:
-    """Train for so many seconds, then write model and tokenizer to `folder`, whole or not at all.
+    """Train for so long, then write model and tokenizer to `folder`, whole or not at all.
 
     HoneError for a folder that is not empty, and for a text of less than one block.
     """
@@ -75,9 +87,9 @@ def learn(
     whole = torch.tensor([row.chosen_ids for row in rows if len(row.chosen_ids) == LENGTH])
     optimiser = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.01)
     losses: list[float] = []
-    until = time.monotonic() + seconds
+    began = time.monotonic()
     model.train()
-    while time.monotonic() < until or not losses:
+    while not losses or until.share(time.monotonic() - began, len(losses)) < 1:
         for group in optimiser.param_groups:
             group["lr"] = RATE * min(1.0, (len(losses) + 1) / WARMUP_STEPS)
         ids = whole[torch.randint(len(whole), (BATCH,))]

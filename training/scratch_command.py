@@ -1,6 +1,7 @@
 """`hone train scratch`: a thin command over training.scratch, with its loss on a line and as a curve."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 from tqdm import tqdm
@@ -10,7 +11,7 @@ from feedback.command_line import home_option, json_option, open_store, say
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from training import scratch
-from training.scratch import Learnt, Size
+from training.scratch import Learnt, Size, Until
 
 
 @click.command("scratch")
@@ -24,26 +25,32 @@ from training.scratch import Learnt, Size
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="A new folder, a base for --model."
 )
-@click.option("--minutes", default=3.0, show_default=True, type=click.FloatRange(0, min_open=True))
+@click.option(
+    "--minutes", default=3.0, show_default=True, type=click.FloatRange(0, min_open=True), help="At most."
+)
+@click.option(
+    "--steps", type=click.IntRange(1), help="At most: the same steps learn the same on any machine."
+)
 @click.option("--layers", default=4, show_default=True, type=click.IntRange(1, 48))
 @click.option("--width", default=128, show_default=True, type=click.IntRange(32, 2048))
 @json_option
 @home_option
-def train_scratch(  # noqa: PLR0913, PLR0917 - each is an option
-    home: Home, as_json: bool, file: Path, out: Path, minutes: float, layers: int, width: int
+def train_scratch(
+    home: Home, as_json: bool, file: Path, out: Path, layers: int, width: int, **until: Any
 ) -> None:
     """A small GPT-2 from random weights: see the loss fall from ln V."""
     from assistant import base as bases
 
     documents = datasets.texts(home, datasets.freeze_texts(open_store(home), home, LOCAL_USER, file))
     tokenizer = bases.load_tokenizer(bases.resolve(home, bases.BaseChoice()))
-    with tqdm(total=round(minutes * 60), unit="s", bar_format="{desc} {bar} {n:.0f}/{total} s") as bar:
+    end = Until(until["minutes"] * 60, until["steps"])
+    with tqdm(total=1.0, bar_format="{desc} {bar} {elapsed}") as bar:
 
         def on_step(step: int, loss: float) -> None:
-            bar.n = min(bar.total, bar.format_dict["elapsed"])
+            bar.n = min(1.0, end.share(bar.format_dict["elapsed"], step))
             bar.set_description(f"step {step}, loss {loss:.2f}")
 
-        learnt = scratch.learn(documents, tokenizer, Size(layers, width), minutes * 60, out, on_step)
+        learnt = scratch.learn(documents, tokenizer, Size(layers, width), end, out, on_step)
     figure = out / "loss.html"
     curve = plots.curve("Loss, nats a token", list(enumerate(learnt.losses, 1)), None, learnt.guessing)
     figure.write_text(f"<!doctype html><meta charset=utf-8><title>Loss</title>{curve}", encoding="utf-8")

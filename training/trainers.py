@@ -60,12 +60,14 @@ COMPLETE = "complete"
 class Hooks:
     """How a run watches its training.
 
-    `on_step(step, total)`, `on_metrics(step, {our name: value})`, `on_reference(pairs read, of all)`.
+    `on_step(step, total)`, `on_metrics(step, {our name: value})`, `on_reference(pairs read, of all)`,
+    `on_size(numbers trained, of all)`.
     """
 
     on_step: Callable[[int, int], None]
     on_metrics: Callable[[int, dict[str, float]], None]
     on_reference: Callable[[int, int], None]
+    on_size: Callable[[int, int], None] = lambda _trained, _of: None
 
 
 @dataclass(frozen=True)
@@ -235,10 +237,19 @@ def run(  # noqa: PLR0913, PLR0917 - what differs between the methods, each once
         callbacks=[_callback(hooks), *watches],
     )
     _quicken(trainer.model)
+    hooks.on_size(*_sizes(trainer.model))
     trainer.remove_callback(PrinterCallback)  # our own lines go to the log
     drop_incomplete(job.folder / "checkpoints")
     trainer.train(resume_from_checkpoint=last_checkpoint(job.folder))
     return save_adapter(trainer.model, job.folder / "adapter", ready.own)
+
+
+def _sizes(model: Any) -> tuple[int, int]:
+    """How many numbers are trained, and how many there are; a byte of 4-bit weights holds two."""
+    parts = list(model.parameters())
+    sizes = [part.numel() * (2 if type(part).__name__ == "Params4bit" else 1) for part in parts]
+    trained = (size for part, size in zip(parts, sizes, strict=True) if part.requires_grad)
+    return sum(trained), sum(sizes)
 
 
 def _quicken(model: Any) -> None:

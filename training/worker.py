@@ -187,7 +187,10 @@ def hooks(seat: Seat) -> Any:
     def on_reference(done: int, total: int) -> None:
         say(f"reference: {done} of {total}")
 
-    return Hooks(on_step, on_metrics, on_reference)
+    def on_size(trained: int, of: int) -> None:
+        say(run_memory.sized(seat.store, seat.run_id, trained, of))
+
+    return Hooks(on_step, on_metrics, on_reference, on_size)
 
 
 def watch(seat: Seat, recipe: Recipe) -> None:

@@ -1,7 +1,10 @@
 """What a run was to need and what it took: refused before, told after."""
 
 import pytest
+from safetensors.torch import load_file
 
+from assistant import registry
+from assistant.adapters import stored
 from assistant.base import Base
 from feedback.errors import HoneError
 from feedback.home import Home
@@ -24,8 +27,11 @@ def test_a_run_tells_what_it_took_beside_what_was_estimated(home: Home, tiny_bas
     # All but a hundredth of it is the libraries: the model has a few thousand numbers.
     assert found[run_memory.ESTIMATE] == pytest.approx(found[run_memory.PEAK], rel=0.25)
     shown = CliRunner().invoke(runs_group, ["show", "--home", str(home.path)]).output
+    adapter = registry.folder(home, registry.get(on.store, run.candidate_id)) / stored.TENSORS
+    trained = sum(tensor.numel() for tensor in load_file(adapter).values())
     for told in (log, shown):
         assert f"Memory: peak {found[run_memory.PEAK]:.2f} GB, estimated" in told
+        assert f"Trained: {trained:,} of " in told
     assert log.index("by estimate") < log.index("step 1:")
 
 

@@ -105,7 +105,7 @@ def test_a_model_from_nothing_starts_at_ln_v_learns_and_is_a_base_like_any_other
     tokenizer = bases.load_tokenizer(tiny_base)
     documents = ["the cat sat on the mat and the dog sat on the log"] * 200
     out = tmp_path / "small"
-    told = scratch.learn(documents, tokenizer, scratch.Size(1, 32), 2.0, out, lambda *_: None)
+    told = scratch.learn(documents, tokenizer, scratch.Size(1, 32), scratch.Until(2.0), out, lambda *_: None)
     assert math.isclose(told.losses[0], told.guessing, rel_tol=0.1)
     assert told.before
     assert told.after
@@ -113,7 +113,20 @@ def test_a_model_from_nothing_starts_at_ln_v_learns_and_is_a_base_like_any_other
     made = bases.resolve(home, bases.BaseChoice(str(out), "none"))
     assert bases.load_model(made).config.n_layer == 1
     with pytest.raises(HoneError, match="not empty"):
-        scratch.learn(documents, tokenizer, scratch.Size(), 1.0, out, lambda *_: None)
+        scratch.learn(documents, tokenizer, scratch.Size(), scratch.Until(1.0), out, lambda *_: None)
+
+
+def test_the_same_steps_from_nothing_learn_the_same(tiny_base: Base, tmp_path: Path) -> None:
+    tokenizer = bases.load_tokenizer(tiny_base)
+    documents = ["the cat sat on the mat and the dog sat on the log"] * 200
+    one, other = (
+        scratch.learn(
+            documents, tokenizer, scratch.Size(1, 32), scratch.Until(60, 3), tmp_path / name, lambda *_: None
+        )
+        for name in ("one", "other")
+    )
+    assert len(one.losses) == 3
+    assert one.losses == other.losses
 
 
 def test_text_is_not_looked_for_in_a_snapshot(on: Ground) -> None:
