@@ -17,8 +17,8 @@ def build(desk: Desk) -> Part:
     """Lay the part out in the current tab."""
     lists = gr.HTML(padding=False)
 
-    def draw(person: Person) -> tuple[object, ...]:
-        return (html.join(promotions_html(desk), runs_html(desk), audit_html(desk)),)
+    def draw(person: Person) -> object:
+        return html.join(promotions_html(desk), runs_html(desk), audit_html(desk))
 
     return Part([], [lists], draw)
 
