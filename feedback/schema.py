@@ -63,3 +63,8 @@ def m0007_thumbs_and_heads(db: Database) -> None:
 @migrations()
 def m0008_datasets(db: Database) -> None:
     run(db, "0008_datasets.sql")
+
+
+@migrations()
+def m0009_launch(db: Database) -> None:
+    run(db, "0009_launch.sql")

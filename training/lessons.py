@@ -1,14 +1,14 @@
 """One run's training from its rows in the store to a finished adapter: the store's side of the trainers.
 
-Reads the snapshot, loads the base, takes what the method needs beside them (the reference's numbers, a reward
-model), and trains. Writes nothing to the store but a run's memory. torch and TRL come in when a run trains.
+Reads the snapshot, and makes a task of it and of what the method needs beside it (the champion's adapter, a
+reward model), which this process computes, or several do. Writes nothing to the store but a run's memory.
+torch and TRL come in when a run trains.
 """
 
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from assistant import base as bases
 from assistant import registry
@@ -17,9 +17,17 @@ from feedback.home import Home
 from feedback.snapshots import Snapshot
 from feedback.store import Store
 from training import adaptations, data, heads, reward_report, rounds, rules, run_memory, texts
-from training.data import Rendering, Rows
-from training.references import References
+from training import task as tasks
+from training.crew import ALONE
+from training.data import Rendering, Row, Rows
+from training.launch import configs, launcher
+from training.launch.configs import Launch
+from training.memory.peak import peak_bytes
+from training.methods import METHODS
+from training.order import share
+from training.recipes import Recipe
 from training.runs import Run
+from training.task import Task, Trained
 
 if TYPE_CHECKING:
     from training.rlhf import Reward
@@ -38,27 +46,26 @@ class Lesson:
     folder: Path
     say: Callable[[str], None]
 
+    @property
+    def launch(self) -> Launch | None:
+        """The config of the processes that compute it; None: this one does."""
+        run = self.run
+        return configs.read(run.launch, run.launch_yaml) if run.launch and run.launch_yaml else None
 
-def train(lesson: Lesson, hooks: "Hooks") -> Path:
-    """Train a model version, or go on training one; returns the adapter's folder."""
-    from training import trainers
 
+def train(lesson: Lesson, hooks: "Hooks") -> Trained:
+    """Train a model version, or go on training one."""
     if lesson.run.dataset_id is not None:
-        return _on_text(lesson, hooks)
+        return _compute(lesson, _text_task(lesson), hooks)
     rendering, rows = _read(lesson)
-    start = _start(lesson)
-    model = _model(lesson, rows)
-    base, run = lesson.base, lesson.run
-    # Another arithmetic gives other numbers.
-    said_by = f"{base.id}/{lesson.started_from.adapter_sha256 or 'base'}/{base.device}/{model.dtype}"
-    with closing(References(lesson.home.references, said_by)) as known:
-        job = _job(lesson, rows, model, start, known)
-        if run.method == "rlhf":
-            return _online(lesson, job, hooks, rendering, rows)
-        if run.method in ("dpo", "kto"):
-            lesson.say("The reference reads every answer once, then training begins.")
-        method = {"sft": trainers.train_sft, "dpo": trainers.train_dpo, "kto": trainers.train_kto}[run.method]
-        return method(job, hooks)
+    task = _task(lesson, rows.rows)
+    if lesson.run.method == "rlhf":
+        return _online(lesson, task, hooks, rendering, rows)
+    if lesson.run.method in ("dpo", "kto"):
+        lesson.say("The reference reads every answer once, then training begins.")
+        said_by = f"{lesson.base.id}/{lesson.started_from.adapter_sha256 or 'base'}/{task.base.device}"
+        task = replace(task, references=_references(lesson), said_by=said_by)
+    return _compute(lesson, task, hooks)
 
 
 def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
@@ -68,9 +75,9 @@ def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
     rendering, rows = _read(lesson)
     if lesson.started_from.adapter_dir is not None:
         lesson.say(f"A reward model starts from the base, not from {lesson.started_from.name}.")
-    model = _model(lesson, rows)
-    adapter = reward_model.train_reward(_job(lesson, rows, model, None, None), hooks)
-    lesson.say(run_memory.measured(lesson.store, lesson.run.id, lesson.base.device))
+    trained = _compute(lesson, _task(lesson, rows.rows), hooks)
+    adapter = trained.folder
+    lesson.say(run_memory.measured(lesson.store, lesson.run.id, trained.peak_bytes))
     lesson.say("The reward model reads the held-out pairs.")
     tokenizer = bases.load_tokenizer(lesson.base)
     found = reward_model.RewardModel(bases.load_model(lesson.base), tokenizer, adapter)
@@ -91,10 +98,9 @@ def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
     return heads.Made(adapter, report)
 
 
-def _on_text(lesson: Lesson, hooks: "Hooks") -> Path:
-    """Continued pretraining, and how well the end of the text is predicted before and after."""
+def _text_task(lesson: Lesson) -> Task:
+    """Continued pretraining; how well the end of the text is predicted is measured before and after."""
     from assistant.engines.reply import vocabulary
-    from training import trainers
 
     tokenizer, recipe = bases.load_tokenizer(lesson.base), lesson.run.recipe
     words = vocabulary(tokenizer, bases.chat_template(lesson.base), [])
@@ -105,19 +111,8 @@ def _on_text(lesson: Lesson, hooks: "Hooks") -> Path:
         for part in (parts.train, parts.held_out)
     )
     lesson.say(f"{dataset.name}: {len(rows)} blocks of {recipe.max_length} tokens, {len(unseen)} held out.")
-    found = Rows(rows, 0, 0)
-    job = _job(lesson, found, _model(lesson, found), _start(lesson), None)
     held_bytes = sum(len(document.encode()) for document in parts.held_out)
-
-    def measured(model: Any, step: int, when: str) -> None:
-        if not unseen:
-            return
-        found = texts.modelled(model, unseen, held_bytes)
-        lesson.say(f"The held-out end {when}: {found.sentence()}.")
-        told = {"held_out_nats": found.nats, "perplexity": found.perplexity}
-        hooks.on_metrics(step, told | {"bits_per_byte": found.bits_per_byte})
-
-    return trainers.train_sft(job, hooks, measured)
+    return replace(_task(lesson, rows), unseen=unseen, unseen_bytes=held_bytes)
 
 
 def _snapshot(lesson: Lesson) -> Snapshot:
@@ -140,13 +135,49 @@ def _read(lesson: Lesson) -> tuple[Rendering, Rows]:
     return rendering, rows
 
 
-def _model(lesson: Lesson, rows: Rows) -> Any:
-    """The base, in the numbers that this way of adapting it needs. HoneError where the run cannot fit."""
-    base = adaptations.base_for(lesson.run.recipe, lesson.base)
-    needs = run_memory.check(base, lesson.run.recipe, rows.rows)
-    run_memory.expected(lesson.store, lesson.run.id, needs)
-    lesson.say(needs.sentence)
-    return bases.load_model(base)
+def _task(lesson: Lesson, rows: tuple[Row, ...]) -> Task:
+    """What is to be computed, once it is known to fit. HoneError where it cannot run here."""
+    recipe, launch = lesson.run.recipe, lesson.launch
+    start = _start(lesson) if METHODS[recipe.method].makes == "version" else None
+    base = lesson.base if launch is None else launcher.base_for(launch, lesson.base)
+    base = adaptations.base_for(recipe, base)
+    if launch is not None:
+        lesson.say(_shared_out(launch, recipe))
+    if launch is not None and launch.sharded:
+        lesson.say("Memory is not checked: the estimate knows whole weights only, and these are in parts.")
+    else:
+        needs = run_memory.check(base, recipe, rows, launch)
+        run_memory.expected(lesson.store, lesson.run.id, needs)
+        lesson.say(needs.sentence)
+    return Task(base, recipe, rows, lesson.folder, start)
+
+
+def _shared_out(launch: Launch, recipe: Recipe) -> str:
+    """Who computes what, and what of our own is switched off for it."""
+    batch, accumulation = share(recipe.batch, recipe.accumulation, launch.processes)
+    step = f"{recipe.batch} x {recipe.accumulation}"
+    said = f"{launch.processes} processes ({launch.name}): of each step of {step} examples, one takes"
+    said += f" {batch} x {accumulation}."
+    if launch.sharded:
+        said += (
+            " Each holds a part of the weights, so prompts are not shared, LoRA is computed by PEFT, and what"
+            " the reference says is not kept: Hone's own ways read whole weights."
+        )
+    return said
+
+
+def _references(lesson: Lesson) -> Path | None:
+    """Where what the reference says is kept; nowhere for processes that share no disc, or no weights."""
+    launch = lesson.launch
+    shared = launch is None or (launch.machines == 1 and not launch.sharded)
+    return lesson.home.references if shared else None
+
+
+def _compute(lesson: Lesson, task: Task, hooks: "Hooks") -> Trained:
+    """In this process, or by those that the run asks for."""
+    if lesson.launch is None:
+        return tasks.train(task, hooks, lesson.say)
+    return launcher.train(task, lesson.launch, hooks, lesson.say)
 
 
 def _start(lesson: Lesson) -> Path | None:
@@ -161,18 +192,11 @@ def _start(lesson: Lesson) -> Path | None:
     return folder
 
 
-def _job(lesson: Lesson, rows: Rows, model: Any, start: Path | None, references: References | None) -> "Job":
-    from training.trainers import Job
-
-    tokenizer = bases.load_tokenizer(lesson.base)
-    recipe, device = lesson.run.recipe, lesson.base.device
-    return Job(model, tokenizer, rows.rows, recipe, lesson.folder, start, device, references)
-
-
-def _online(lesson: Lesson, job: "Job", hooks: "Hooks", rendering: Rendering, rows: Rows) -> Path:
+def _online(lesson: Lesson, task: Task, hooks: "Hooks", rendering: Rendering, rows: Rows) -> Trained:
     """RLHF, and what it has gained on prompts that it never saw."""
     from training import rlhf
 
+    job = tasks.job(task, tasks.load(task, ALONE), None, ALONE)
     reward = _reward(lesson, job)
     unseen = data.held_out(lesson.store, _snapshot(lesson).id, lesson.run.recipe, rendering)
     prompts = tuple(dict.fromkeys(row.prompt_ids for row in unseen))
@@ -189,7 +213,7 @@ def _online(lesson: Lesson, job: "Job", hooks: "Hooks", rendering: Rendering, ro
         )
         told = {"unseen_gain": gain.value, "unseen_gain_low": gain.low, "unseen_gain_high": gain.high}
         hooks.on_metrics(finished.steps, told)
-    return finished.folder
+    return Trained(finished.folder, peak_bytes(task.base.device))
 
 
 def _reward(lesson: Lesson, job: "Job") -> "Reward":

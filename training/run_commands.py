@@ -18,6 +18,7 @@ from feedback.ids import LOCAL_USER
 from feedback.snapshots import Snapshot
 from feedback.store import Store
 from training import follow, gate, heads, recipes, run_memory, runs
+from training.launch import configs
 from training.methods import METHODS, Method
 from training.promotion import WORDS
 from training.recipes import Recipe
@@ -69,6 +70,12 @@ def _train_command(method: Method) -> click.Command:
     @click.option(
         "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change any setting of the recipe."
     )
+    @click.option(
+        "--launch",
+        default=None,
+        metavar="CONFIG",
+        help=f"Train by several processes: {', '.join(configs.names())}, or a .yaml of accelerate's.",
+    )
     @click.option("--detach", is_flag=True, help="Start it and return at once.")
     @json_option
     @home_option
@@ -78,15 +85,17 @@ def _train_command(method: Method) -> click.Command:
         detach: bool,
         snapshot: str = "latest",
         file: Path | None = None,
+        launch: str | None = None,
         **given: Any,
     ) -> None:
         store = open_store(home)
         recipe = _recipe(method.name, **given)
+        crew = configs.load(launch) if launch else None
         if file is not None:
             source = datasets.freeze_texts(store, home, LOCAL_USER, file).id
         else:
             source = chosen_snapshot(store, snapshot).id
-        run = runs.create(store, LOCAL_USER, recipe, source)
+        run = runs.create(store, LOCAL_USER, recipe, source, crew)
         runs.start(home, run.id)
         _started(store, home, run, detach, as_json)
 
@@ -155,6 +164,8 @@ def _told(store: Store, run: Run) -> str:
         f"Run {run.id}: {run.state}, {steps}.",
         f"  {run.method}, recipe {run.recipe.name}, {run.source}, from {run.base_version_id}",
     ]
+    if run.launch:
+        lines.append(f"  {run.processes} processes, launched by {run.launch}")
     points = runs.metrics(store, run.id)
     newest = {p.name: p.value for p in points if p.name not in (run_memory.ESTIMATE, run_memory.PEAK)}
     if newest:

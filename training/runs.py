@@ -26,6 +26,8 @@ from feedback.ids import ModelVersionId, RunId, SnapshotId, UserId, new_id
 from feedback.snapshots import Snapshot
 from feedback.store import Store, now
 from training import recipes
+from training.launch import configs
+from training.launch.configs import Launch
 from training.methods import METHODS
 from training.recipes import Recipe
 
@@ -37,7 +39,11 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Run:
-    """One row of `runs`, which reads a snapshot or a dataset. `candidate_id`: the version it made, if any."""
+    """One row of `runs`, which reads a snapshot or a dataset. `candidate_id`: the version it made, if any.
+
+    `processes` train together; where there are more than one, `launch` names their config, and `launch_yaml`
+    is its text as it was when the run was made.
+    """
 
     id: RunId
     method: str
@@ -56,6 +62,9 @@ class Run:
     created_at: str
     started_at: str | None
     ended_at: str | None
+    processes: int
+    launch: str | None
+    launch_yaml: str | None
     candidate_id: ModelVersionId | None
 
     @property
@@ -90,12 +99,17 @@ def folder(home: Home, run_id: RunId) -> Path:
     return home.runs / run_id
 
 
-def create(store: Store, user_id: UserId, recipe: Recipe, source_id: str) -> Run:
+def create(
+    store: Store, user_id: UserId, recipe: Recipe, source_id: str, launch: Launch | None = None
+) -> Run:
     """A queued run that starts from the present champion. Nothing is started: see `start`.
 
     `source_id`: a snapshot's, or for a method that reads text a dataset's. Refuses one without what the
-    method reads, and one that was frozen under another chat template than serving's.
+    method reads, and one that was frozen under another chat template than serving's. `launch`: the config of
+    several processes; refused where they cannot train this recipe.
     """
+    if launch is not None:
+        configs.check(launch, recipe)
     champion = registry.champion(store)
     snapshot_id = dataset_id = None
     if METHODS[recipe.method].reads == "text":
@@ -112,10 +126,11 @@ def create(store: Store, user_id: UserId, recipe: Recipe, source_id: str) -> Run
     with store.transaction():
         store.execute(
             """INSERT INTO runs (id, method, snapshot_id, dataset_id, base_version_id, recipe_json, state,
-                 created_by, created_at)
-               VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?)""",
+                 created_by, created_at, processes, launch, launch_yaml)
+               VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)""",
             *(run_id, recipe.method, snapshot_id, dataset_id, champion.id, recipes.to_json(recipe)),
             *(user_id, now()),
+            *((launch.processes, launch.name, launch.text) if launch else (1, None, None)),
         )
         audit.record(store, user_id, "run.create", run_id, source=source_id, recipe=recipe.name)
     return get(store, run_id)

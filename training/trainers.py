@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from training import adaptations
 from training.adaptations import Adapted
+from training.crew import ALONE, Crew, in_one_place, put_together, wait_for_all
 from training.data import Row
 from training.divergence import check_finite
-from training.order import GroupOrder, LengthOrder, batches
+from training.order import GroupOrder, LengthOrder, batches, share
 from training.recipes import Recipe
 from training.references import References, Scored
 
@@ -73,7 +74,8 @@ class Job:
     """What to train. `start_adapter` is the champion's folder, None when the champion is the base.
 
     `folder` is the run's own: checkpoints go there, and training goes on from the last complete one.
-    `references`: where what the reference says of each answer is kept; None: nowhere.
+    `references`: where what the reference says of each answer is kept; None: nowhere. `crew`: the processes
+    that train together, of which this is one.
     """
 
     model: Any
@@ -84,10 +86,14 @@ class Job:
     start_adapter: Path | None
     device: str
     references: References | None = None
+    crew: Crew = ALONE
 
 
-def settings(recipe: Recipe, folder: Path, device: str) -> dict[str, Any]:
-    """Pure: what `recipe` means to TRL: keyword arguments of the config class. PEFT's are `adaptations`'."""
+def settings(recipe: Recipe, folder: Path, device: str, processes: int = 1) -> dict[str, Any]:
+    """Pure: what `recipe` means to TRL, for one of so many processes: keyword arguments of the config class.
+    PEFT's are `adaptations`'.
+    """
+    batch, accumulation = share(recipe.batch, recipe.accumulation, processes)
     common: dict[str, Any] = {
         "output_dir": str(folder / "checkpoints"),
         "num_train_epochs": recipe.epochs,
@@ -96,8 +102,8 @@ def settings(recipe: Recipe, folder: Path, device: str) -> dict[str, Any]:
         "lr_scheduler_type": recipe.schedule,
         "warmup_steps": recipe.warmup_share,  # below 1 it is a share of all steps
         "max_grad_norm": recipe.max_grad_norm,
-        "per_device_train_batch_size": recipe.batch,
-        "gradient_accumulation_steps": recipe.accumulation,
+        "per_device_train_batch_size": batch,
+        "gradient_accumulation_steps": accumulation,
         "seed": recipe.seed,
         "save_strategy": "steps",
         "save_steps": recipe.save_every,
@@ -202,7 +208,9 @@ def train_kto(job: Job, hooks: Hooks) -> Path:
 
 def by_length(job: Job) -> LengthOrder:
     """Examples of like length side by side, which spares the padding."""
-    return LengthOrder([row.tokens for row in job.rows], job.recipe.batch, job.recipe.seed)
+    size = job.recipe.batch
+    lengths = [row.tokens for row in job.rows]
+    return LengthOrder(lengths, size, job.recipe.seed, whole=size * job.recipe.accumulation)
 
 
 def _other(rows: Sequence[Row], group: Sequence[Row], place: int) -> Row:
@@ -225,28 +233,39 @@ def run(  # noqa: PLR0913, PLR0917 - what differs between the methods, each once
     """
     from transformers import PrinterCallback
 
+    args = config_class(**settings(job.recipe, job.folder, job.device, job.crew.processes))
     ready = adaptations.adapted(job.model, job.recipe, job.start_adapter, len(job.rows))
     trainer = _ours(trainer_class, job, hooks, ready, order)(
         model=ready.model,
-        args=config_class(**settings(job.recipe, job.folder, job.device)),
-        train_dataset=data,
+        args=args,
+        train_dataset=data if job.crew == ALONE else in_one_place(data, args, job.folder),
         processing_class=job.tokenizer,
         peft_config=ready.peft,
         callbacks=[_callback(hooks), *watches],
     )
-    _quicken(trainer.model)
+    _quicken(trainer.model, job.crew)
     trainer.remove_callback(PrinterCallback)  # our own lines go to the log
-    _drop_incomplete(job.folder / "checkpoints")
+    if job.crew.rank == 0:
+        _drop_incomplete(job.folder / "checkpoints")
     trainer.train(resume_from_checkpoint=last_checkpoint(job.folder))
+    if job.crew.sharded:
+        return put_together(trainer, job.crew, job.folder / "adapter")
+    if job.crew.rank:
+        return job.folder / "adapter"  # which the first writes
     return save_adapter(trainer.model, job.folder / "adapter", ready.own)
 
 
-def _quicken(model: Any) -> None:
-    """The same numbers with less work; see the two modules. Twice is once."""
+def _quicken(model: Any, crew: Crew) -> None:
+    """The same numbers with less work; see the two modules. Twice is once.
+
+    Both read weights without calling the module that holds them, which is when a sharded one is gathered:
+    there TRL's and PEFT's own ways stay.
+    """
     from training import quick_lora, shared_prompts
 
-    shared_prompts.install(model)
-    quick_lora.install(model)
+    if not crew.sharded:
+        shared_prompts.install(model)
+        quick_lora.install(model)
 
 
 def save_adapter(model: Any, folder: Path, own: OwnChange | None = None) -> Path:
@@ -286,11 +305,11 @@ def _ours(trainer_class: Any, job: Job, hooks: Hooks, ready: Adapted, order: Any
             return super()._prepare_dataset(dataset, *rest, **named)
 
         def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
-            _quicken(self.model)  # TRL reads the reference before it is done with making itself
+            _quicken(self.model, job.crew)  # TRL reads the reference before it is done with making itself
             adaptations.complete_reference(self.model)
             found = _remembered(job, inputs, lambda: super(Ours, self).compute_ref_log_probs(model, inputs))
-            self.pairs_read += len(found[0])
-            hooks.on_reference(self.pairs_read, len(job.rows))
+            self.pairs_read += len(found[0]) * job.crew.processes
+            hooks.on_reference(min(self.pairs_read, len(job.rows)), len(job.rows))
             return found
 
         def compute_loss(self, model: Any, *rest: Any, **named: Any) -> Any:
@@ -298,7 +317,7 @@ def _ours(trainer_class: Any, job: Job, hooks: Hooks, ready: Adapted, order: Any
             # Where a batch's loss is its part of the step's, so is this; else the trainer divides.
             parted = named.get("num_items_in_batch") is not None
             return adaptations.with_own_term(
-                self.model, found, 1 / job.recipe.accumulation if parted else 1.0
+                self.model, found, 1 / self.args.gradient_accumulation_steps if parted else 1.0
             )
 
         def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
@@ -312,6 +331,14 @@ def _ours(trainer_class: Any, job: Job, hooks: Hooks, ready: Adapted, order: Any
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
             return order or super()._get_train_sampler(train_dataset)
+
+        def get_train_dataloader(self) -> Any:
+            loader = super().get_train_dataloader()
+            if (
+                order
+            ):  # else accelerate would take the last batch for a short one, and drop some of its figures
+                loader.dataset.total_dataset_length = len(order)
+            return loader
 
     return Ours
 
@@ -388,6 +415,8 @@ def _callback(hooks: Hooks) -> Any:
             hooks.on_metrics(state.global_step, found)
 
         def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+            wait_for_all(args)  # each process has its own part of a checkpoint
+            if args.process_index == 0:
+                (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
     return Watch()
