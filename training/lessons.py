@@ -62,7 +62,8 @@ def train(lesson: Lesson, hooks: "Hooks") -> Trained:
     if lesson.run.method == "rlhf":
         return _online(lesson, task, hooks, rendering, rows)
     if lesson.run.method in ("dpo", "kto"):
-        lesson.say("The reference reads every answer once, then training begins.")
+        if lesson.launch is None or not lesson.launch.sharded:
+            lesson.say("The reference reads every answer once, then training begins.")
         said_by = f"{lesson.base.id}/{lesson.started_from.adapter_sha256 or 'base'}/{task.base.device}"
         task = replace(task, references=_references(lesson), said_by=said_by)
     return _compute(lesson, task, hooks)
@@ -160,8 +161,8 @@ def _shared_out(launch: Launch, recipe: Recipe) -> str:
     said += f" {batch} x {accumulation}."
     if launch.sharded:
         said += (
-            " Each holds a part of the weights, so prompts are not shared, LoRA is computed by PEFT, and what"
-            " the reference says is not kept: Hone's own ways read whole weights."
+            " Each holds a part of the weights, so prompts are not shared, LoRA is computed by PEFT, and the"
+            " reference is asked at each step: Hone's own ways read whole weights."
         )
     return said
 

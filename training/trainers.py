@@ -89,11 +89,11 @@ class Job:
     crew: Crew = ALONE
 
 
-def settings(recipe: Recipe, folder: Path, device: str, processes: int = 1) -> dict[str, Any]:
-    """Pure: what `recipe` means to TRL, for one of so many processes: keyword arguments of the config class.
-    PEFT's are `adaptations`'.
+def settings(recipe: Recipe, folder: Path, device: str, crew: Crew = ALONE) -> dict[str, Any]:
+    """Pure: what `recipe` means to TRL, for one of the crew: keyword arguments of the config class. PEFT's
+    are `adaptations`'.
     """
-    batch, accumulation = share(recipe.batch, recipe.accumulation, processes)
+    batch, accumulation = share(recipe.batch, recipe.accumulation, crew.processes)
     common: dict[str, Any] = {
         "output_dir": str(folder / "checkpoints"),
         "num_train_epochs": recipe.epochs,
@@ -117,13 +117,15 @@ def settings(recipe: Recipe, folder: Path, device: str, processes: int = 1) -> d
         "disable_tqdm": True,
         "report_to": "none",
     }
-    return common | _of_method(recipe)
+    return common | _of_method(recipe, crew)
 
 
-def _of_method(recipe: Recipe) -> dict[str, Any]:
+def _of_method(recipe: Recipe, crew: Crew) -> dict[str, Any]:
     """What only the recipe's own trainer understands."""
     length = {"max_length": recipe.max_length}
-    reference = {"precompute_ref_log_probs": True, "precompute_ref_batch_size": recipe.reference_batch}
+    # A sharded model comes to its devices when training begins, too late to read anything beforehand.
+    before = not crew.sharded
+    reference = {"precompute_ref_log_probs": before, "precompute_ref_batch_size": recipe.reference_batch}
     if recipe.method == "dpo":
         losses = {"loss_type": list(recipe.losses), "loss_weights": list(recipe.loss_weights)}
         return {
@@ -233,7 +235,7 @@ def run(  # noqa: PLR0913, PLR0917 - what differs between the methods, each once
     """
     from transformers import PrinterCallback
 
-    args = config_class(**settings(job.recipe, job.folder, job.device, job.crew.processes))
+    args = config_class(**settings(job.recipe, job.folder, job.device, job.crew))
     ready = adaptations.adapted(job.model, job.recipe, job.start_adapter, len(job.rows))
     trainer = _ours(trainer_class, job, hooks, ready, order)(
         model=ready.model,
@@ -305,6 +307,8 @@ def _ours(trainer_class: Any, job: Job, hooks: Hooks, ready: Adapted, order: Any
             return super()._prepare_dataset(dataset, *rest, **named)
 
         def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
+            if job.crew.sharded:  # at each step
+                return super().compute_ref_log_probs(model, inputs)
             _quicken(self.model, job.crew)  # TRL reads the reference before it is done with making itself
             adaptations.complete_reference(self.model)
             found = _remembered(job, inputs, lambda: super(Ours, self).compute_ref_log_probs(model, inputs))

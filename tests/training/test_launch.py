@@ -21,6 +21,7 @@ from feedback.ids import LOCAL_USER
 from tests import training_ground
 from tests.training_ground import Ground, finished, wait
 from training import data, order, runs, task
+from training.crew import ALONE, Crew
 from training.launch import configs, launcher
 from training.launch.messages import heard, line
 from training.run_commands import runs_group, train
@@ -87,6 +88,23 @@ def test_two_processes_draw_the_curve_of_one(
         load_file(tmp_path / str(crew) / "adapter" / "adapter_model.safetensors") for crew in (1, 2)
     )
     assert max(float((first[name] - second[name]).abs().max()) for name in first) < 1e-5
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_a_crew_that_shards_its_weights_trains_without_our_quick_ways_to_the_same_adapter(
+    tiny_base: Base, tmp_path: Path, method: str
+) -> None:
+    """All of what FSDP and ZeRO-3 are given but the sharding itself, which needs GPUs."""
+    recipe = training_ground.recipe(tiny_base, method=method, max_steps=3)
+    hooks, crews = Hooks(lambda *_: None, lambda *_: None, lambda *_: None), (ALONE, Crew(sharded=True))
+    whole, parts = (
+        load_file(task.train(one, hooks, print, crew).folder / "adapter_model.safetensors")
+        for crew in crews
+        for one in [Task(tiny_base, recipe, rows(8), tmp_path / str(crew.sharded))]
+    )
+    assert whole.keys() == parts.keys()
+    assert max(float((whole[name] - parts[name]).abs().max()) for name in whole) < 1e-4
+    assert not list(tmp_path.rglob("ref"))
 
 
 @pytest.mark.slow

@@ -124,9 +124,8 @@ def _end(process: "subprocess.Popen[str]") -> None:
     """End the launcher and every process under it."""
     assert process.stdin is not None
     assert process.stdout is not None
-    tree = _tree(process.pid)
-    process.stdin.close()  # also for those whose parent is gone
-    for one in tree:
+    process.stdin.close()  # which each of them hears, should this be interrupted, or the launcher be gone
+    for one in _tree(process.pid):
         with suppress(psutil.NoSuchProcess):
             one.kill()
     process.wait()
