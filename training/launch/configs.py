@@ -110,14 +110,20 @@ def check(launch: Launch, recipe: Recipe) -> None:
             f"{recipe.method} is trained by one process.", f"{WHY_NOT[recipe.method]}.", "Leave --launch out."
         )
     try:
-        order.share(recipe.batch, recipe.accumulation, launch.processes)
+        own, _ = order.share(recipe.batch, recipe.accumulation, launch.processes)
     except ValueError as error:
         raise HoneError(
             f"A step of batch {recipe.batch} x accumulation {recipe.accumulation} cannot be divided among"
             f" {launch.processes} processes.",
             "The recipe's step is the step of all processes together.",
-            f"Make batch x accumulation a multiple of {launch.processes}: --set batch={launch.processes}.",
+            f"Make it a multiple of {launch.processes}: --set accumulation={launch.processes}.",
         ) from error
+    if recipe.method == "dpo" and "sft" in recipe.losses and own < recipe.batch:
+        raise HoneError(
+            f"A batch of {recipe.batch} cannot be divided among {launch.processes} processes.",
+            "The loss sft is a mean over the tokens of a whole batch, and parts of one give another mean.",
+            f"Give each process whole batches: --set accumulation={launch.processes}.",
+        )
     if launch.sharded and recipe.method not in SHARDED_METHODS:
         raise HoneError(
             f"{recipe.method} cannot be trained under {launch.name}.",
