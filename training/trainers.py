@@ -233,8 +233,9 @@ def run(  # noqa: PLR0913, PLR0917 - what differs between the methods, each once
 
     `order`: a sampler; None: TRL's own.
     """
-    from transformers import PrinterCallback
+    from transformers import PrinterCallback, set_seed
 
+    set_seed(job.recipe.seed)  # TRL's seed comes after a change of our own has begun at random
     args = config_class(**settings(job.recipe, job.folder, job.device, job.crew))
     ready = adaptations.adapted(job.model, job.recipe, job.start_adapter, len(job.rows))
     trainer = _ours(trainer_class, job, hooks, ready, order)(

@@ -28,6 +28,7 @@ from training.run_commands import runs_group, train
 from training.task import Task
 from training.trainers import Hooks
 
+SILENT = Hooks(lambda *_: None, lambda *_: None, lambda *_: None)
 TOLERANCE = 1e-4
 """Of loss and gradient norm, relative, in float32: two processes add the same numbers in another order."""
 WITH_IMITATION = {"losses": ["sigmoid", "sft"], "loss_weights": [1.0, 0.5]}
@@ -97,15 +98,24 @@ def test_a_crew_that_shards_its_weights_trains_without_our_quick_ways_to_the_sam
 ) -> None:
     """All of what FSDP and ZeRO-3 are given but the sharding itself, which needs GPUs."""
     recipe = training_ground.recipe(tiny_base, method=method, max_steps=3)
-    hooks, crews = Hooks(lambda *_: None, lambda *_: None, lambda *_: None), (ALONE, Crew(sharded=True))
     whole, parts = (
-        load_file(task.train(one, hooks, print, crew).folder / "adapter_model.safetensors")
-        for crew in crews
+        load_file(task.train(one, SILENT, print, crew).folder / "adapter_model.safetensors")
+        for crew in (ALONE, Crew(sharded=True))
         for one in [Task(tiny_base, recipe, rows(8), tmp_path / str(crew.sharded))]
     )
     assert whole.keys() == parts.keys()
     assert max(float((whole[name] - parts[name]).abs().max()) for name in whole) < 1e-4
     assert not list(tmp_path.rglob("ref"))
+
+
+def test_a_change_of_our_own_begins_alike_in_every_process(tiny_base: Base, tmp_path: Path) -> None:
+    recipe = training_ground.recipe(tiny_base, method="sft", adapt="bottleneck", max_steps=1)
+    first, second = (
+        task.train(Task(tiny_base, recipe, rows(4), tmp_path / name), SILENT, print).folder
+        for name in ("first", "second")
+    )
+    one, other = load_file(next(first.glob("*.safetensors"))), load_file(next(second.glob("*.safetensors")))
+    assert all(bool((one[name] == other[name]).all()) for name in one)
 
 
 @pytest.mark.slow
