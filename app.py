@@ -27,6 +27,7 @@ from feedback.home import Home
 from training import commands as training_commands
 from training.classify.commands import classify, train_classifier
 from training.demo_command import demo
+from training.instruct.commands import data_group
 from training.memory_command import memory_command
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ cli.add_command(users)
 cli.add_command(keys_group)
 cli.add_command(feedback_group)
 cli.add_command(training_commands.snapshot)
+cli.add_command(data_group)
 cli.add_command(training_commands.train)
 training_commands.train.add_command(train_classifier)
 cli.add_command(classify)

@@ -1,15 +1,17 @@
-"""What was trained is what is served: a trained adapter as the trainer computes it, and as the server does.
+"""What was trained is what is served: a trained adapter computed exactly, as the trainer does, and as served.
 
 `python bench/fidelity.py [--pairs 200]` trains an adapter by DPO on real pairs (Anthropic's HH, helpful, MIT;
-read from --data, not part of the project), then asks both engines how probable the two answers of held-out
-pairs are: transformers with the adapter beside the weights, and OpenVINO with it merged into 8 bits. Printed
-are the share of pairs on which both prefer the same answer (at least 97 % is asked for), and the ratio of the
-mean margins, log p(chosen) - log p(rejected), as they stand and as training moved them (within 5 %). The
-second ratio means something only once training moved the margins by more than the rounding of one pair.
+read from --data, not part of the project), then asks how probable the two answers of held-out pairs are:
+transformers in float32 with the adapter beside the weights (exact), the same in the numbers that the trainer
+computes in on this machine, and OpenVINO with the adapter merged into 8 bits. Printed for the last two are
+the share of pairs on which they prefer the answer that the first does (at least 97 % is asked for of what is
+served), and the ratio of the mean margins, log p(chosen) - log p(rejected), as they stand and as training
+moved them (within 5 %). The second ratio means something only once training moved the margins by more than
+the rounding of one pair.
 """
 
 import argparse
-import json
+import dataclasses
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +31,8 @@ from feedback.store import Store
 
 ROOT = Path(__file__).parent.parent
 HELD_OUT = DATA.with_name("hh_helpful_base_test.jsonl")
+Margins = list[np.ndarray]
+"""Of each held-out pair: by the trained version, and by the base."""
 
 
 def trained(base: Base, home: Home, count: int) -> ModelVersion:
@@ -63,21 +67,38 @@ def main() -> None:
         plain = registry.ensure_base(Store(home.store_file), base, bases.chat_template(base))
         version = trained(base, home, args.train)
         held_out = pairs(HELD_OUT, args.pairs, 256, bases.load_tokenizer(base), bases.chat_template(base))
-        told = {}
-        for engine in (TorchEngine(base, home), OpenVinoEngine(base, home)):
-            told[engine.name] = [margins(engine, which, held_out) for which in (version, plain)]
+        exact = TorchEngine(dataclasses.replace(base, dtype="float32"), home)
+        others = {
+            f"transformers, {base.dtype}": TorchEngine(base, home),
+            "OpenVINO": OpenVinoEngine(base, home),
+        }
+        told = {
+            name: [margins(engine, which, held_out) for which in (version, plain)]
+            for name, engine in ({"exact": exact} | others).items()
+        }
+        for engine in (exact, *others.values()):
             engine.close()
-    (theirs, theirs_before), (ours, ours_before) = told["transformers"], told["openvino"]
-    gained, gained_served = theirs - theirs_before, ours - ours_before
-    print(json.dumps({  # noqa: T201
-        "pairs": len(held_out),
-        "same answer preferred": f"{np.mean((theirs > 0) == (ours > 0)):.1%} (bar: 97 %)",
-        "mean margin, trained and served": f"{theirs.mean():+.3f} and {ours.mean():+.3f} nats",
-        "their ratio": f"{ours.mean() / theirs.mean():.3f} (bar: 0.95 to 1.05)",
-        "moved by training, trained and served": f"{gained.mean():+.3f} and {gained_served.mean():+.3f} nats",
-        "ratio of what was moved": f"{gained_served.mean() / gained.mean():.3f} (bar: 0.95 to 1.05)",
-        "one pair, off by (rms)": f"{np.sqrt(np.mean((gained - gained_served) ** 2)):.3f} nats",
-    }, indent=1))  # fmt: skip
+    print(f"{len(held_out)} pairs; margins in nats; asked of OpenVINO: 97 % and ratios of 0.95 to 1.05\n")  # noqa: T201
+    print("| computed by | same answer | margin | ratio | moved by training | ratio | one pair, rms |")  # noqa: T201
+    print("|---|---|---|---|---|---|---|")  # noqa: T201
+    for name, found in told.items():
+        print(line(name, found, told["exact"]))  # noqa: T201
+
+
+def line(name: str, found: Margins, exact: Margins) -> str:
+    """One row of the table."""
+    (ours, before), (theirs, theirs_before) = found, exact
+    gained, gained_exactly = ours - before, theirs - theirs_before
+    cells = (
+        name,
+        f"{np.mean((theirs > 0) == (ours > 0)):.1%}",
+        f"{ours.mean():+.3f}",
+        f"{ours.mean() / theirs.mean():.3f}",
+        f"{gained.mean():+.3f}",
+        f"{gained.mean() / gained_exactly.mean():.3f}",
+        f"{np.sqrt(np.mean((gained - gained_exactly) ** 2)):.3f}",
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -51,24 +51,48 @@ def short(value: float) -> str:
 
 
 def curve(
-    title: str, points: Sequence[tuple[float, float]], last_x: float | None = None, level: float | None = None
+    title: str,
+    points: Sequence[tuple[float, float]],
+    last_x: float | None = None,
+    level: float | None = None,
+    others: Sequence[Sequence[tuple[float, float]]] = (),
 ) -> str:
-    """A line over steps. `points`: (step, value). `last_x`: where the axis ends. `level`: a dashed mark."""
-    values = [value for _, value in points] + ([level] if level is not None else [])
+    """A line over steps. `points`: (step, value). `last_x`: where the axis ends. `level`: a dashed mark.
+
+    `others`: lines to compare with, in the order of their `legend`; one without points keeps its place.
+    """
+    everything = [point for line in (points, *others) for point in line]
+    values = [value for _, value in everything] + ([level] if level is not None else [])
     ticks = nice_ticks(min(values, default=0.0), max(values, default=1.0))
-    x = Scale(0, max([last_x or 0, *(at for at, _ in points), 1]), LEFT, WIDTH - RIGHT)
+    x = Scale(0, max([last_x or 0, *(at for at, _ in everything), 1]), LEFT, WIDTH - RIGHT)
     y = Scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
     parts = [_grid(ticks, y), _x_axis(x)]
     if level is not None:
         parts.append(_line(LEFT, y(level), WIDTH - RIGHT, y(level), "level"))
+    parts += [_path(line, x, y, f"curve other o{place}") for place, line in enumerate(others) if line]
     if points:
-        path = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in points)
         at, value = points[-1]
-        parts.append(f'<polyline class="curve" points="{path}"/>')
+        parts.append(_path(points, x, y, "curve"))
         parts.append(f'<circle class="dot" cx="{x(at):.1f}" cy="{y(value):.1f}" r="3"/>')
     now = short(points[-1][1]) if points else "no values yet"
     body = _svg(WIDTH, HEIGHT, f"{title}: {now}", "".join(parts))
     return f"<figure><figcaption>{escape(title)} <b>{escape(now)}</b></figcaption>{body}</figure>"
+
+
+def legend(name: str, others: Sequence[str]) -> str:
+    """Which line of a `curve` is whose, each by its colour and its dashes."""
+    keys = [("curve", name), *((f"curve other o{place}", one) for place, one in enumerate(others))]
+    items = "".join(
+        f'<li><svg class="plot" viewBox="0 0 26 8" aria-hidden="true">{_line(1, 4, 25, 4, kind)}</svg>'
+        f"<span>{escape(said)}</span></li>"
+        for kind, said in keys
+    )
+    return f'<ul class="legend">{items}</ul>'
+
+
+def _path(points: Sequence[tuple[float, float]], x: Scale, y: Scale, kind: str) -> str:
+    path = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in points)
+    return f'<polyline class="{kind}" points="{path}"/>'
 
 
 def word_histogram(chosen: Sequence[int], rejected: Sequence[int]) -> str:

@@ -66,5 +66,15 @@ def m0008_datasets(db: Database) -> None:
 
 
 @migrations()
-def m0009_launch(db: Database) -> None:
-    run(db, "0009_launch.sql")
+def m0009_answers(db: Database) -> None:
+    run(db, "0009_answers.sql")
+
+
+@migrations()
+def m0010_repeats(db: Database) -> None:
+    run(db, "0010_repeats.sql")
+
+
+@migrations()
+def m0011_launch(db: Database) -> None:
+    run(db, "0011_launch.sql")

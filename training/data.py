@@ -1,13 +1,16 @@
-"""From a snapshot to the rows that a trainer eats, through the one renderer. Knows no trainer and no model.
+"""From a snapshot, or a dataset of answers, to the rows that a trainer eats, through the one renderer.
+
+Knows no trainer and no model.
 
 Only the train part becomes rows to train on; what is held out is read by `held_out` alone, to measure on.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from feedback import frozen_thumbs, snapshots
+from feedback.datasets import Answered
 from feedback.errors import HoneError
 from feedback.frozen_thumbs import SnapshotThumb
 from feedback.ids import SnapshotId
@@ -73,7 +76,7 @@ class Rendering:
     encode: Callable[[str], Sequence[int]]
     end_id: int
 
-    def prompt(self, asked: SnapshotPair | SnapshotThumb) -> str:
+    def prompt(self, asked: SnapshotPair | SnapshotThumb | Answered) -> str:
         return self.template.text(plain_messages(asked.turns, self.strategy, asked.system_text))
 
     def answer_ids(self, text: str, ended: bool) -> tuple[int, ...]:
@@ -150,6 +153,37 @@ def select(
     kept = tuple(row for row in distinct if _whole(row, recipe) <= recipe.max_length)
     judges = tuple(row for row in judged if row.tokens <= recipe.max_length)
     return Rows(kept, len(distinct) - len(kept), len(made) - len(distinct), judges)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Questions with their answers as rows: to train on, and those of held-out prompts, to measure on.
+
+    `held_out_bytes`: of the latter's answers, in UTF-8.
+    """
+
+    rows: Rows
+    held_out: tuple[Row, ...]
+    held_out_bytes: int
+
+
+def teach(
+    answered: Sequence[Answered], sides: Mapping[str, bool], recipe: Recipe, rendering: Rendering
+) -> Taught:
+    """Pure: a dataset of answers as rows, at most `max_length` tokens each, each once.
+
+    `sides`: by split key, whether a prompt is held out.
+    """
+    parts: dict[bool, dict[Row, int]] = {True: {}, False: {}}
+    for one in answered:
+        prompt = tuple(rendering.encode(rendering.prompt(one)))
+        row = Row(prompt, rendering.answer_ids(one.answer, ended=True), ())
+        parts[sides[one.split_key]][row] = len(one.answer.encode())
+    taught = sum(not sides[one.split_key] for one in answered)
+    kept = tuple(row for row in parts[False] if row.tokens <= recipe.max_length)
+    rows = Rows(kept, len(parts[False]) - len(kept), taught - len(parts[False]))
+    unseen = tuple(row for row in parts[True] if row.tokens <= recipe.max_length)
+    return Taught(rows, unseen, sum(parts[True][row] for row in unseen))
 
 
 def held_out(store: Store, snapshot_id: SnapshotId, recipe: Recipe, rendering: Rendering) -> tuple[Row, ...]:

@@ -77,6 +77,14 @@ def get(store: Store, named: str) -> Head:
     return _head(row)
 
 
+def as_it_was(store: Store, named: str, at: str) -> Head:
+    """The same, where `latest` is what it was at that time (UTC, ISO 8601)."""
+    if named != LATEST:
+        return get(store, named)
+    row = store.row("SELECT name FROM heads WHERE created_at <= ? ORDER BY rowid DESC LIMIT 1", at)
+    return get(store, row["name"] if row else LATEST)
+
+
 def of_run(store: Store, run_id: RunId) -> Head | None:
     """What came out of a run, if anything did."""
     row = store.row("SELECT * FROM heads WHERE run_id = ?", run_id)

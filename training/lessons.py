@@ -1,8 +1,8 @@
 """One run's training from its rows in the store to a finished adapter: the store's side of the trainers.
 
-Reads the snapshot, and makes a task of it and of what the method needs beside it (the champion's adapter, a
-reward model), which this process computes, or several do. Writes nothing to the store but a run's memory.
-torch and TRL come in when a run trains.
+Reads the snapshot or the dataset, and makes a task of it and of what the method needs beside it (the
+champion's adapter, a reward model), which this process computes, or several do. Writes nothing to the store
+but a run's memory. torch and TRL come in when a run trains.
 """
 
 from collections.abc import Callable
@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING
 
 from assistant import base as bases
 from assistant import registry
-from feedback import datasets, snapshots
+from feedback import datasets, snapshots, splits
+from feedback.datasets import Dataset
+from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.snapshots import Snapshot
 from feedback.store import Store
+from prompts import library
+from prompts.plain import ZERO_SHOT
 from training import adaptations, data, heads, reward_report, rounds, rules, run_memory, texts
 from training import task as tasks
 from training.crew import ALONE
 from training.data import Rendering, Row, Rows
-from training.launch import configs, launcher
+from training.launch import launcher
 from training.launch.configs import Launch
 from training.memory.peak import peak_bytes
 from training.methods import METHODS
@@ -30,6 +34,7 @@ from training.runs import Run
 from training.task import Task, Trained
 
 if TYPE_CHECKING:
+    from assistant.engines.reply import Vocabulary
     from training.rlhf import Reward
     from training.trainers import Hooks, Job
 
@@ -46,23 +51,17 @@ class Lesson:
     folder: Path
     say: Callable[[str], None]
 
-    @property
-    def launch(self) -> Launch | None:
-        """The config of the processes that compute it; None: this one does."""
-        run = self.run
-        return configs.read(run.launch, run.launch_yaml) if run.launch and run.launch_yaml else None
-
 
 def train(lesson: Lesson, hooks: "Hooks") -> Trained:
     """Train a model version, or go on training one."""
     if lesson.run.dataset_id is not None:
-        return _compute(lesson, _text_task(lesson), hooks)
+        return _compute(lesson, _dataset_task(lesson), hooks)
     rendering, rows = _read(lesson)
     task = _task(lesson, rows.rows)
     if lesson.run.method == "rlhf":
         return _online(lesson, task, hooks, rendering, rows)
     if lesson.run.method in ("dpo", "kto"):
-        if lesson.launch is None or not lesson.launch.sharded:
+        if lesson.run.crew is None or not lesson.run.crew.sharded:
             lesson.say("The reference reads every answer once, then training begins.")
         said_by = f"{lesson.base.id}/{lesson.started_from.adapter_sha256 or 'base'}/{task.base.device}"
         task = replace(task, references=_references(lesson), said_by=said_by)
@@ -99,21 +98,62 @@ def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
     return heads.Made(adapter, report)
 
 
-def _text_task(lesson: Lesson) -> Task:
-    """Continued pretraining; how well the end of the text is predicted is measured before and after."""
-    from assistant.engines.reply import vocabulary
+@dataclass(frozen=True)
+class _Read:
+    """What a dataset gives a run: rows, those held out with the bytes they stand for, and both in words."""
 
-    tokenizer, recipe = bases.load_tokenizer(lesson.base), lesson.run.recipe
-    words = vocabulary(tokenizer, bases.chat_template(lesson.base), [])
+    rows: Rows
+    held_out: tuple[Row, ...]
+    held_out_bytes: int
+    unseen: str
+    sentence: str
+
+
+def _dataset_task(lesson: Lesson) -> Task:
+    """Training on text or answers; how well what is held out is predicted is measured before and after."""
     dataset = datasets.get(lesson.store, str(lesson.run.dataset_id))
+    read = (_text if dataset.kind == "text" else _answers)(lesson, dataset)
+    lesson.say(f"{dataset.name}: {read.sentence}")
+    task = _task(lesson, read.rows.rows)
+    return replace(task, unseen=read.held_out, unseen_bytes=read.held_out_bytes, unseen_called=read.unseen)
+
+
+def _text(lesson: Lesson, dataset: Dataset) -> _Read:
+    """Blocks of text; the end is held out."""
+    words, length = _words(lesson), lesson.run.recipe.max_length
     parts = texts.split(datasets.texts(lesson.home, dataset))
     rows, unseen = (
-        texts.blocks(part, words.ids, words.end_id, recipe.max_length)
-        for part in (parts.train, parts.held_out)
+        texts.blocks(part, words.ids, words.end_id, length) for part in (parts.train, parts.held_out)
     )
-    lesson.say(f"{dataset.name}: {len(rows)} blocks of {recipe.max_length} tokens, {len(unseen)} held out.")
     held_bytes = sum(len(document.encode()) for document in parts.held_out)
-    return replace(_task(lesson, rows), unseen=unseen, unseen_bytes=held_bytes)
+    sentence = f"{len(rows)} blocks of {length} tokens, {len(unseen)} held out."
+    return _Read(Rows(rows, 0, 0), unseen, held_bytes, "The held-out end", sentence)
+
+
+def _answers(lesson: Lesson, dataset: Dataset) -> _Read:
+    """Answers by the strategy that chats use; prompts on the held-out side are measured on. HoneError where
+    nothing is left.
+    """
+    words, recipe = _words(lesson), lesson.run.recipe
+    strategy = library.production(lesson.store, ZERO_SHOT).strategy
+    rendering = Rendering(bases.chat_template(lesson.base), strategy, words.ids, words.end_id)
+    answered = datasets.answers(lesson.home, dataset)
+    sides = splits.look(lesson.store, [one.split_key for one in answered])
+    taught = data.teach(answered, sides, recipe, rendering)
+    sentence = f"{taught.rows.sentence(recipe)} {len(taught.held_out)} held out to measure on."
+    if not taught.rows.rows:
+        raise HoneError(
+            f"The dataset {dataset.id} leaves nothing to train on.",
+            sentence,
+            "Raise max_length, or give more.",
+        )
+    return _Read(taught.rows, taught.held_out, taught.held_out_bytes, "Held-out answers", sentence)
+
+
+def _words(lesson: Lesson) -> "Vocabulary":
+    from assistant.engines.reply import vocabulary
+
+    return vocabulary(bases.load_tokenizer(lesson.base), bases.chat_template(lesson.base), [])
 
 
 def _snapshot(lesson: Lesson) -> Snapshot:
@@ -121,11 +161,9 @@ def _snapshot(lesson: Lesson) -> Snapshot:
 
 
 def _read(lesson: Lesson) -> tuple[Rendering, Rows]:
-    from assistant.engines.reply import vocabulary
     from training import trainers
 
-    tokenizer, template = bases.load_tokenizer(lesson.base), bases.chat_template(lesson.base)
-    words = vocabulary(tokenizer, template, [])
+    words, template = _words(lesson), bases.chat_template(lesson.base)
     snapshot = _snapshot(lesson)
     rendering = Rendering(template, data.strategy_of(lesson.store, snapshot), words.ids, words.end_id)
     learnt = rounds.learnt(lesson.store, lesson.started_from.id)
@@ -138,7 +176,7 @@ def _read(lesson: Lesson) -> tuple[Rendering, Rows]:
 
 def _task(lesson: Lesson, rows: tuple[Row, ...]) -> Task:
     """What is to be computed, once it is known to fit. HoneError where it cannot run here."""
-    recipe, launch = lesson.run.recipe, lesson.launch
+    recipe, launch = lesson.run.recipe, lesson.run.crew
     start = _start(lesson) if METHODS[recipe.method].makes == "version" else None
     base = lesson.base if launch is None else launcher.base_for(launch, lesson.base)
     base = adaptations.base_for(recipe, base)
@@ -169,16 +207,16 @@ def _shared_out(launch: Launch, recipe: Recipe) -> str:
 
 def _references(lesson: Lesson) -> Path | None:
     """Where what the reference says is kept; nowhere for processes that share no disc, or no weights."""
-    launch = lesson.launch
+    launch = lesson.run.crew
     shared = launch is None or (launch.machines == 1 and not launch.sharded)
     return lesson.home.references if shared else None
 
 
 def _compute(lesson: Lesson, task: Task, hooks: "Hooks") -> Trained:
     """In this process, or by those that the run asks for."""
-    if lesson.launch is None:
+    if lesson.run.crew is None:
         return tasks.train(task, hooks, lesson.say)
-    return launcher.train(task, lesson.launch, hooks, lesson.say)
+    return launcher.train(task, lesson.run.crew, hooks, lesson.say)
 
 
 def _start(lesson: Lesson) -> Path | None:
@@ -195,17 +233,24 @@ def _start(lesson: Lesson) -> Path | None:
 
 def _online(lesson: Lesson, task: Task, hooks: "Hooks", rendering: Rendering, rows: Rows) -> Trained:
     """RLHF, and what it has gained on prompts that it never saw."""
-    from training import rlhf
+    from training import answering, rlhf
 
     job = tasks.job(task, tasks.load(task, ALONE), None, ALONE)
     reward = _reward(lesson, job)
+    why = answering.hindrance(lesson.base, job.recipe)
+    lesson.say(
+        f"The model itself writes the answers: OpenVINO, faster on CPUs, cannot, for {why}."
+        if why
+        else "OpenVINO writes the answers, with weights in 8 bits, as it serves them."
+    )
+    write = answering.writer(job, lesson.base, rendering.end_id)
     unseen = data.held_out(lesson.store, _snapshot(lesson).id, lesson.run.recipe, rendering)
     prompts = tuple(dict.fromkeys(row.prompt_ids for row in unseen))
     lesson.say(
         f"{len(rows.judge)} pairs are kept for the judge; {len(prompts)} prompts are held out to measure on."
     )
     finished = rlhf.train_rlhf(
-        job, hooks, rlhf.Told(reward, rows.judge, prompts, rendering.end_id, lesson.say)
+        job, hooks, rlhf.Told(reward, write, rows.judge, prompts, rendering.end_id, lesson.say)
     )
     if (gain := finished.gain) is not None:
         lesson.say(
@@ -228,7 +273,8 @@ def _reward(lesson: Lesson, job: "Job") -> "Reward":
         return lambda asked: [
             rule(job.tokenizer.decode(answer, skip_special_tokens=True)) for _, answer in asked
         ]
-    head = heads.get(lesson.store, wanted)
+    # As it was when the run began: another may have come since, where the run is resumed.
+    head = heads.as_it_was(lesson.store, wanted, str(lesson.run.started_at))
     heads.check_files(lesson.home, head)
     heads.check_base(head, lesson.base.id, bases.chat_template(lesson.base).sha256)
     lesson.say(f"The reward is {head.name}.")

@@ -12,7 +12,8 @@ class Method:
     """One way to train.
 
     `reads`, of a snapshot: pairs; answers (the chosen ones and demonstrations); thumbs; prompts alone, which
-    the model answers itself. Or text, of a dataset. `makes`: a model version that may answer people, or a
+    the model answers itself. A dataset may stand in its place that holds what the method reads; text comes of
+    datasets alone. `makes`: a model version that may answer people, or a
     head that judges. `shows`: the metrics that are told of each step, in a terminal and as curves.
     """
 
@@ -29,11 +30,11 @@ METHODS = {
     for method in (
         Method(
             "dpo", "Preference training on pairs of answers (DPO).", "dpo", "pairs", "version",
-            ("loss", "margin", "accuracy"),
+            ("loss", "margin", "accuracy", "chosen_reward"),
         ),
         Method(
-            "sft", "Imitation of chosen answers and demonstrations (SFT).", "sft", "answers", "version",
-            ("loss", "token_accuracy"),
+            "sft", "Imitation of answers: chosen ones and demonstrations, or a dataset's (SFT).", "sft",
+            "answers", "version", ("loss", "token_accuracy"),
         ),
         Method(
             "clm", "Continued pretraining on plain text: the causal LM objective.", "clm", "text", "version",

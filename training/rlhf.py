@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from feedback.statistics import Interval, bootstrap_mean
+from training.answering import Writer, started_from
 from training.data import Row
 from training.judge import Judgement, best, hacked
 from training.padding import padded
@@ -24,10 +24,9 @@ Reward = Callable[[Sequence[tuple[tuple[int, ...], tuple[int, ...]]]], list[floa
 """(prompt, answer) in token ids -> a number each; more is better."""
 IGNORED = -100
 """torch's label for what is not counted."""
-ROWS = 16
-"""Answers written or scored at a time when nothing is learnt."""
-UNSEEN = 48
-"""Held-out prompts that the finished policy is compared with its start on, at most."""
+UNSEEN, UNSEEN_ANSWERS = 48, 4
+"""Held-out prompts that the finished policy is compared with its start on, at most, and answers to each."""
+SEEDS_A_STEP = 2**16
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Told:
     """
 
     reward: Reward
+    write: Writer
     judge: Sequence[Row]
     unseen: Sequence[tuple[int, ...]]
     end_id: int
@@ -91,6 +91,13 @@ def _on_our_tokens(trainer_class: Any, job: Job, told: Told) -> Any:
 
         def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
             return [list(job.rows[int(key)].prompt_ids) for key in prompts], None, {}
+
+        def _generate_single_turn(self, prompt_ids: list[list[int]], *_: Any) -> Any:
+            seed = job.recipe.seed + SEEDS_A_STEP * (1 + self.state.global_step)
+            asked = [tuple(ids) for ids in prompt_ids]
+            answers = [list(answer) for answer in told.write(self.model, asked, seed)]
+            # GRPO also asks what who wrote them says of their probability, which the trainer counts itself.
+            return answers if job.recipe.algorithm == "rloo" else (answers, None)
 
     return OnOurTokens
 
@@ -159,14 +166,6 @@ def _watch(job: Job, hooks: Hooks, told: Told) -> Any:
     return Watch()
 
 
-def started_from(model: Any) -> AbstractContextManager[None]:
-    """The policy as it was at the start, while the block runs: the base, or the champion's adapter."""
-    from trl.trainer.utils import use_adapter
-
-    found: AbstractContextManager[None] = use_adapter(model, "ref" if "ref" in model.peft_config else None)
-    return found
-
-
 def margins(model: Any, pairs: Sequence[Row]) -> list[float]:
     """log p(chosen) - log p(rejected) of each pair, in nats."""
     import torch
@@ -187,38 +186,20 @@ def margins(model: Any, pairs: Sequence[Row]) -> list[float]:
 
 
 def _gain(model: Any, job: Job, told: Told) -> Interval | None:
-    """What the training is for, on prompts that it never saw: the same seeds for both policies."""
+    """What the training is for, on prompts that it never saw: the same dice for both policies."""
     prompts = list(told.unseen)[:UNSEEN]
     if not prompts:
         return None
-    told.say(f"The policy and its start answer {len(prompts)} held-out prompts.")
-    with started_from(model):
-        before = told.reward(list(zip(prompts, write(model, prompts, job, told.end_id), strict=True)))
-    after = told.reward(list(zip(prompts, write(model, prompts, job, told.end_id), strict=True)))
-    return bootstrap_mean([now - then for now, then in zip(after, before, strict=True)])
+    told.say(f"The policy and its start answer {len(prompts)} held-out prompts, {UNSEEN_ANSWERS} times each.")
+    asked = [prompt for prompt in prompts for _ in range(UNSEEN_ANSWERS)]
+    then, now = (
+        _means(told.reward(list(zip(asked, told.write(model, asked, job.recipe.seed, start), strict=True))))
+        for start in (True, False)
+    )
+    return bootstrap_mean([after - before for after, before in zip(now, then, strict=True)])
 
 
-def write(model: Any, prompts: Sequence[tuple[int, ...]], job: Job, end_id: int) -> list[tuple[int, ...]]:
-    """An answer to each prompt, drawn at the recipe's temperature, with its end token where it ended."""
-    import torch
-
-    was, found = model.training, list[tuple[int, ...]]()
-    model.eval()
-    pad = job.tokenizer.pad_token_id
-    for begin in range(0, len(prompts), ROWS):
-        part = prompts[begin : begin + ROWS]
-        width = max(map(len, part))
-        ids = torch.tensor([[*[pad] * (width - len(prompt)), *prompt] for prompt in part])
-        real = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in part])
-        torch.manual_seed(job.recipe.seed + begin)
-        with torch.inference_mode():
-            said = model.generate(
-                input_ids=ids.to(model.device), attention_mask=real.to(model.device), do_sample=True,
-                temperature=job.recipe.temperature, top_k=0, top_p=1.0, pad_token_id=pad, eos_token_id=end_id,
-                max_new_tokens=job.recipe.answer_tokens,
-            )  # fmt: skip
-        for answer in said[:, width:].tolist():
-            ended = answer.index(end_id) + 1 if end_id in answer else len(answer)
-            found.append(tuple(answer[:ended]))
-    model.train(was)
-    return found
+def _means(rewards: Sequence[float]) -> list[float]:
+    """Of the answers to each prompt."""
+    groups = (rewards[begin : begin + UNSEEN_ANSWERS] for begin in range(0, len(rewards), UNSEEN_ANSWERS))
+    return [sum(group) / len(group) for group in groups]

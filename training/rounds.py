@@ -39,7 +39,8 @@ def _snapshots(store: Store, version_id: ModelVersionId) -> list[SnapshotId]:
         row = store.row("SELECT snapshot_id, base_version_id FROM runs WHERE id = ?", run_id)
         if row is None:
             break
-        found.append(row["snapshot_id"])
+        if row["snapshot_id"] is not None:  # else it read a dataset, which holds no pair
+            found.append(row["snapshot_id"])
         run_id = registry.get(store, row["base_version_id"]).run_id
     return found
 

@@ -4,20 +4,22 @@ next.
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from assistant.adapters.families import FAMILIES
 from feedback import datasets, snapshots
 from feedback.command_line import HoneGroup, home_option, json_option, open_store, say
+from feedback.datasets import Kind
 from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.snapshots import Snapshot
 from feedback.store import Store
-from training import follow, gate, heads, recipes, run_memory, runs
+from training import follow, gate, heads, metrics_file, recipes, repeats, run_memory, runs
 from training.launch import configs
 from training.methods import METHODS, Method
 from training.promotion import WORDS
@@ -40,14 +42,36 @@ def train() -> None:
     """Train the champion further on a snapshot."""
 
 
+FILES = {
+    "text": 'Text: .jsonl with {"text": ...} lines, or plain, cut at empty lines; or the id of a dataset.',
+    "answers": 'In place of a snapshot: the id of a dataset, or .jsonl with {"messages": [...]} lines.',
+}
+"""What `--data` takes, by what a method reads."""
+
+
 def _source(method: Method) -> Callable[[Any], Any]:
-    """The option that says what a method reads."""
-    if method.reads == "text":
-        kind = click.Path(exists=True, dir_okay=False, path_type=Path)
-        told = 'Text: .jsonl with {"text": ...} lines, or plain, cut at empty lines.'
-        return click.option("--data", "file", required=True, type=kind, help=told)
+    """The options that say what a method reads."""
     told = "Id, start of one, or latest."
-    return click.option("--snapshot", "snapshot", default="latest", show_default=True, help=told)
+    snapshot = click.option("--snapshot", "snapshot", default="latest", show_default=True, help=told)
+    if method.reads not in FILES:
+        return snapshot
+    needed = method.reads == "text"
+    data = click.option(
+        "--data", "named", required=needed, default=None, metavar="FILE|ID", help=FILES[method.reads]
+    )
+    return data if needed else lambda command: snapshot(data(command))
+
+
+def _dataset_id(store: Store, home: Home, method: Method, named: str) -> str:
+    """The id of the dataset that a file's content is, or of the one that is named."""
+    file = Path(named).expanduser()
+    if file.is_file():
+        return datasets.freeze_file(store, home, LOCAL_USER, file, cast(Kind, method.reads)).id
+    if named.startswith("d_"):
+        return named
+    raise HoneError(
+        f"There is no file {named}.", "", "Give a file, or the id of a dataset (`hone data list`)."
+    )
 
 
 def _train_command(method: Method) -> click.Command:
@@ -84,15 +108,15 @@ def _train_command(method: Method) -> click.Command:
         as_json: bool,
         detach: bool,
         snapshot: str = "latest",
-        file: Path | None = None,
+        named: str | None = None,
         launch: str | None = None,
         **given: Any,
     ) -> None:
         store = open_store(home)
         recipe = _recipe(method.name, **given)
         crew = configs.load(launch) if launch else None
-        if file is not None:
-            source = datasets.freeze_texts(store, home, LOCAL_USER, file).id
+        if named is not None:
+            source = _dataset_id(store, home, method, named)
         else:
             source = chosen_snapshot(store, snapshot).id
         run = runs.create(store, LOCAL_USER, recipe, source, crew)
@@ -148,16 +172,14 @@ def _started(store: Store, home: Home, run: Run, detach: bool, as_json: bool) ->
         else:
             say(f"Run {run.id} goes on by itself. {later}", runs.get(store, run.id), as_json)
         return
-    say(_told(store, run), _as_data(store, run), as_json)
+    say(_told(store, home, run), _as_data(store, home, run), as_json)
     if run.state in ("failed", "interrupted"):
         raise HoneError(
-            f"The run {run.id} is {run.state}.",
-            run.error or "Its process is gone.",
-            f"Read `hone runs log {run.id}`, then `hone runs resume {run.id}`.",
+            f"The run {run.id} is {run.state}.", run.error or "", f"Its log: hone runs log {run.id}."
         )
 
 
-def _told(store: Store, run: Run) -> str:
+def _told(store: Store, home: Home, run: Run) -> str:
     """A run in a few lines, and what to do next."""
     steps = f"{run.step} of {run.total_steps} steps" if run.total_steps else "no step yet"
     lines = [
@@ -172,8 +194,10 @@ def _told(store: Store, run: Run) -> str:
         lines.append("  " + ", ".join(f"{name} {value:.4g}" for name, value in sorted(newest.items())))
     if said := run_memory.line(points):
         lines.append(f"  {said}")
-    if run.error:
-        lines.append(f"  {run.error}")
+    if run.repeats_id:
+        compared = repeats.compare(store, home, run)
+        lines.append(f"  {compared.sentence() if compared else f'It repeats {run.repeats_id}.'}")
+    lines += [f"  {said}" for said in (run.warning, run.error) if said]
     report = gate.report(store, run.candidate_id) if run.candidate_id else None
     if report:
         lines += [f"  Gate: {WORDS[report.verdict]}."] + [f"    {reason}" for reason in report.reasons]
@@ -192,14 +216,16 @@ def _next(run: Run, report: gate.GateReport | None) -> str:
     return f"Next: hone runs log {run.id}"
 
 
-def _as_data(store: Store, run: Run) -> dict[str, Any]:
+def _as_data(store: Store, home: Home, run: Run) -> dict[str, Any]:
     report = gate.report(store, run.candidate_id) if run.candidate_id else None
-    return {"run": run, "gate": report, "head": heads.of_run(store, run.id)}
+    compared = repeats.compare(store, home, run)
+    repetition = None if compared is None else {"same": compared.same, **asdict(compared)}
+    return {"run": run, "gate": report, "head": heads.of_run(store, run.id), "repetition": repetition}
 
 
 @click.group("runs", cls=HoneGroup)
 def runs_group() -> None:
-    """Training runs: look, cancel, resume."""
+    """Training runs: look, cancel, resume, repeat, export."""
 
 
 @runs_group.command("list")
@@ -227,7 +253,7 @@ def show_run(home: Home, as_json: bool, run: str) -> None:
     store = open_store(home)
     runs.sweep(store)
     found = runs.get(store, run)
-    say(_told(store, found), _as_data(store, found), as_json)
+    say(_told(store, home, found), _as_data(store, home, found), as_json)
 
 
 @runs_group.command("cancel")
@@ -251,6 +277,34 @@ def resume_run(home: Home, as_json: bool, run: str, detach: bool) -> None:
     """Go on with a run from its last complete checkpoint."""
     store = open_store(home)
     _started(store, home, runs.resume(home, store, LOCAL_USER, runs.get(store, run).id), detach, as_json)
+
+
+@runs_group.command("repeat")
+@click.argument("run", default="latest")
+@click.option("--detach", is_flag=True, help="Start it and return at once.")
+@json_option
+@home_option
+def repeat_run(home: Home, as_json: bool, run: str, detach: bool) -> None:
+    """Train once more with a run's recipe, data and start, and say whether the numbers are the same."""
+    store = open_store(home)
+    again = repeats.create(store, home, LOCAL_USER, runs.get(store, run).id)
+    runs.start(home, again.id)
+    _started(store, home, again, detach, as_json)
+
+
+@runs_group.command("export")
+@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@click.option(
+    "--out", "file", required=True, type=click.Path(path_type=Path), help="The file: .csv or .jsonl."
+)
+@json_option
+@home_option
+def export_runs(home: Home, as_json: bool, names: tuple[str, ...], file: Path) -> None:
+    """Write the figures of runs, step by step, for other tools: run, step, name and value in each row."""
+    store = open_store(home)
+    found = [runs.get(store, name) for name in names]
+    rows = metrics_file.write(file, {run.id: runs.metrics(store, run.id) for run in found})
+    say(f"{rows} figures are in {file}.", {"file": str(file), "rows": rows}, as_json)
 
 
 @runs_group.command("log")

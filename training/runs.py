@@ -39,10 +39,12 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Run:
-    """One row of `runs`, which reads a snapshot or a dataset. `candidate_id`: the version it made, if any.
+    """One row of `runs`, which reads a snapshot or a dataset.
 
     `processes` train together; where there are more than one, `launch` names their config, and `launch_yaml`
-    is its text as it was when the run was made.
+    is its text as it was when the run was made. `repeats_id`: the run that it repeats (training.repeats).
+    `warning`: what goes wrong in it without ending it, in a sentence. `candidate_id`: the version it made, if
+    any.
     """
 
     id: RunId
@@ -62,6 +64,8 @@ class Run:
     created_at: str
     started_at: str | None
     ended_at: str | None
+    repeats_id: RunId | None
+    warning: str | None
     processes: int
     launch: str | None
     launch_yaml: str | None
@@ -75,6 +79,11 @@ class Run:
     def source(self) -> str:
         """What it reads, for people."""
         return f"snapshot {self.snapshot_id}" if self.snapshot_id else f"dataset {self.dataset_id}"
+
+    @property
+    def crew(self) -> Launch | None:
+        """The config of the processes that compute it; None: one does."""
+        return configs.read(self.launch, self.launch_yaml) if self.launch and self.launch_yaml else None
 
 
 @dataclass(frozen=True)
@@ -100,43 +109,60 @@ def folder(home: Home, run_id: RunId) -> Path:
 
 
 def create(
-    store: Store, user_id: UserId, recipe: Recipe, source_id: str, launch: Launch | None = None
+    store: Store,
+    user_id: UserId,
+    recipe: Recipe,
+    source_id: str,
+    launch: Launch | None = None,
+    repeated: Run | None = None,
 ) -> Run:
-    """A queued run that starts from the present champion. Nothing is started: see `start`.
+    """A queued run that starts from the present champion, or from where the `repeated` one started. Nothing
+    is started: see `start`.
 
-    `source_id`: a snapshot's, or for a method that reads text a dataset's. Refuses one without what the
-    method reads, and one that was frozen under another chat template than serving's. `launch`: the config of
-    several processes; refused where they cannot train this recipe.
+    `source_id`: a snapshot's, or a dataset's whose kind is what the method reads. Refuses one without what
+    the method reads, and a snapshot that was frozen under another chat template than serving's. `launch`: the
+    config of several processes; refused where they cannot train this recipe on it.
     """
-    if launch is not None:
-        configs.check(launch, recipe)
-    champion = registry.champion(store)
+    begin = registry.get(store, repeated.base_version_id) if repeated else registry.champion(store)
     snapshot_id = dataset_id = None
-    if METHODS[recipe.method].reads == "text":
-        if source_id.startswith("s_"):
+    reads = METHODS[recipe.method].reads
+    if source_id.startswith("d_"):
+        dataset = datasets.get(store, source_id)
+        if dataset.kind != reads:
             raise HoneError(
-                f"{recipe.method} does not learn from a snapshot.",
-                "It learns from plain text.",
-                f"Run `hone train {recipe.method} --data FILE`.",
+                f"{recipe.method} does not learn from the dataset {dataset.id}.",
+                f"It learns from {reads}; {dataset.id} holds {dataset.kind}.",
+                "See `hone data list`.",
             )
-        dataset_id = datasets.get(store, source_id).id
+        dataset_id = dataset.id
+    elif reads == "text":
+        raise HoneError(
+            f"{recipe.method} does not learn from a snapshot.",
+            "It learns from plain text.",
+            f"Run `hone train {recipe.method} --data FILE`.",
+        )
     else:
-        snapshot_id = _fit(snapshots.get(store, source_id), recipe, champion).id
+        snapshot_id = _fit(snapshots.get(store, source_id), recipe, begin).id
+    if launch is not None:
+        configs.check(launch, recipe, measured=dataset_id is not None)
     run_id = RunId(new_id("r"))
     with store.transaction():
         store.execute(
-            """INSERT INTO runs (id, method, snapshot_id, dataset_id, base_version_id, recipe_json, state,
-                 created_by, created_at, processes, launch, launch_yaml)
-               VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)""",
-            *(run_id, recipe.method, snapshot_id, dataset_id, champion.id, recipes.to_json(recipe)),
-            *(user_id, now()),
+            """INSERT INTO runs (id, method, snapshot_id, dataset_id, base_version_id, recipe_json,
+                 repeats_id, state, created_by, created_at, processes, launch, launch_yaml)
+               VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)""",
+            *(run_id, recipe.method, snapshot_id, dataset_id, begin.id, recipes.to_json(recipe)),
+            *(repeated.id if repeated else None, user_id, now()),
             *((launch.processes, launch.name, launch.text) if launch else (1, None, None)),
         )
-        audit.record(store, user_id, "run.create", run_id, source=source_id, recipe=recipe.name)
+        audit.record(
+            store, user_id, "run.create", run_id,
+            source=source_id, recipe=recipe.name, repeats=repeated.id if repeated else None,
+        )  # fmt: skip
     return get(store, run_id)
 
 
-def _fit(snapshot: Snapshot, recipe: Recipe, champion: ModelVersion) -> Snapshot:
+def _fit(snapshot: Snapshot, recipe: Recipe, begin: ModelVersion) -> Snapshot:
     """The snapshot, if the recipe's method can learn from it."""
     thumbs_alone = METHODS[recipe.method].reads == "thumbs" and not recipe.unpair
     if (snapshot.report.train_thumbs if thumbs_alone else snapshot.train_pairs) == 0:
@@ -147,9 +173,9 @@ def _fit(snapshot: Snapshot, recipe: Recipe, champion: ModelVersion) -> Snapshot
             f"It has no {wanted}, or all of them are held out.",
             f"Collect more {more}, freeze again, and train on that.{instead}",
         )
-    if snapshot.chat_template_sha256 != champion.chat_template_sha256:
+    if snapshot.chat_template_sha256 != begin.chat_template_sha256:
         raise HoneError(
-            f"The snapshot {snapshot.id} was frozen for another chat template than {champion.name} has.",
+            f"The snapshot {snapshot.id} was frozen for another chat template than {begin.name} has.",
             "What is trained must be what is served.",
             "Freeze a new snapshot and train on that.",
         )
@@ -262,7 +288,8 @@ def resume(home: Home, store: Store, user_id: UserId, run_id: RunId) -> Run:
             )
         store.execute(
             """UPDATE runs
-               SET state = 'queued', cancel_requested = 0, error = NULL, ended_at = NULL, pid = NULL
+               SET state = 'queued', cancel_requested = 0, error = NULL, warning = NULL, ended_at = NULL,
+                 pid = NULL
                WHERE id = ?""",
             run.id,
         )
@@ -289,6 +316,11 @@ def record(store: Store, run_id: RunId, step: int, figures: Mapping[str, float])
             )
 
 
+def warn(store: Store, run_id: RunId, warning: str | None) -> None:
+    """Keep what goes wrong in a run without ending it; None: nothing does any more."""
+    store.execute("UPDATE runs SET warning = ? WHERE id = ?", warning, run_id)
+
+
 def log_text(home: Home, run_id: RunId, last_bytes: int = 65536) -> str:
     """The end of the run's log; empty before it has one."""
     file = folder(home, run_id) / "log.txt"
@@ -310,13 +342,22 @@ def sweep(store: Store) -> list[RunId]:
             continue
         changed = store.execute(
             """UPDATE runs
-               SET state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'interrupted' END, ended_at = ?
+               SET state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'interrupted' END, ended_at = ?,
+                 error = CASE WHEN cancel_requested THEN NULL ELSE ? END
                WHERE id = ? AND pid IS ? AND state IN ('running','evaluating')""",
-            now(), row["id"], row["pid"],
+            now(), killed(row["id"]), row["id"], row["pid"],
         )  # fmt: skip
         if changed:
             found.append(RunId(row["id"]))
     return found
+
+
+def killed(run_id: str) -> str:
+    """What is said of a run whose process is gone."""
+    return (
+        "Its process is gone: it was killed, ran out of memory, or the machine stopped. Resume it"
+        f" (`hone runs resume {run_id}`), and it goes on from its last complete checkpoint."
+    )
 
 
 def _alive(pid: int | None, heartbeat_at: str | None) -> bool:

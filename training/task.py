@@ -32,7 +32,7 @@ class Task:
     """`base` as it is to be loaded; `folder` the run's; `start` the champion's adapter.
 
     `references` is the file of what reference models said, kept there under `said_by` and the number type. Of
-    a text, `unseen` are the blocks of its held-out end, of so many bytes.
+    a dataset, `unseen` are the rows held out, `unseen_bytes` of them, which a log calls `unseen_called`.
     """
 
     base: Base
@@ -44,6 +44,7 @@ class Task:
     said_by: str = ""
     unseen: tuple[Row, ...] = ()
     unseen_bytes: int = 0
+    unseen_called: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def from_json(text: str) -> Task:
     return Task(
         base, recipes.from_mapping(told["recipe"]), _rows(told["rows"]), **places,
         said_by=told["said_by"], unseen=_rows(told["unseen"]), unseen_bytes=told["unseen_bytes"],
+        unseen_called=told["unseen_called"],
     )  # fmt: skip
 
 
@@ -82,13 +84,12 @@ def train(task: Task, hooks: Hooks, say: Callable[[str], None], crew: Crew = ALO
     from training.reward_model import train_reward
 
     by_method: dict[str, Callable[[Job, Hooks], Path]] = {
-        "sft": trainers.train_sft,
         "dpo": trainers.train_dpo,
         "kto": trainers.train_kto,
         "reward": train_reward,
     }
     model = load(task, crew)
-    if task.recipe.method == "clm":
+    if task.recipe.method in ("sft", "clm"):
         measured = _measured(task, hooks, say) if crew.rank == 0 and task.unseen else None
         folder = trainers.train_sft(job(task, model, None, crew), hooks, measured)
     elif task.references is None:
@@ -113,11 +114,11 @@ def job(task: Task, model: Any, references: References | None, crew: Crew) -> Jo
 
 
 def _measured(task: Task, hooks: Hooks, say: Callable[[str], None]) -> Callable[[Any, int, str], None]:
-    """How well the end of the text is predicted, before and after."""
+    """How well what is held out is predicted, before and after."""
 
     def measured(model: Any, step: int, when: str) -> None:
         found = texts.modelled(model, task.unseen, task.unseen_bytes)
-        say(f"The held-out end {when}: {found.sentence()}.")
+        say(f"{task.unseen_called} {when}: {found.sentence()}.")
         told = {"held_out_nats": found.nats, "perplexity": found.perplexity}
         hooks.on_metrics(step, told | {"bits_per_byte": found.bits_per_byte})
 

@@ -68,20 +68,22 @@ class Modelled:
         )
 
 
+IGNORED = -100
+"""The label of a token that is not predicted, as transformers has it."""
 MEASURED = 64
-"""Blocks of a held-out text that are measured on, at most: the first."""
+"""Blocks of a held-out text, or answers, that are measured on, at most: the first."""
 
 
 def modelled(model: Any, blocks_of: Sequence[Row], text_bytes: int) -> Modelled:
-    """What `model` makes of the blocks of a text of so many bytes. ValueError for none.
+    """What `model` makes of the blocks of a text, or of answers, of so many bytes. ValueError for none.
 
-    The first token of a block is predicted from nothing, so its nats are not counted. The bytes are taken in
-    proportion to the tokens that are.
+    The first token of a block is predicted from nothing, so its nats are not counted, and a prompt's are not
+    either. The bytes are taken in proportion to the tokens that are.
     """
     import torch
 
     rows = blocks_of[:MEASURED]
-    counted = sum(len(row.chosen_ids) - 1 for row in rows)
+    counted = sum(len(row.chosen_ids) - (not row.prompt_ids) for row in rows)
     whole = sum(len(row.chosen_ids) for row in blocks_of)
     if not counted:
         raise ValueError("nothing to predict")
@@ -89,7 +91,9 @@ def modelled(model: Any, blocks_of: Sequence[Row], text_bytes: int) -> Modelled:
     model.eval()
     with torch.inference_mode():
         for row in rows:
-            ids = torch.tensor([row.chosen_ids], device=model.device)
-            nats -= float(model(input_ids=ids, labels=ids, fused_lm_head=True).log_probs.sum())
+            ids = torch.tensor([[*row.prompt_ids, *row.chosen_ids]], device=model.device)
+            labels = ids.clone()
+            labels[:, : len(row.prompt_ids)] = IGNORED
+            nats -= float(model(input_ids=ids, labels=labels, fused_lm_head=True).log_probs.sum())
     model.train(was)
     return Modelled(nats / counted, nats / math.log(2) / (text_bytes * counted / whole))

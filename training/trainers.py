@@ -249,7 +249,7 @@ def run(  # noqa: PLR0913, PLR0917 - what differs between the methods, each once
     _quicken(trainer.model, job.crew)
     trainer.remove_callback(PrinterCallback)  # our own lines go to the log
     if job.crew.rank == 0:
-        _drop_incomplete(job.folder / "checkpoints")
+        drop_incomplete(job.folder / "checkpoints")
     trainer.train(resume_from_checkpoint=last_checkpoint(job.folder))
     if job.crew.sharded:
         return put_together(trainer, job.crew, job.folder / "adapter")
@@ -287,7 +287,7 @@ def last_checkpoint(folder: Path) -> str | None:
     return str(max(found, key=lambda p: int(p.name.rpartition("-")[2]))) if found else None
 
 
-def _drop_incomplete(folder: Path) -> None:
+def drop_incomplete(folder: Path) -> None:
     """Remove what a killed process left half-written: TRL would count it as one of the two that are kept."""
     for checkpoint in folder.glob("checkpoint-*"):
         if not (checkpoint / COMPLETE).is_file():

@@ -28,11 +28,12 @@ from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import RunId
 from feedback.store import Store, now
-from training import gate, heads, lessons, run_memory, runs
+from training import divergence, full_disc, gate, heads, lessons, run_memory, runs
 from training.crew import ROWS
 from training.launch.launcher import TASK
 from training.lessons import Lesson
 from training.methods import METHODS
+from training.recipes import Recipe
 from training.runs import Run
 
 HEARTBEAT_S = 2.0
@@ -169,7 +170,8 @@ def hooks(seat: Seat) -> Any:
     """Steps and metrics into the store, and into the log."""
     from training.trainers import Hooks
 
-    shows = METHODS[runs.get(seat.store, seat.run_id).method].shows
+    recipe = runs.get(seat.store, seat.run_id).recipe
+    shows = METHODS[recipe.method].shows
 
     def on_step(step: int, total: int) -> None:
         seat.store.execute("UPDATE runs SET step = ?, total_steps = ? WHERE id = ?", step, total, seat.run_id)
@@ -182,11 +184,22 @@ def hooks(seat: Seat) -> Any:
         runs.record(seat.store, seat.run_id, step, found)
         shown = [f"{name} {found[name]:.4g}" for name in shows if name in found]
         say(f"step {step}: {', '.join(shown)}")
+        watch(seat, recipe)
 
     def on_reference(done: int, total: int) -> None:
         say(f"reference: {done} of {total}")
 
     return Hooks(on_step, on_metrics, on_reference)
+
+
+def watch(seat: Seat, recipe: Recipe) -> None:
+    """Warn of chosen answers that fall, on the run and once in its log."""
+    gained = [point.value for point in runs.metrics(seat.store, seat.run_id, ["chosen_reward"])]
+    warning, before = divergence.falling(recipe, gained), runs.get(seat.store, seat.run_id).warning
+    if warning != before:
+        runs.warn(seat.store, seat.run_id, warning)
+    if warning and not before:
+        say(f"Warning: {warning}")
 
 
 def judge(seat: Seat, base: bases.Base, candidate: registry.ModelVersion) -> None:
@@ -224,7 +237,7 @@ def end(seat: Seat, state: str, error: str | None = None) -> None:
     )
     say(f"Run {seat.run_id} is {state}." + (f" {error}" if error else ""))
     if state == "done":  # the adapter lives on in its model version
-        for name in ("checkpoints", "adapter", ROWS):
+        for name in ("checkpoints", "adapter", "best", ROWS):
             shutil.rmtree(seat.folder / name, ignore_errors=True)
         (seat.folder / TASK).unlink(missing_ok=True)
 
@@ -241,11 +254,27 @@ def run_to_end(seat: Seat) -> str:
         end(seat, "failed", str(error))
         return "failed"
     except Exception as error:  # noqa: BLE001 - the last edge of the process: a sentence for people
+        why = why_ended(seat, error)
         traceback.print_exc()  # and the traceback for the log
-        end(seat, "failed", f"The run stopped on {type(error).__name__}: {error}. Its log has the details.")
+        end(seat, "failed", why)
         return "failed"
     end(seat, "done")
     return "done"
+
+
+def why_ended(seat: Seat, error: Exception) -> str:
+    """An error that nobody foresaw, as a sentence. Where the disc is full, half-written files go first."""
+    if not full_disc.is_why(error):
+        return (
+            f"The run stopped on {type(error).__name__}: {error}. Its log has the details."
+            f" `hone runs resume {seat.run_id}` tries once more from its last complete checkpoint."
+        )
+    from training import trainers
+
+    trainers.drop_incomplete(seat.folder / "checkpoints")
+    shutil.rmtree(seat.folder / "adapter.part", ignore_errors=True)
+    checkpoint = trainers.last_checkpoint(seat.folder)
+    return full_disc.told(seat.run_id, Path(checkpoint).name if checkpoint else None)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,7 +8,6 @@ merged into the weights, so that champion and candidate answer side by side.
 import threading
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any
 
 import openvino as ov
 
@@ -16,7 +15,7 @@ from assistant import base as bases
 from assistant import plain_tokenizer, registry
 from assistant.adapters import stored
 from assistant.base import Base
-from assistant.engines import eight_bit, openvino_graph
+from assistant.engines import openvino_graph
 from assistant.engines.constraint import Constraint, Grammars
 from assistant.engines.interface import (
     Ability,
@@ -29,7 +28,7 @@ from assistant.engines.interface import (
     check_able,
     check_fits,
 )
-from assistant.engines.openvino_lane import Lane
+from assistant.engines.openvino_lane import Lane, open_lane
 from assistant.engines.reply import Reply, Vocabulary, plain_vocabulary, vocabulary
 from assistant.engines.sequences import Computed, Scoring, Writing, read_all
 from assistant.registry import ModelVersion
@@ -219,11 +218,7 @@ class OpenVinoEngine:
             _check_merges(version, adapter)
         kept = self._home.served / f"{version.adapter_sha256 or _file_name(self._base.id)}.safetensors"
         try:
-            weights = eight_bit.prepare(self._base.folder, adapter, kept)
-            model = openvino_graph.build(self._shape, weights)
-            compiled = self._core.compile_model(model, "CPU", _settings(self._base))
-            weights.forget()  # the plugin laid most of them out anew
-            return Lane(compiled, self.window)
+            return open_lane(self._core, self._base, self._shape, adapter, kept)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
             raise HoneError(
                 f"The adapter of {version.name} does not fit the base."
@@ -246,16 +241,6 @@ def _check_merges(version: ModelVersion, adapter: Path) -> None:
             f"It computes with merged weights, and {why}.",
             "Start Hone with --engine transformers.",
         )
-
-
-def _settings(base: Base) -> dict[str, Any]:
-    """Keys and values keep 16 bits: in 8, OpenVINO's default, they were slower here and less exact."""
-    precision = "bf16" if base.dtype == "bfloat16" else "f32"
-    return {
-        "PERFORMANCE_HINT": "LATENCY",
-        "KV_CACHE_PRECISION": "f16",
-        "INFERENCE_PRECISION_HINT": precision,
-    }
 
 
 def _scoring(alike: Sequence[tuple[list[int], list[int]]]) -> Scoring:

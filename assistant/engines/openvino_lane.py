@@ -8,11 +8,14 @@ prompts first, so that they are not stuck behind long ones.
 import time
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino as ov
 
+from assistant.base import Base
+from assistant.engines import eight_bit, openvino_graph
 from assistant.engines.guesses import StepCost
 from assistant.engines.kv_blocks import BLOCK, Held, Key, KvBlocks
 from assistant.engines.sampling import Floats
@@ -212,6 +215,24 @@ class Lane:
         self._request.infer()
         logits = self._request.get_output_tensor(0).data
         return logits.reshape(len(logits), -1)
+
+
+def open_lane(
+    core: ov.Core, base: Base, shape: openvino_graph.Shape, adapter: Path | None, kept: Path
+) -> Lane:
+    """`base` with the adapter in that folder merged, its weights kept in `kept` (see `eight_bit.prepare`).
+
+    Keys and values keep 16 bits: in 8, OpenVINO's default, they were slower here and less exact.
+    """
+    weights = eight_bit.prepare(base.folder, adapter, kept)
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "KV_CACHE_PRECISION": "f16",
+        "INFERENCE_PRECISION_HINT": "bf16" if base.dtype == "bfloat16" else "f32",
+    }
+    compiled = core.compile_model(openvino_graph.build(shape, weights), "CPU", settings)
+    weights.forget()  # the plugin laid most of them out anew
+    return Lane(compiled, shape.window)
 
 
 def _unread(sequence: Computed) -> int:

@@ -13,7 +13,7 @@ from assistant.engines.guesses import MOST_GUESSES, Guesses
 from assistant.engines.interface import AnswerLogprob, Completion, Progress
 from assistant.engines.kv_blocks import Held
 from assistant.engines.reply import Reply
-from assistant.engines.sampling import Floats
+from assistant.engines.sampling import Floats, Sampler
 from feedback.errors import HoneError
 
 
@@ -160,6 +160,41 @@ def _whole(writing: Writing) -> Completion:
         except StopIteration as end:
             completion: Completion = end.value
             return completion
+
+
+class Drawing:
+    """An answer in token ids: `answer`, with the end token that ended it, once it is over."""
+
+    def __init__(self, prompt_ids: Sequence[int], sampler: Sampler, most: int, end_id: int) -> None:
+        self.tokens = list(prompt_ids)
+        self.cacheable = tuple(prompt_ids)
+        self.longest = len(self.tokens) + most
+        self.quiet_s = 0.0
+        self.held: Held | None = None
+        self.answer: list[int] = []
+        self.error: BaseException | None = None
+        self._sampler, self._most, self._end = sampler, most, end_id
+
+    def begin(self, held: Held) -> None:
+        self.held = held
+
+    def over(self) -> bool:
+        return len(self.answer) >= self._most or self.answer[-1:] == [self._end]
+
+    def guess(self, costs: Sequence[float]) -> list[int]:
+        return []
+
+    def wanted(self, start: int, end: int) -> range:
+        return range(end - 1, end) if end == len(self.tokens) else range(0)
+
+    def take(self, logits: Floats, places: range, guessed: Sequence[int]) -> int:
+        self.answer.append(self._sampler.choose(logits[0]))
+        if not self.over():
+            self.tokens.append(self.answer[-1])
+        return 0
+
+    def finish(self, error: BaseException | None = None) -> None:
+        self.error = error
 
 
 class Scoring:

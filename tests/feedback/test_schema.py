@@ -3,9 +3,11 @@
 import sqlite3
 
 import pytest
+from sqlite_utils import Database
 
-from feedback import conversations
+from feedback import conversations, datasets, schema
 from feedback.ids import LOCAL_USER
+from feedback.store import Store
 from tests import build
 
 
@@ -65,3 +67,23 @@ def test_search_still_finds_the_right_message_after_a_vacuum(store):
     store.execute("VACUUM")
     found = conversations.listing(store, LOCAL_USER, "thoughts second")
     assert [item.id for item in found] == [kept.conversation_id]
+
+
+def test_datasets_kept_before_there_were_answers_stay_texts_that_runs_point_at(tmp_path):
+    old = Database(tmp_path / "old.db")
+    schema.migrations.apply(old, stop_before="m0009_answers")
+    old.execute("INSERT INTO users (id, name, roles_json, created_at) VALUES ('u', 'u', '[]', '')")
+    old.execute("INSERT INTO datasets VALUES ('d_1', 'x', 'text', 'old.txt', 3, 'u', '')")
+    old.conn.commit()
+    old.close()
+    store = Store(tmp_path / "old.db")
+    (kept,) = datasets.listing(store)
+    assert (kept.id, kept.kind, kept.name, kept.rows) == ("d_1", "text", "old.txt", 3)
+    assert store.rows("PRAGMA foreign_key_check") == []
+    with pytest.raises(sqlite3.IntegrityError, match="immutable"):
+        store.execute("UPDATE datasets SET kind = 'answers'")
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        store.execute(
+            "INSERT INTO datasets (id, sha256, kind, name, rows, created_by, created_at)"
+            " VALUES ('d_2', 'y', 'tables', 'n', 1, 'u', '')"
+        )

@@ -91,8 +91,8 @@ def test_a_trained_version_is_served_as_it_was_trained(real_base: Base, tmp_path
     held_out = made[TRAINED:]
     assert len(held_out) == 200
     version = trained(real_base, home, made[:TRAINED])
-    # What was trained, computed exactly: in bfloat16 transformers rounds away about a third of what a LoRA
-    # adds to each layer's sum, and OpenVINO, which merges it first, does not.
+    # What was trained, computed exactly: in bfloat16 transformers rounds every layer's states, which takes
+    # about a third of what training did to a margin. bench/fidelity.py tells by how much.
     reference = TorchEngine(dataclasses.replace(real_base, dtype="float32"), home)
     try:
         some = held_out[::5]

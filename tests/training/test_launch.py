@@ -14,13 +14,16 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from assistant.base import Base
+from feedback import datasets
 from feedback.command_line import HoneGroup
+from feedback.datasets import Answered, Dataset
 from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
+from feedback.message import Turn
 from tests import training_ground
 from tests.training_ground import Ground, finished, wait
-from training import data, order, runs, task
+from training import data, order, repeats, runs, task
 from training.crew import ALONE, Crew
 from training.launch import configs, launcher
 from training.launch.messages import heard, line
@@ -116,6 +119,48 @@ def test_a_change_of_our_own_begins_alike_in_every_process(tiny_base: Base, tmp_
     )
     one, other = load_file(next(first.glob("*.safetensors"))), load_file(next(second.glob("*.safetensors")))
     assert all(bool((one[name] == other[name]).all()) for name in one)
+
+
+def answers(on: Ground) -> Dataset:
+    """Thirty questions, some of them held out."""
+    found = [Answered((Turn("user", f"What is {n} and {n}?"),), str(2 * n)) for n in range(30)]
+    return datasets.freeze_answers(on.store, on.home, LOCAL_USER, "sums", found)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_answers_of_a_dataset_and_measure_those_held_out_once(on: Ground) -> None:
+    recipe = training_ground.recipe(on.base, method="sft", max_steps=2, batch=8, learning_rate=3e-2)
+    dataset = answers(on)
+    told: list[tuple[list[str], dict[tuple[str, int], float]]] = []
+    for launch in (None, configs.load("cpu-2")):
+        made = runs.create(on.store, LOCAL_USER, recipe, dataset.id, launch)
+        run, log = finished(on, runs.start(on.home, made.id)), runs.log_text(on.home, made.id)
+        assert run.state == "done", log
+        said = [one.partition("  ")[2] for one in log.splitlines() if "  Held-out answers " in one]
+        points = runs.metrics(on.store, run.id)
+        told.append((said, {(one.name, one.step): one.value for one in points}))
+    (alone, by_one), (together, by_two) = told
+    assert [one.split()[2] for one in together] == ["before:", "after:"]
+    assert together[0] == alone[0]
+    for name in ("held_out_nats", "perplexity", "bits_per_byte"):
+        assert by_two[name, 0] == pytest.approx(by_one[name, 0], rel=TOLERANCE)
+        assert by_two[name, 2] == pytest.approx(by_one[name, 2], rel=TOLERANCE)
+    assert by_two["held_out_nats", 2] < by_two["held_out_nats", 0]
+
+
+@pytest.mark.slow
+def test_a_full_disc_under_two_processes_is_told_as_under_one(on: Ground) -> None:
+    recipe = dataclasses.replace(on.recipe, method="sft", epochs=20.0, save_every=10)
+    made = runs.create(on.store, LOCAL_USER, recipe, on.snapshot.id, configs.load("cpu-2"))
+    full = runs.folder(on.home, made.id) / "checkpoints" / "checkpoint-20"
+    wait(on, runs.start(on.home, made.id), lambda now: now.step >= 1 or now.is_over)
+    full.mkdir(parents=True)
+    (full / "optimizer.pt").symlink_to("/dev/full")
+    ended = finished(on, made)
+    assert ended.state == "failed", runs.log_text(on.home, made.id)
+    assert str(ended.error).startswith("The disc seems to be full: a file could not be written.")
+    assert "checkpoint-10, the last complete one, is kept." in str(ended.error)
+    assert not full.exists()
 
 
 @pytest.mark.slow
@@ -263,6 +308,22 @@ def test_what_several_processes_cannot_train_is_refused_before_a_run_is_made(
     assert runs.listing(on.store) == []
 
 
+def test_a_dataset_is_not_trained_on_where_nobody_has_whole_weights_to_measure_with(on: Ground) -> None:
+    dataset = answers(on)
+    recipe = training_ground.recipe(on.base, method="sft", batch=8)
+    with pytest.raises(HoneError, match="A run on a dataset cannot be trained under fsdp"):
+        runs.create(on.store, LOCAL_USER, recipe, dataset.id, configs.load("fsdp"))
+    assert runs.listing(on.store) == []
+
+
+def test_a_repetition_is_computed_by_as_many_processes(on: Ground) -> None:
+    config = configs.load("cpu-2")
+    first = runs.create(on.store, LOCAL_USER, on.recipe, on.snapshot.id, config)
+    runs.cancel(on.store, LOCAL_USER, first.id)
+    again = repeats.create(on.store, on.home, LOCAL_USER, first.id)
+    assert (again.repeats_id, again.processes, again.crew) == (first.id, 2, config)
+
+
 def test_an_unknown_config_is_answered_with_those_there_are(on: Ground) -> None:
     hone = HoneGroup("hone", commands={"train": train})
     words = ["train", "sft", "--launch", "gpu-9", "--home", str(on.home.path)]
@@ -284,7 +345,9 @@ def test_what_this_machine_lacks_is_said_before_anything_is_started(tiny_base: B
 
 def test_a_task_is_the_same_after_it_was_written_and_read(tiny_base: Base, tmp_path: Path) -> None:
     recipe = training_ground.recipe(tiny_base, **WITH_IMITATION)
-    told = Task(tiny_base, recipe, rows(3), tmp_path, tmp_path / "start", None, "base/cpu", rows(1), 40)
+    told = Task(
+        tiny_base, recipe, rows(3), tmp_path, tmp_path / "start", None, "base/cpu", rows(1), 40, "The end"
+    )
     assert task.from_json(task.to_json(told)) == told
 
 

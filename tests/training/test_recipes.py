@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from feedback.errors import HoneError, NotFoundError
 from training import adaptations, order, recipes, trainers
+from training.methods import METHODS, Method
 from training.recipes import Recipe
 
 OTHER = {
@@ -62,6 +63,13 @@ def test_the_presets_load_and_say_what_they_are() -> None:
         assert recipe.name == name
         assert recipe.description
         assert recipes.load(name) is recipe
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+def test_each_method_ships_a_recipe_of_its_own_with_its_settings_explained(method: Method) -> None:
+    assert recipes.presets()[method.preset].method == method.name
+    file = recipes.FOLDER / f"{method.preset}.yaml"
+    assert [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("# ")]
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_known_one() -> None:

@@ -76,12 +76,12 @@ def test_a_killed_run_resumes_to_the_same_adapter_on_the_same_snapshot(on: Groun
     at = wait(on, killed, lambda run: run.step >= 5)
     os.kill(at.pid, signal.SIGKILL)
     broken = finished(on, killed)
-    assert broken.state == "interrupted"
+    assert (broken.state, "was killed" in broken.error) == ("interrupted", True)
     assert broken.step < whole.total_steps
     runs.resume(on.home, on.store, LOCAL_USER, killed.id)
     mended = finished(on, killed)
     log = runs.log_text(on.home, killed.id)
-    assert mended.state == "done", log
+    assert (mended.state, mended.error) == ("done", None), log
     assert "Going on from checkpoint" in log
     assert (mended.step, mended.snapshot_id) == (whole.step, whole.snapshot_id)
     expected, found = adapter_of(on, whole), adapter_of(on, mended)

@@ -103,8 +103,11 @@ def _unusable(name: str, why: str) -> HoneError:
     )
 
 
-def check(launch: Launch, recipe: Recipe) -> None:
-    """HoneError where this recipe cannot be trained by these processes to the curve of one process."""
+def check(launch: Launch, recipe: Recipe, measured: bool) -> None:
+    """HoneError where this recipe cannot be trained by these processes to the curve of one process.
+
+    `measured`: on what of its data is held out, before and after, as a run on a dataset is.
+    """
     if recipe.method not in METHODS:
         raise HoneError(
             f"{recipe.method} is trained by one process.", f"{WHY_NOT[recipe.method]}.", "Leave --launch out."
@@ -123,6 +126,12 @@ def check(launch: Launch, recipe: Recipe) -> None:
             f"A batch of {recipe.batch} cannot be divided among {launch.processes} processes.",
             "The loss sft is a mean over the tokens of a whole batch, and parts of one give another mean.",
             f"Give each process whole batches: --set accumulation={launch.processes}.",
+        )
+    if launch.sharded and measured:
+        raise HoneError(
+            f"A run on a dataset cannot be trained under {launch.name}.",
+            "What is held out is measured by one process, and here each holds a part of the weights.",
+            "Take ddp-8 or deepspeed-zero2.",
         )
     if launch.sharded and recipe.method not in SHARDED_METHODS:
         raise HoneError(

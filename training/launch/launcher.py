@@ -4,6 +4,7 @@ They write nothing to the store: the first says on its standard output what happ
 process, which started them, keeps it. They live no longer than it does: their standard input ends with it.
 """
 
+import errno
 import importlib.util
 import os
 import shlex
@@ -52,7 +53,9 @@ def base_for(launch: Launch, base: Base) -> Base:
 
 
 def train(task: Task, launch: Launch, hooks: "Hooks", say: Callable[[str], None]) -> Trained:
-    """Compute a task by the config's processes. HoneError when one of them ends before its time."""
+    """Compute a task by the config's processes. HoneError when one of them ends before its time,
+    OSError when the first found no room on the disc.
+    """
     write_aside(task.folder / CONFIG, launch.text)
     write_aside(task.folder / TASK, to_json(task))
     _check(task.folder / CONFIG, launch)
@@ -106,6 +109,8 @@ def _follow(
                 say(text)
             case ["failed", what, why, todo]:
                 raise HoneError(what, why, todo)
+            case ["full disc"]:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             case ["trained", folder, peak]:
                 trained = Trained(Path(folder), peak)
             case _:

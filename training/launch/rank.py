@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from feedback.errors import HoneError
+from training import full_disc
 from training import task as tasks
 from training.crew import Crew
 from training.launch.messages import WATCHED, line
@@ -35,6 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
         tell("failed", error.what, error.why, error.todo)
         sys.stderr.write(f"Process {rank}: {error}\n")
         return 2
+    except Exception as error:
+        if full_disc.is_why(error):
+            tell("full disc")
+        raise
     return 0
 
 

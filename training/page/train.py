@@ -12,18 +12,20 @@ from feedback.errors import HoneError
 from feedback.ids import RunId
 from feedback.snapshots import Snapshot
 from feedback.store import Store
-from training import heads, recipes, runs
+from training import heads, recipes, repeats, runs
 from training.heads import Head
 from training.methods import METHODS
 from training.page.data import pairs_of
 from training.page.desk import Desk, Part, Person, button, chosen, confirmation, say, shown
 from training.page.needs import needs_html
+from training.repeats import Comparison
 from training.runs import MetricPoint, Run
 
 CURVES = {
     "loss": ("Loss", None),
     "margin": ("Margin, chosen over rejected", 0.0),
     "accuracy": ("Share of pairs ordered right", 0.5),
+    "chosen_reward": ("Gain of chosen answers, beta x nats", 0.0),
     "token_accuracy": ("Share of tokens guessed right", None),
     "reward": ("Mean reward of its answers", None),
     "kl": ("KL to where it started, nats", 0.0),
@@ -35,6 +37,9 @@ CURVES = {
 PRESET = "dpo"
 """Chosen when the page opens."""
 
+COMPARED = 4
+"""Runs drawn beside one: as many as have a colour of their own."""
+
 LOG_BYTES = 6000
 STATE_TONES: dict[str, html.Tone] = {
     "done": "good", "failed": "bad", "interrupted": "unsure", "cancelled": "plain", "queued": "plain",
@@ -42,8 +47,10 @@ STATE_TONES: dict[str, html.Tone] = {
 }  # fmt: skip
 
 
-def build(desk: Desk) -> tuple[Part, Part]:
-    """Lay the part out in the current tab: the form with the list of runs, and the run that is looked at."""
+def build(desk: Desk) -> tuple[Part, Part, Part]:
+    """Lay the part out in the current tab: the form with the list of runs, the run that is looked at, and
+    those that it can be compared with.
+    """
     with gr.Row(elem_classes="op-split"):
         with gr.Column(scale=2, min_width=300):
             form, started, picker = _form(desk)
@@ -54,10 +61,13 @@ def build(desk: Desk) -> tuple[Part, Part]:
                 resume = gr.Button("Resume", scale=0, elem_id="op-resume")
                 why_not = gr.HTML(padding=False)
             asked = confirmation(desk, opener, "Yes, cancel it", "stop")
+            compare = gr.Dropdown(
+                [], label="Compare with", multiselect=True, max_choices=COMPARED, elem_id="op-compare"
+            )
             with gr.Accordion("Log", open=False):  # not <details>: that would fold at each tick
                 log = gr.HTML(padding=False)
 
-    def draw(person: Person, run_id: str | None) -> tuple[object, ...]:
+    def draw(person: Person, run_id: str | None, beside: list[str] | None) -> tuple[object, ...]:
         runs.sweep(desk.store)
         run = runs.get(desk.store, run_id) if run_id else None
         if run is None:
@@ -67,7 +77,9 @@ def build(desk: Desk) -> tuple[Part, Part]:
         )
         return (
             html.join(
-                run_html(run, runs.metrics(desk.store, run.id)), head_html(heads.of_run(desk.store, run.id))
+                run_html(run, runs.metrics(desk.store, run.id), _beside(desk.store, run, beside or [])),
+                repeat_html(run, repeats.compare(desk.store, desk.home, run)),
+                head_html(heads.of_run(desk.store, run.id)),
             ),
             button(run.state not in ("done", "failed", "cancelled") and not run.cancel_requested),
             button(run.state in runs.RESUMABLE),
@@ -89,8 +101,10 @@ def build(desk: Desk) -> tuple[Part, Part]:
         resume.click(desk.deed(go_on), picker, None),
     ]
     outputs = [panel, opener, resume, why_not, asked.question, log]
-    picker.change(desk.handler(draw), picker, outputs, queue=False, show_progress="hidden")
-    return form, Part([picker], outputs, draw, [started, *acts], live=True)
+    looks = [picker.change, compare.input]
+    looked_at = Part([picker, compare], outputs, draw, [started, *acts], looks, live=True)
+    others = Part([], [compare], lambda person: gr.update(choices=run_choices(desk.store)))
+    return form, looked_at, others
 
 
 def _form(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
@@ -163,6 +177,12 @@ def run_choices(store: Store) -> list[tuple[str, str]]:
     ]
 
 
+def _beside(store: Store, run: Run, ids: Sequence[str]) -> list[tuple[Run, list[MetricPoint]]]:
+    """The runs to compare with, and their figures; the run itself is not one of them."""
+    found = [runs.get(store, one) for one in ids if one != run.id][:COMPARED]
+    return [(one, runs.metrics(store, one.id)) for one in found]
+
+
 def why_no_button(run: Run) -> str:
     """Why neither Cancel nor Resume can be pressed; empty when one can."""
     if run.state == "done":
@@ -177,8 +197,10 @@ def no_run_html() -> html.Markup:
     return html.empty("No run yet.", "Freeze a snapshot under Data, choose a preset, and start one.")
 
 
-def run_html(run: Run, points: Sequence[MetricPoint]) -> html.Markup:
-    """One run: what, how far, and its curves."""
+def run_html(
+    run: Run, points: Sequence[MetricPoint], beside: Sequence[tuple[Run, Sequence[MetricPoint]]] = ()
+) -> html.Markup:
+    """One run: what, how far, and its curves, over those of the runs `beside` it."""
     head = html.join(
         f'<h3 class="op-run">{html.text(run.recipe.name)} {html.code(run.id)} ',
         html.badge(run.state, STATE_TONES[run.state], "run-state"),
@@ -187,16 +209,34 @@ def run_html(run: Run, points: Sequence[MetricPoint]) -> html.Markup:
     )
     tone: html.Tone = "busy" if not run.is_over else STATE_TONES[run.state]
     progress = html.bar(run.step, run.total_steps or int(run.is_over), how_far(run, datetime.now(UTC)), tone)
-    error = html.note(run.error or "", "bad")
+    wrong = html.join(html.note(run.error or "", "bad"), html.note(run.warning or "", "unsure"))
     figures = [
-        plots.curve(title, series, run.total_steps, level)
+        plots.curve(title, series, run.total_steps, level, [_series(other, name) for _, other in beside])
         for name, (title, level) in CURVES.items()
-        if name in METHODS[run.method].shows
-        and (series := [(point.step, point.value) for point in points if point.name == name])
+        if name in METHODS[run.method].shows and (series := _series(points, name))
     ]
     curves = html.tag("div", "".join(figures), "op-curves") if figures else ""
+    if curves and beside:
+        curves = plots.legend(_name(run), [_name(other) for other, _ in beside]) + curves
     waiting = html.note("Its curves appear with its first steps.") if not figures and not run.is_over else ""
-    return html.join(head, progress, error, curves, waiting)
+    return html.join(head, progress, wrong, curves, waiting)
+
+
+def _series(points: Sequence[MetricPoint], name: str) -> list[tuple[float, float]]:
+    return [(point.step, point.value) for point in points if point.name == name]
+
+
+def _name(run: Run) -> str:
+    return f"{run.recipe.name} {run.id}"
+
+
+def repeat_html(run: Run, compared: Comparison | None) -> html.Markup:
+    """Of which run this is a repetition, and whether it came to the same numbers; empty for any other run."""
+    if run.repeats_id is None:
+        return html.join()
+    if compared is None:
+        return html.note(f"It repeats {run.repeats_id}.")
+    return html.note(compared.sentence(), "good" if compared.same else "unsure")
 
 
 def head_html(head: Head | None) -> html.Markup:

@@ -1,0 +1,101 @@
+"""How a policy answers prompts while it is trained: by the graph that serves where OpenVINO can run it, which
+on a CPU is several times as fast, else by the model itself.
+
+Both draw from the policy as it is now, or as it was at the start. Knows rows of token ids; no reward.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from assistant.adapters.families import FAMILIES
+from assistant.base import Base
+from assistant.engines.choose import openvino_hindrance
+from feedback.conversations import Sampling
+from training.recipes import Recipe
+from training.trainers import Job, save_adapter
+
+ROWS = 32
+"""Answers written side by side by the model itself."""
+
+Ids = tuple[int, ...]
+
+
+class Writer(Protocol):
+    """Answers `prompts` by `model`, each with its end token where it came to its end. The same seed draws the
+    same answers from the same policy. `at_start`: by the policy as the run began with it.
+    """
+
+    def __call__(
+        self, model: Any, prompts: Sequence[Ids], seed: int, at_start: bool = False
+    ) -> list[Ids]: ...
+
+
+def hindrance(base: Base, recipe: Recipe) -> str | None:
+    """Why OpenVINO cannot write the answers of this policy, as the end of a sentence; None when it can."""
+    if not FAMILIES[recipe.adapt].merges:
+        return f"{recipe.adapt} cannot be merged into weights"
+    return openvino_hindrance(base)
+
+
+def writer(job: Job, base: Base, end_id: int) -> Writer:
+    """The fastest there is."""
+    return _by_model(job, end_id) if hindrance(base, job.recipe) else _by_openvino(job, base, end_id)
+
+
+def _by_openvino(job: Job, base: Base, end_id: int) -> Writer:
+    from assistant.engines.openvino_policy import Policy
+
+    folder = job.folder / "policy"
+    policy = Policy(base, folder)
+
+    def write(model: Any, prompts: Sequence[Ids], seed: int, at_start: bool = False) -> list[Ids]:
+        adapter = job.start_adapter if at_start else save_adapter(model, folder / "adapter")
+        sampling = Sampling(job.recipe.temperature, 1.0, job.recipe.answer_tokens, seed)
+        try:
+            return policy.answers(adapter, prompts, sampling, end_id)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    return write
+
+
+def _by_model(job: Job, end_id: int) -> Writer:
+    def write(model: Any, prompts: Sequence[Ids], seed: int, at_start: bool = False) -> list[Ids]:
+        if at_start:
+            with started_from(model):
+                return write(model, prompts, seed)
+        parts = [prompts[begin : begin + ROWS] for begin in range(0, len(prompts), ROWS)]
+        return [answer for place, part in enumerate(parts) for answer in generated(model, part, seed + place)]
+
+    def generated(model: Any, prompts: Sequence[Ids], seed: int) -> list[Ids]:
+        import torch
+
+        pad, width = job.tokenizer.pad_token_id, max(map(len, prompts))
+        ids = torch.tensor([[*[pad] * (width - len(prompt)), *prompt] for prompt in prompts])
+        real = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        was = model.training
+        model.eval()
+        with torch.inference_mode(), torch.random.fork_rng():
+            torch.manual_seed(seed)
+            said = model.generate(
+                input_ids=ids.to(model.device), attention_mask=real.to(model.device), do_sample=True,
+                temperature=job.recipe.temperature, top_k=0, top_p=1.0, pad_token_id=pad, eos_token_id=end_id,
+                max_new_tokens=job.recipe.answer_tokens,
+            )  # fmt: skip
+        model.train(was)
+        answers = said[:, width:].tolist()
+        return [tuple(one[: one.index(end_id) + 1] if end_id in one else one) for one in answers]
+
+    return write
+
+
+def started_from(model: Any) -> AbstractContextManager[None]:
+    """The policy as it was at the start, while the block runs: the base, or the champion's adapter."""
+    from trl.trainer.utils import use_adapter
+
+    found: AbstractContextManager[None] = use_adapter(model, "ref" if "ref" in model.peft_config else None)
+    return found
