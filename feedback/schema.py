@@ -73,3 +73,8 @@ def m0009_answers(db: Database) -> None:
 @migrations()
 def m0010_repeats(db: Database) -> None:
     run(db, "0010_repeats.sql")
+
+
+@migrations()
+def m0011_launch(db: Database) -> None:
+    run(db, "0011_launch.sql")

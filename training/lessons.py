@@ -1,15 +1,14 @@
 """One run's training from its rows in the store to a finished adapter: the store's side of the trainers.
 
-Reads the snapshot or the dataset, loads the base, takes what the method needs beside them (the reference's
-numbers, a reward model), and trains. Writes nothing to the store but a run's memory. torch and TRL come in
-when a run trains.
+Reads the snapshot or the dataset, and makes a task of it and of what the method needs beside it (the
+champion's adapter, a reward model), which this process computes, or several do. Writes nothing to the store
+but a run's memory. torch and TRL come in when a run trains.
 """
 
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from assistant import base as bases
 from assistant import registry
@@ -22,9 +21,17 @@ from feedback.store import Store
 from prompts import library
 from prompts.plain import ZERO_SHOT
 from training import adaptations, data, heads, reward_report, rounds, rules, run_memory, texts
+from training import task as tasks
+from training.crew import ALONE
 from training.data import Rendering, Row, Rows
-from training.references import References
+from training.launch import launcher
+from training.launch.configs import Launch
+from training.memory.peak import peak_bytes
+from training.methods import METHODS
+from training.order import share
+from training.recipes import Recipe
 from training.runs import Run
+from training.task import Task, Trained
 
 if TYPE_CHECKING:
     from assistant.engines.reply import Vocabulary
@@ -45,26 +52,20 @@ class Lesson:
     say: Callable[[str], None]
 
 
-def train(lesson: Lesson, hooks: "Hooks") -> Path:
-    """Train a model version, or go on training one; returns the adapter's folder."""
-    from training import trainers
-
+def train(lesson: Lesson, hooks: "Hooks") -> Trained:
+    """Train a model version, or go on training one."""
     if lesson.run.dataset_id is not None:
-        return _on_dataset(lesson, hooks)
+        return _compute(lesson, _dataset_task(lesson), hooks)
     rendering, rows = _read(lesson)
-    start = _start(lesson)
-    model = _model(lesson, rows)
-    base, run = lesson.base, lesson.run
-    # Another arithmetic gives other numbers.
-    said_by = f"{base.id}/{lesson.started_from.adapter_sha256 or 'base'}/{base.device}/{model.dtype}"
-    with closing(References(lesson.home.references, said_by)) as known:
-        job = _job(lesson, rows, model, start, known)
-        if run.method == "rlhf":
-            return _online(lesson, job, hooks, rendering, rows)
-        if run.method in ("dpo", "kto"):
+    task = _task(lesson, rows.rows)
+    if lesson.run.method == "rlhf":
+        return _online(lesson, task, hooks, rendering, rows)
+    if lesson.run.method in ("dpo", "kto"):
+        if lesson.run.crew is None or not lesson.run.crew.sharded:
             lesson.say("The reference reads every answer once, then training begins.")
-        method = {"sft": trainers.train_sft, "dpo": trainers.train_dpo, "kto": trainers.train_kto}[run.method]
-        return method(job, hooks)
+        said_by = f"{lesson.base.id}/{lesson.started_from.adapter_sha256 or 'base'}/{task.base.device}"
+        task = replace(task, references=_references(lesson), said_by=said_by)
+    return _compute(lesson, task, hooks)
 
 
 def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
@@ -74,9 +75,9 @@ def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
     rendering, rows = _read(lesson)
     if lesson.started_from.adapter_dir is not None:
         lesson.say(f"A reward model starts from the base, not from {lesson.started_from.name}.")
-    model = _model(lesson, rows)
-    adapter = reward_model.train_reward(_job(lesson, rows, model, None, None), hooks)
-    lesson.say(run_memory.measured(lesson.store, lesson.run.id, lesson.base.device))
+    trained = _compute(lesson, _task(lesson, rows.rows), hooks)
+    adapter = trained.folder
+    lesson.say(run_memory.measured(lesson.store, lesson.run.id, trained.peak_bytes))
     lesson.say("The reward model reads the held-out pairs.")
     tokenizer = bases.load_tokenizer(lesson.base)
     found = reward_model.RewardModel(bases.load_model(lesson.base), tokenizer, adapter)
@@ -108,24 +109,13 @@ class _Read:
     sentence: str
 
 
-def _on_dataset(lesson: Lesson, hooks: "Hooks") -> Path:
-    """Training on text or answers, and how well what is held out is predicted before and after."""
-    from training import trainers
-
+def _dataset_task(lesson: Lesson) -> Task:
+    """Training on text or answers; how well what is held out is predicted is measured before and after."""
     dataset = datasets.get(lesson.store, str(lesson.run.dataset_id))
     read = (_text if dataset.kind == "text" else _answers)(lesson, dataset)
     lesson.say(f"{dataset.name}: {read.sentence}")
-    job = _job(lesson, read.rows, _model(lesson, read.rows), _start(lesson), None)
-
-    def measured(model: Any, step: int, when: str) -> None:
-        if not read.held_out:
-            return
-        found = texts.modelled(model, read.held_out, read.held_out_bytes)
-        lesson.say(f"{read.unseen} {when}: {found.sentence()}.")
-        told = {"held_out_nats": found.nats, "perplexity": found.perplexity}
-        hooks.on_metrics(step, told | {"bits_per_byte": found.bits_per_byte})
-
-    return trainers.train_sft(job, hooks, measured)
+    task = _task(lesson, read.rows.rows)
+    return replace(task, unseen=read.held_out, unseen_bytes=read.held_out_bytes, unseen_called=read.unseen)
 
 
 def _text(lesson: Lesson, dataset: Dataset) -> _Read:
@@ -184,13 +174,49 @@ def _read(lesson: Lesson) -> tuple[Rendering, Rows]:
     return rendering, rows
 
 
-def _model(lesson: Lesson, rows: Rows) -> Any:
-    """The base, in the numbers that this way of adapting it needs. HoneError where the run cannot fit."""
-    base = adaptations.base_for(lesson.run.recipe, lesson.base)
-    needs = run_memory.check(base, lesson.run.recipe, rows.rows)
-    run_memory.expected(lesson.store, lesson.run.id, needs)
-    lesson.say(needs.sentence)
-    return bases.load_model(base)
+def _task(lesson: Lesson, rows: tuple[Row, ...]) -> Task:
+    """What is to be computed, once it is known to fit. HoneError where it cannot run here."""
+    recipe, launch = lesson.run.recipe, lesson.run.crew
+    start = _start(lesson) if METHODS[recipe.method].makes == "version" else None
+    base = lesson.base if launch is None else launcher.base_for(launch, lesson.base)
+    base = adaptations.base_for(recipe, base)
+    if launch is not None:
+        lesson.say(_shared_out(launch, recipe))
+    if launch is not None and launch.sharded:
+        lesson.say("Memory is not checked: the estimate knows whole weights only, and these are in parts.")
+    else:
+        needs = run_memory.check(base, recipe, rows, launch)
+        run_memory.expected(lesson.store, lesson.run.id, needs)
+        lesson.say(needs.sentence)
+    return Task(base, recipe, rows, lesson.folder, start)
+
+
+def _shared_out(launch: Launch, recipe: Recipe) -> str:
+    """Who computes what, and what of our own is switched off for it."""
+    batch, accumulation = share(recipe.batch, recipe.accumulation, launch.processes)
+    step = f"{recipe.batch} x {recipe.accumulation}"
+    said = f"{launch.processes} processes ({launch.name}): of each step of {step} examples, one takes"
+    said += f" {batch} x {accumulation}."
+    if launch.sharded:
+        said += (
+            " Each holds a part of the weights, so prompts are not shared, LoRA is computed by PEFT, and the"
+            " reference is asked at each step: Hone's own ways read whole weights."
+        )
+    return said
+
+
+def _references(lesson: Lesson) -> Path | None:
+    """Where what the reference says is kept; nowhere for processes that share no disc, or no weights."""
+    launch = lesson.run.crew
+    shared = launch is None or (launch.machines == 1 and not launch.sharded)
+    return lesson.home.references if shared else None
+
+
+def _compute(lesson: Lesson, task: Task, hooks: "Hooks") -> Trained:
+    """In this process, or by those that the run asks for."""
+    if lesson.run.crew is None:
+        return tasks.train(task, hooks, lesson.say)
+    return launcher.train(task, lesson.run.crew, hooks, lesson.say)
 
 
 def _start(lesson: Lesson) -> Path | None:
@@ -205,18 +231,11 @@ def _start(lesson: Lesson) -> Path | None:
     return folder
 
 
-def _job(lesson: Lesson, rows: Rows, model: Any, start: Path | None, references: References | None) -> "Job":
-    from training.trainers import Job
-
-    tokenizer = bases.load_tokenizer(lesson.base)
-    recipe, device = lesson.run.recipe, lesson.base.device
-    return Job(model, tokenizer, rows.rows, recipe, lesson.folder, start, device, references)
-
-
-def _online(lesson: Lesson, job: "Job", hooks: "Hooks", rendering: Rendering, rows: Rows) -> Path:
+def _online(lesson: Lesson, task: Task, hooks: "Hooks", rendering: Rendering, rows: Rows) -> Trained:
     """RLHF, and what it has gained on prompts that it never saw."""
     from training import answering, rlhf
 
+    job = tasks.job(task, tasks.load(task, ALONE), None, ALONE)
     reward = _reward(lesson, job)
     why = answering.hindrance(lesson.base, job.recipe)
     lesson.say(
@@ -240,7 +259,7 @@ def _online(lesson: Lesson, job: "Job", hooks: "Hooks", rendering: Rendering, ro
         )
         told = {"unseen_gain": gain.value, "unseen_gain_low": gain.low, "unseen_gain_high": gain.high}
         hooks.on_metrics(finished.steps, told)
-    return finished.folder
+    return Trained(finished.folder, peak_bytes(task.base.device))
 
 
 def _reward(lesson: Lesson, job: "Job") -> "Reward":

@@ -1,10 +1,13 @@
 """In which order examples are trained on: like lengths side by side, so that little is padded. Pure.
 
-An order is seeded and made anew for each epoch, so that a resumed run meets the same one.
+An order is seeded and made anew for each epoch, so that a resumed run meets the same one. It knows nothing of
+processes: they take its batches in turn, so that a step holds the same examples however many there are.
 """
 
+import math
 import random
 from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
 
 
 def batches(lengths: Sequence[int], size: int, seed: int) -> list[int]:
@@ -23,25 +26,43 @@ def batches(lengths: Sequence[int], size: int, seed: int) -> list[int]:
     return [i for run in runs for i in run]
 
 
+def share(batch: int, accumulation: int, processes: int) -> tuple[int, int]:
+    """What one of so many processes takes of a step of `batch` x `accumulation`: its own batch, and how many.
+
+    Whole batches while there are enough, so that each is computed as one process would; then parts of them.
+    ValueError where the step cannot be divided.
+    """
+    whole = math.gcd(accumulation, processes)
+    parts = processes // whole
+    if batch % parts:
+        raise ValueError(f"{batch} x {accumulation} examples cannot be divided among {processes}")
+    return batch // parts, accumulation // whole
+
+
 def _seed(seed: int, epoch: int) -> int:
     """Another one for each epoch, and never that of another seed's near epochs."""
     return seed * 1_000_003 + epoch
 
 
 class LengthOrder:
-    """A sampler: `batches` anew for each epoch. Resuming needs no more state than the epoch's number."""
+    """A sampler: `batches` anew for each epoch. Resuming needs no more state than the epoch's number.
 
-    def __init__(self, lengths: Sequence[int], size: int, seed: int) -> None:
+    An epoch is a multiple of `whole` examples: its last step is filled from its own beginning. A short one
+    would weigh its few examples as heavily as a whole step does, and could not be divided among processes.
+    """
+
+    def __init__(self, lengths: Sequence[int], size: int, seed: int, whole: int = 1) -> None:
         self.lengths, self.size, self.seed, self.epoch = list(lengths), size, seed, 0
+        self.count = math.ceil(len(self.lengths) / whole) * whole
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return self.count
 
     def __iter__(self) -> Iterator[int]:
-        return iter(batches(self.lengths, self.size, _seed(self.seed, self.epoch)))
+        return islice(cycle(batches(self.lengths, self.size, _seed(self.seed, self.epoch))), self.count)
 
 
 class GroupOrder:

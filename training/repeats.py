@@ -77,7 +77,8 @@ class Comparison:
 
 
 def create(store: Store, home: Home, user_id: UserId, run_id: RunId) -> Run:
-    """A queued run with the recipe, the data and the start of an earlier one. Nothing is started.
+    """A queued run with the recipe, the data, the start and the processes of an earlier one. Nothing is
+    started.
 
     Refuses a run that is not over, and one of which something is gone.
     """
@@ -91,7 +92,8 @@ def create(store: Store, home: Home, user_id: UserId, run_id: RunId) -> Run:
         )
     try:
         recipe = _still_there(store, home, run)
-        return runs.create(store, user_id, recipe, str(run.snapshot_id or run.dataset_id), run)
+        source = str(run.snapshot_id or run.dataset_id)
+        return runs.create(store, user_id, recipe, source, run.crew, repeated=run)
     except HoneError as error:
         raise ConflictError(
             f"The run {run.id} cannot be repeated.",

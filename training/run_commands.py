@@ -22,6 +22,7 @@ from feedback.ids import LOCAL_USER
 from feedback.snapshots import Snapshot
 from feedback.store import Store
 from training import follow, gate, heads, metrics_file, recipes, repeats, run_memory, runs
+from training.launch import configs
 from training.methods import METHODS, Method
 from training.promotion import WORDS
 from training.recipes import Recipe
@@ -95,6 +96,12 @@ def _train_command(method: Method) -> click.Command:
     @click.option(
         "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change any setting of the recipe."
     )
+    @click.option(
+        "--launch",
+        default=None,
+        metavar="CONFIG",
+        help=f"Train by several processes: {', '.join(configs.names())}, or a .yaml of accelerate's.",
+    )
     @click.option("--detach", is_flag=True, help="Start it and return at once.")
     @json_option
     @home_option
@@ -104,16 +111,18 @@ def _train_command(method: Method) -> click.Command:
         detach: bool,
         snapshot: str = "latest",
         named: str | None = None,
+        launch: str | None = None,
         **given: Any,
     ) -> None:
         store = open_store(home)
         recipe = _recipe(method.name, **given)
+        crew = configs.load(launch) if launch else None
         if named is not None:
             _first_champion(store, home, recipe)
             source = _dataset_id(store, home, method, named)
         else:
             source = chosen_snapshot(store, snapshot).id
-        run = runs.create(store, LOCAL_USER, recipe, source)
+        run = runs.create(store, LOCAL_USER, recipe, source, crew)
         runs.start(home, run.id)
         _started(store, home, run, detach, as_json)
 
@@ -189,6 +198,8 @@ def _told(store: Store, home: Home, run: Run) -> str:
         f"Run {run.id}: {run.state}, {steps}.",
         f"  {run.method}, recipe {run.recipe.name}, {run.source}, from {run.base_version_id}",
     ]
+    if run.launch:
+        lines.append(f"  {run.processes} processes, launched by {run.launch}")
     points = runs.metrics(store, run.id)
     newest = {p.name: p.value for p in points if p.name not in run_memory.KEPT}
     if newest:

@@ -12,9 +12,10 @@ from feedback.ids import RunId
 from feedback.store import Store
 from training import memory, runs
 from training.data import Row
-from training.memory.peak import peak_bytes
+from training.launch.configs import Launch
 from training.memory.plan import precision_of
 from training.memory.shape import of_folder
+from training.order import share
 from training.recipes import Recipe
 from training.runs import MetricPoint
 
@@ -38,13 +39,19 @@ def plan_of(base: Base, recipe: Recipe) -> memory.Plan:
     return memory.of_recipe(recipe, precision_of(base.dtype), base.quantization, base.device)
 
 
-def check(base: Base, recipe: Recipe, rows: Sequence[Row]) -> Needs:
-    """What these rows need. HoneError, with the smallest change that would fit, where it is not free."""
+def check(base: Base, recipe: Recipe, rows: Sequence[Row], launch: Launch | None = None) -> Needs:
+    """What these rows need, in one process of `launch`. HoneError, with the smallest change that would fit,
+    where it is not free.
+    """
+    if launch is not None:
+        batch, accumulation = share(recipe.batch, recipe.accumulation, launch.processes)
+        recipe = replace(recipe, batch=batch, accumulation=accumulation)
     shape, plan = of_folder(base.title, base.folder), memory.of_rows(plan_of(base, recipe), rows)
     device = memory.this_machine()
     if device.kind == "cpu":  # what this process has already is part of what the run needs
         held = psutil.Process().memory_info().rss
-        device = replace(device, free_bytes=device.free_bytes + held)
+        among = 1 if launch is None else launch.here
+        device = replace(device, free_bytes=(device.free_bytes + held) // among)
     found = memory.refuse_if_too_big(shape, plan, device)
     return Needs(found, device.kind, memory.sentence(found, device))
 
@@ -54,9 +61,9 @@ def expected(store: Store, run_id: RunId, needs: Needs) -> None:
     _record(store, run_id, ESTIMATE, needs.estimate.peak_bytes)
 
 
-def measured(store: Store, run_id: RunId, device: str) -> str:
-    """Write the peak of this process to the run's figures; returns the line for its log."""
-    _record(store, run_id, PEAK, peak_bytes("cpu" if device == "cpu" else "cuda"))
+def measured(store: Store, run_id: RunId, peak_bytes: int) -> str:
+    """Write the peak of the process that trained to the run's figures; returns the line for its log."""
+    _record(store, run_id, PEAK, peak_bytes)
     return line(runs.metrics(store, run_id))
 
 
@@ -85,7 +92,9 @@ def _record(store: Store, run_id: RunId, name: str, size_bytes: int) -> None:
 def line(points: Sequence[MetricPoint]) -> str:
     """Measured beside estimated, in words; empty before a run was measured."""
     newest = {point.name: point.value for point in points}
-    if PEAK not in newest or ESTIMATE not in newest:
+    if PEAK not in newest:
         return ""
+    if ESTIMATE not in newest:
+        return f"Memory: peak {newest[PEAK]:.2f} GB, not estimated."
     off = newest[ESTIMATE] / newest[PEAK] - 1
     return f"Memory: peak {newest[PEAK]:.2f} GB, estimated {newest[ESTIMATE]:.2f} GB ({off:+.0%})."

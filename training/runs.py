@@ -26,6 +26,8 @@ from feedback.ids import ModelVersionId, RunId, SnapshotId, UserId, new_id
 from feedback.snapshots import Snapshot
 from feedback.store import Store, now
 from training import recipes
+from training.launch import configs
+from training.launch.configs import Launch
 from training.methods import METHODS
 from training.recipes import Recipe
 
@@ -39,8 +41,10 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 class Run:
     """One row of `runs`, which reads a snapshot or a dataset.
 
-    `repeats_id`: the run that it repeats (training.repeats). `warning`: what goes wrong in it without ending
-    it, in a sentence. `candidate_id`: the version it made, if any.
+    `processes` train together; where there are more than one, `launch` names their config, and `launch_yaml`
+    is its text as it was when the run was made. `repeats_id`: the run that it repeats (training.repeats).
+    `warning`: what goes wrong in it without ending it, in a sentence. `candidate_id`: the version it made, if
+    any.
     """
 
     id: RunId
@@ -62,6 +66,9 @@ class Run:
     ended_at: str | None
     repeats_id: RunId | None
     warning: str | None
+    processes: int
+    launch: str | None
+    launch_yaml: str | None
     candidate_id: ModelVersionId | None
 
     @property
@@ -72,6 +79,11 @@ class Run:
     def source(self) -> str:
         """What it reads, for people."""
         return f"snapshot {self.snapshot_id}" if self.snapshot_id else f"dataset {self.dataset_id}"
+
+    @property
+    def crew(self) -> Launch | None:
+        """The config of the processes that compute it; None: one does."""
+        return configs.read(self.launch, self.launch_yaml) if self.launch and self.launch_yaml else None
 
 
 @dataclass(frozen=True)
@@ -96,12 +108,20 @@ def folder(home: Home, run_id: RunId) -> Path:
     return home.runs / run_id
 
 
-def create(store: Store, user_id: UserId, recipe: Recipe, source_id: str, repeated: Run | None = None) -> Run:
+def create(
+    store: Store,
+    user_id: UserId,
+    recipe: Recipe,
+    source_id: str,
+    launch: Launch | None = None,
+    repeated: Run | None = None,
+) -> Run:
     """A queued run that starts from the present champion, or from where the `repeated` one started. Nothing
     is started: see `start`.
 
     `source_id`: a snapshot's, or a dataset's whose kind is what the method reads. Refuses one without what
-    the method reads, and a snapshot that was frozen under another chat template than serving's.
+    the method reads, and a snapshot that was frozen under another chat template than serving's. `launch`: the
+    config of several processes; refused where they cannot train this recipe on it.
     """
     begin = registry.get(store, repeated.base_version_id) if repeated else registry.champion(store)
     snapshot_id = dataset_id = None
@@ -123,14 +143,17 @@ def create(store: Store, user_id: UserId, recipe: Recipe, source_id: str, repeat
         )
     else:
         snapshot_id = _fit(snapshots.get(store, source_id), recipe, begin).id
+    if launch is not None:
+        configs.check(launch, recipe, measured=dataset_id is not None)
     run_id = RunId(new_id("r"))
     with store.transaction():
         store.execute(
             """INSERT INTO runs (id, method, snapshot_id, dataset_id, base_version_id, recipe_json,
-                 repeats_id, state, created_by, created_at)
-               VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?)""",
+                 repeats_id, state, created_by, created_at, processes, launch, launch_yaml)
+               VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)""",
             *(run_id, recipe.method, snapshot_id, dataset_id, begin.id, recipes.to_json(recipe)),
             *(repeated.id if repeated else None, user_id, now()),
+            *((launch.processes, launch.name, launch.text) if launch else (1, None, None)),
         )
         audit.record(
             store, user_id, "run.create", run_id,

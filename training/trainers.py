@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from training import adaptations
 from training.adaptations import Adapted
+from training.crew import ALONE, Crew, in_one_place, put_together, wait_for_all
 from training.data import Row
 from training.divergence import check_finite
-from training.order import GroupOrder, LengthOrder, batches
+from training.order import GroupOrder, LengthOrder, batches, share
 from training.recipes import Recipe
 from training.references import References, Scored
 
@@ -75,7 +76,8 @@ class Job:
     """What to train. `start_adapter` is the champion's folder, None when the champion is the base.
 
     `folder` is the run's own: checkpoints go there, and training goes on from the last complete one.
-    `references`: where what the reference says of each answer is kept; None: nowhere.
+    `references`: where what the reference says of each answer is kept; None: nowhere. `crew`: the processes
+    that train together, of which this is one.
     """
 
     model: Any
@@ -86,10 +88,14 @@ class Job:
     start_adapter: Path | None
     device: str
     references: References | None = None
+    crew: Crew = ALONE
 
 
-def settings(recipe: Recipe, folder: Path, device: str) -> dict[str, Any]:
-    """Pure: what `recipe` means to TRL: keyword arguments of the config class. PEFT's are `adaptations`'."""
+def settings(recipe: Recipe, folder: Path, device: str, crew: Crew = ALONE) -> dict[str, Any]:
+    """Pure: what `recipe` means to TRL, for one of the crew: keyword arguments of the config class. PEFT's
+    are `adaptations`'.
+    """
+    batch, accumulation = share(recipe.batch, recipe.accumulation, crew.processes)
     common: dict[str, Any] = {
         "output_dir": str(folder / "checkpoints"),
         "num_train_epochs": recipe.epochs,
@@ -98,8 +104,8 @@ def settings(recipe: Recipe, folder: Path, device: str) -> dict[str, Any]:
         "lr_scheduler_type": recipe.schedule,
         "warmup_steps": recipe.warmup_share,  # below 1 it is a share of all steps
         "max_grad_norm": recipe.max_grad_norm,
-        "per_device_train_batch_size": recipe.batch,
-        "gradient_accumulation_steps": recipe.accumulation,
+        "per_device_train_batch_size": batch,
+        "gradient_accumulation_steps": accumulation,
         "seed": recipe.seed,
         "save_strategy": "steps",
         "save_steps": recipe.save_every,
@@ -113,13 +119,15 @@ def settings(recipe: Recipe, folder: Path, device: str) -> dict[str, Any]:
         "disable_tqdm": True,
         "report_to": "none",
     }
-    return common | _of_method(recipe)
+    return common | _of_method(recipe, crew)
 
 
-def _of_method(recipe: Recipe) -> dict[str, Any]:
+def _of_method(recipe: Recipe, crew: Crew) -> dict[str, Any]:
     """What only the recipe's own trainer understands."""
     length = {"max_length": recipe.max_length}
-    reference = {"precompute_ref_log_probs": True, "precompute_ref_batch_size": recipe.reference_batch}
+    # A sharded model comes to its devices when training begins, too late to read anything beforehand.
+    before = not crew.sharded
+    reference = {"precompute_ref_log_probs": before, "precompute_ref_batch_size": recipe.reference_batch}
     if recipe.method == "dpo":
         losses = {"loss_type": list(recipe.losses), "loss_weights": list(recipe.loss_weights)}
         return {
@@ -204,7 +212,9 @@ def train_kto(job: Job, hooks: Hooks) -> Path:
 
 def by_length(job: Job) -> LengthOrder:
     """Examples of like length side by side, which spares the padding."""
-    return LengthOrder([row.tokens for row in job.rows], job.recipe.batch, job.recipe.seed)
+    size = job.recipe.batch
+    lengths = [row.tokens for row in job.rows]
+    return LengthOrder(lengths, size, job.recipe.seed, whole=size * job.recipe.accumulation)
 
 
 def _other(rows: Sequence[Row], group: Sequence[Row], place: int) -> Row:
@@ -225,22 +235,29 @@ def run(  # noqa: PLR0913, PLR0917 - what differs between the methods, each once
 
     `order`: a sampler; None: TRL's own.
     """
-    from transformers import PrinterCallback
+    from transformers import PrinterCallback, set_seed
 
+    set_seed(job.recipe.seed)  # TRL's seed comes after a change of our own has begun at random
+    args = config_class(**settings(job.recipe, job.folder, job.device, job.crew))
     ready = adaptations.adapted(job.model, job.recipe, job.start_adapter, len(job.rows))
     trainer = _ours(trainer_class, job, hooks, ready, order)(
         model=ready.model,
-        args=config_class(**settings(job.recipe, job.folder, job.device)),
-        train_dataset=data,
+        args=args,
+        train_dataset=data if job.crew == ALONE else in_one_place(data, args, job.folder),
         processing_class=job.tokenizer,
         peft_config=ready.peft,
         callbacks=[_callback(hooks), *watches],
     )
-    _quicken(trainer.model)
+    _quicken(trainer.model, job.crew)
     hooks.on_size(*_sizes(trainer.model))
     trainer.remove_callback(PrinterCallback)  # our own lines go to the log
-    drop_incomplete(job.folder / "checkpoints")
+    if job.crew.rank == 0:
+        drop_incomplete(job.folder / "checkpoints")
     trainer.train(resume_from_checkpoint=last_checkpoint(job.folder))
+    if job.crew.sharded:
+        return put_together(trainer, job.crew, job.folder / "adapter")
+    if job.crew.rank:
+        return job.folder / "adapter"  # which the first writes
     return save_adapter(trainer.model, job.folder / "adapter", ready.own)
 
 
@@ -252,12 +269,17 @@ def _sizes(model: Any) -> tuple[int, int]:
     return sum(trained), sum(sizes)
 
 
-def _quicken(model: Any) -> None:
-    """The same numbers with less work; see the two modules. Twice is once."""
+def _quicken(model: Any, crew: Crew) -> None:
+    """The same numbers with less work; see the two modules. Twice is once.
+
+    Both read weights without calling the module that holds them, which is when a sharded one is gathered:
+    there TRL's and PEFT's own ways stay.
+    """
     from training import quick_lora, shared_prompts
 
-    shared_prompts.install(model)
-    quick_lora.install(model)
+    if not crew.sharded:
+        shared_prompts.install(model)
+        quick_lora.install(model)
 
 
 def save_adapter(model: Any, folder: Path, own: OwnChange | None = None) -> Path:
@@ -297,11 +319,13 @@ def _ours(trainer_class: Any, job: Job, hooks: Hooks, ready: Adapted, order: Any
             return super()._prepare_dataset(dataset, *rest, **named)
 
         def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
-            _quicken(self.model)  # TRL reads the reference before it is done with making itself
+            if job.crew.sharded:  # at each step
+                return super().compute_ref_log_probs(model, inputs)
+            _quicken(self.model, job.crew)  # TRL reads the reference before it is done with making itself
             adaptations.complete_reference(self.model)
             found = _remembered(job, inputs, lambda: super(Ours, self).compute_ref_log_probs(model, inputs))
-            self.pairs_read += len(found[0])
-            hooks.on_reference(self.pairs_read, len(job.rows))
+            self.pairs_read += len(found[0]) * job.crew.processes
+            hooks.on_reference(min(self.pairs_read, len(job.rows)), len(job.rows))
             return found
 
         def compute_loss(self, model: Any, *rest: Any, **named: Any) -> Any:
@@ -309,7 +333,7 @@ def _ours(trainer_class: Any, job: Job, hooks: Hooks, ready: Adapted, order: Any
             # Where a batch's loss is its part of the step's, so is this; else the trainer divides.
             parted = named.get("num_items_in_batch") is not None
             return adaptations.with_own_term(
-                self.model, found, 1 / job.recipe.accumulation if parted else 1.0
+                self.model, found, 1 / self.args.gradient_accumulation_steps if parted else 1.0
             )
 
         def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
@@ -323,6 +347,14 @@ def _ours(trainer_class: Any, job: Job, hooks: Hooks, ready: Adapted, order: Any
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
             return order or super()._get_train_sampler(train_dataset)
+
+        def get_train_dataloader(self) -> Any:
+            loader = super().get_train_dataloader()
+            if (
+                order
+            ):  # else accelerate would take the last batch for a short one, and drop some of its figures
+                loader.dataset.total_dataset_length = len(order)
+            return loader
 
     return Ours
 
@@ -399,6 +431,8 @@ def _callback(hooks: Hooks) -> Any:
             hooks.on_metrics(state.global_step, found)
 
         def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+            wait_for_all(args)  # each process has its own part of a checkpoint
+            if args.process_index == 0:
+                (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
     return Watch()

@@ -29,6 +29,8 @@ from feedback.home import Home
 from feedback.ids import RunId
 from feedback.store import Store, now
 from training import divergence, full_disc, gate, heads, lessons, run_memory, runs
+from training.crew import ROWS
+from training.launch.launcher import TASK
 from training.lessons import Lesson
 from training.methods import METHODS
 from training.recipes import Recipe
@@ -137,9 +139,9 @@ def work(seat: Seat) -> None:
         make_head(seat, run, base, started_from)
         return
     if run.candidate_id is None:
-        adapter = lessons.train(lesson(seat, run, base, started_from), hooks(seat))
-        say(run_memory.measured(seat.store, run.id, base.device))
-        candidate = registry.add(seat.store, seat.home, base, adapter, run.id, run.method)
+        trained = lessons.train(lesson(seat, run, base, started_from), hooks(seat))
+        say(run_memory.measured(seat.store, run.id, trained.peak_bytes))
+        candidate = registry.add(seat.store, seat.home, base, trained.folder, run.id, run.method)
     else:
         candidate = registry.get(seat.store, run.candidate_id)
     say(f"Model version {candidate.name} ({candidate.id}) is registered.")
@@ -238,8 +240,9 @@ def end(seat: Seat, state: str, error: str | None = None) -> None:
     )
     say(f"Run {seat.run_id} is {state}." + (f" {error}" if error else ""))
     if state == "done":  # the adapter lives on in its model version
-        for name in ("checkpoints", "adapter", "best"):
+        for name in ("checkpoints", "adapter", "best", ROWS):
             shutil.rmtree(seat.folder / name, ignore_errors=True)
+        (seat.folder / TASK).unlink(missing_ok=True)
 
 
 def run_to_end(seat: Seat) -> str:

@@ -12,6 +12,7 @@ from feedback.ids import LOCAL_USER
 from tests import training_ground
 from training import run_memory, runs
 from training.data import Row
+from training.launch import configs
 from training.run_commands import runs_group
 
 
@@ -45,3 +46,15 @@ def test_rows_that_cannot_fit_are_refused_with_what_would(home: Home, tiny_base:
 
 def test_nothing_is_told_of_a_run_that_was_not_measured() -> None:
     assert run_memory.line([runs.MetricPoint(1, "loss", 0.5)]) == ""
+
+
+def test_one_of_several_processes_needs_what_its_own_share_of_a_step_needs(
+    home: Home, tiny_base: Base
+) -> None:
+    on = training_ground.ground(home, tiny_base, questions=12)
+    recipe = training_ground.recipe(on.base, batch=64, accumulation=1)
+    own = training_ground.recipe(on.base, batch=32, accumulation=1)
+    rows = [Row((1,) * 400, (2,) * 90, (3,) * 90)] * 64
+    of_two = run_memory.check(on.base, recipe, rows, configs.load("cpu-2")).estimate.peak_bytes
+    assert of_two == run_memory.check(on.base, own, rows).estimate.peak_bytes
+    assert of_two < run_memory.check(on.base, recipe, rows).estimate.peak_bytes

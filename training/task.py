@@ -1,0 +1,125 @@
+"""What a run computes, as data that any process can be handed, and the computing of it. Knows no store.
+
+A run's own process computes a task itself, or hands it to several that train together (training.launch). Both
+come to the same trainer with the same rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assistant import base as bases
+from assistant.base import Base
+from training import recipes, texts
+from training.crew import ALONE, Crew
+from training.data import Row
+from training.memory.peak import peak_bytes
+from training.recipes import Recipe
+from training.references import References
+
+if TYPE_CHECKING:
+    from training.trainers import Hooks, Job
+
+
+@dataclass(frozen=True)
+class Task:
+    """`base` as it is to be loaded; `folder` the run's; `start` the champion's adapter.
+
+    `references` is the file of what reference models said, kept there under `said_by` and the number type. Of
+    a dataset, `unseen` are the rows held out, `unseen_bytes` of them, which a log calls `unseen_called`.
+    """
+
+    base: Base
+    recipe: Recipe
+    rows: tuple[Row, ...]
+    folder: Path
+    start: Path | None = None
+    references: Path | None = None
+    said_by: str = ""
+    unseen: tuple[Row, ...] = ()
+    unseen_bytes: int = 0
+    unseen_called: str = ""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The folder of what was trained, and the most memory that its process held: the first, of several."""
+
+    folder: Path
+    peak_bytes: int
+
+
+def to_json(task: Task) -> str:
+    return json.dumps(dataclasses.asdict(task), default=str)
+
+
+def from_json(text: str) -> Task:
+    """The inverse of `to_json`."""
+    told = json.loads(text)
+    base = Base(**told["base"] | {"folder": Path(told["base"]["folder"])})
+    places = {key: told[key] and Path(told[key]) for key in ("folder", "start", "references")}
+    return Task(
+        base, recipes.from_mapping(told["recipe"]), _rows(told["rows"]), **places,
+        said_by=told["said_by"], unseen=_rows(told["unseen"]), unseen_bytes=told["unseen_bytes"],
+        unseen_called=told["unseen_called"],
+    )  # fmt: skip
+
+
+def _rows(told: list[dict[str, Any]]) -> tuple[Row, ...]:
+    return tuple(
+        Row(tuple(one["prompt_ids"]), tuple(one["chosen_ids"]), tuple(one["rejected_ids"]), one["liked"])
+        for one in told
+    )
+
+
+def train(task: Task, hooks: Hooks, say: Callable[[str], None], crew: Crew = ALONE) -> Trained:
+    """Train by every method but rlhf, alone or as one of a crew."""
+    from training import trainers
+    from training.reward_model import train_reward
+
+    by_method: dict[str, Callable[[Job, Hooks], Path]] = {
+        "dpo": trainers.train_dpo,
+        "kto": trainers.train_kto,
+        "reward": train_reward,
+    }
+    model = load(task, crew)
+    if task.recipe.method in ("sft", "clm"):
+        measured = _measured(task, hooks, say) if crew.rank == 0 and task.unseen else None
+        folder = trainers.train_sft(job(task, model, None, crew), hooks, measured)
+    elif task.references is None:
+        folder = by_method[task.recipe.method](job(task, model, None, crew), hooks)
+    else:  # another arithmetic gives other numbers
+        with closing(References(task.references, f"{task.said_by}/{model.dtype}")) as known:
+            folder = by_method[task.recipe.method](job(task, model, known, crew), hooks)
+    return Trained(folder, peak_bytes(task.base.device))
+
+
+def load(task: Task, crew: Crew) -> Any:
+    """The model on its device, or in main memory where accelerate is to move parts of it to each device."""
+    return bases.load_model(replace(task.base, device="cpu") if crew.sharded else task.base)
+
+
+def job(task: Task, model: Any, references: References | None, crew: Crew) -> Job:
+    from training.trainers import Job
+
+    tokenizer = bases.load_tokenizer(task.base)
+    device = task.base.device
+    return Job(model, tokenizer, task.rows, task.recipe, task.folder, task.start, device, references, crew)
+
+
+def _measured(task: Task, hooks: Hooks, say: Callable[[str], None]) -> Callable[[Any, int, str], None]:
+    """How well what is held out is predicted, before and after."""
+
+    def measured(model: Any, step: int, when: str) -> None:
+        found = texts.modelled(model, task.unseen, task.unseen_bytes)
+        say(f"{task.unseen_called} {when}: {found.sentence()}.")
+        told = {"held_out_nats": found.nats, "perplexity": found.perplexity}
+        hooks.on_metrics(step, told | {"bits_per_byte": found.bits_per_byte})
+
+    return measured
