@@ -56,8 +56,8 @@ class Recipe:
 
     For rlhf, `beta` is the weight of the KL to the reference; `reward` is `latest`, a head's name, or
     `rule:NAME`; each prompt is answered `answers` times with at most `answer_tokens` tokens at `temperature`.
-    An answer that is cut off loses `cut_off_penalty` of its reward. Every `judge_every` steps the judge is
-    asked; see training.judge. A batch counts answers, not prompts.
+    An answer that is cut off, or empty, loses `cut_off_penalty` of its reward. Every `judge_every` steps the
+    judge is asked; see training.judge. A batch counts answers, not prompts.
     """
 
     name: str = "custom"

@@ -103,19 +103,20 @@ def _on_our_tokens(trainer_class: Any, job: Job, told: Told) -> Any:
 
 
 def _scored(job: Job, told: Told) -> Callable[..., list[float]]:
-    """The reward as TRL calls it, less the penalty for an answer that did not come to its end.
+    """The reward as TRL calls it, less the penalty for an answer that did not come to its end, or is empty.
 
-    Stiennon et al. (2020) gave such answers a fixed low score: a beginning does not tell how it goes on.
+    Stiennon et al. (2020) gave the former a fixed low score: a beginning does not tell how it goes on. The
+    latter a reward model has not seen, and whoever likes short answers seems to like it best.
     """
+
+    def no_answer(ids: Sequence[int]) -> bool:
+        return told.end_id not in ids or not job.tokenizer.decode(ids, skip_special_tokens=True).strip()
 
     def reward(prompts: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
         asked = [job.rows[int(key)].prompt_ids for key in prompts]
         scores = told.reward([(p, tuple(ids)) for p, ids in zip(asked, completion_ids, strict=True)])
         penalty = job.recipe.cut_off_penalty
-        return [
-            score - penalty * (told.end_id not in ids)
-            for score, ids in zip(scores, completion_ids, strict=True)
-        ]
+        return [score - penalty * no_answer(ids) for score, ids in zip(scores, completion_ids, strict=True)]
 
     return reward
 

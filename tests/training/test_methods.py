@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from tests import training_ground
 from tests.training_ground import Ground
-from training import heads, judge, reward_report, rules, runs, worker
+from training import heads, judge, recipes, reward_report, rules, runs, worker
+from training.data import Row
 from training.judge import Judgement
 from training.order import GroupOrder
 from training.reward_report import Scored
@@ -184,13 +186,19 @@ def test_freezing_for_the_judge_leaves_its_prompts_out_of_reward_and_policy(on: 
     assert 0 < len(kept) < len(train) / 2
 
 
-def test_an_answer_that_is_cut_off_loses_its_penalty(on: Ground) -> None:
-    run = finished(
-        on, method="rlhf", reward="rule:list", cut_off_penalty=0.5, batch=4, answers=2, answer_tokens=3,
-        max_steps=2, judge_every=9,
-    )  # fmt: skip
-    points = {(p.name, p.step): p.value for p in runs.metrics(on.store, run.id)}
-    cut_off = [points["cut_off", step] for step in (1, 2)]
-    assert max(cut_off) > 0
-    for step, share in enumerate(cut_off, 1):
-        assert points["reward", step] == pytest.approx(-0.5 * share)
+def test_an_answer_that_is_cut_off_or_empty_loses_the_penalty(on: Ground, tmp_path: Path) -> None:
+    from training import rlhf, trainers
+
+    tokenizer = bases.load_tokenizer(on.base)
+    end, word = tokenizer.eos_token_id, tokenizer("tea", add_special_tokens=False)["input_ids"][0]
+    answers = [(end,), (word, end), (word, word, word), (word, end)]
+    recipe = recipes.Recipe(
+        method="rlhf", cut_off_penalty=0.5, batch=4, accumulation=1, answers=4, answer_tokens=3, max_steps=1
+    )
+    rows = [Row((word, word), (), ())]
+    job = trainers.Job(bases.load_model(on.base), tokenizer, rows, recipe, tmp_path, None, "cpu")
+    seen: dict[str, float] = {}
+    hooks = trainers.Hooks(lambda *_: None, lambda _, found: seen.update(found), lambda *_: None)
+    told = rlhf.Told(lambda asked: [0.0] * len(asked), lambda *_: answers, (), (), end, lambda _: None)
+    rlhf.train_rlhf(job, hooks, told)
+    assert seen["reward"] == pytest.approx(-0.5 * 2 / 4)
