@@ -10,6 +10,7 @@ from assistant.base import Base
 from feedback.command_line import HoneGroup
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
+from feedback.store import Store
 from tests import tiny_models, training_ground
 from tests.training_ground import Ground
 from training import commands, runs
@@ -96,6 +97,18 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(on: Ground, words: list[str],
     assert said in found.stderr
     assert "Traceback" not in found.stderr
     assert runs.listing(on.store) == []
+
+
+def test_text_is_trained_on_in_a_home_that_nobody_has_talked_in(home: Home, tiny_base: Base) -> None:
+    text = home.path.parent / "text.txt"
+    text.write_text("The cat sat on the mat, and the dog looked at the cat.\n\n" * 20)
+    hone = HoneGroup("hone", commands={"train": commands.train})
+    words = ("--model", str(tiny_base.folder), "--quantize", "none", "--set", "max_steps=1", "--json")
+    done = CliRunner().invoke(hone, ["train", "clm", "--data", str(text), *words, "--home", str(home.path)])
+    assert done.exit_code == 0, done.output
+    store = Store(home.store_file)
+    run = json.loads(done.stdout)["run"]
+    assert (run["state"], run["base_version_id"]) == ("done", registry.champion(store).id)
 
 
 def test_evaluate_judges_a_candidate_and_promote_asks_the_gate(on: Ground) -> None:
