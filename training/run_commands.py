@@ -45,8 +45,8 @@ def train() -> None:
 
 
 FILES = {
-    "text": 'Text: .jsonl with {"text": ...} lines, or plain, cut at empty lines; or the id of a dataset.',
-    "answers": 'In place of a snapshot: the id of a dataset, or .jsonl with {"messages": [...]} lines.',
+    "text": 'Text: .jsonl with {"text": ...} lines, or plain, cut at empty lines; or a dataset, by its id or as latest.',
+    "answers": 'In place of a snapshot: a dataset, by its id or as latest, or .jsonl with {"messages": [...]} lines.',
 }
 """What `--data` takes, by what a method reads."""
 
@@ -59,21 +59,25 @@ def _source(method: Method) -> Callable[[Any], Any]:
         return snapshot
     needed = method.reads == "text"
     data = click.option(
-        "--data", "named", required=needed, default=None, metavar="FILE|ID", help=FILES[method.reads]
+        "--data", "named", required=needed, default=None, metavar="FILE|ID|latest", help=FILES[method.reads]
     )
     return data if needed else lambda command: snapshot(data(command))
 
 
 def _dataset_id(store: Store, home: Home, method: Method, named: str) -> str:
-    """The id of the dataset that a file's content is, or of the one that is named."""
+    """The id of the dataset that a file's content is, or of the one that is named; `latest` is the newest."""
     file = Path(named).expanduser()
     if file.is_file():
         return datasets.freeze_file(store, home, LOCAL_USER, file, cast(Kind, method.reads)).id
     if named.startswith("d_"):
         return named
-    raise HoneError(
-        f"There is no file {named}.", "", "Give a file, or the id of a dataset (`hone data list`)."
+    known = [one.id for one in datasets.listing(store) if one.kind == method.reads]
+    if named == "latest" and known:
+        return known[0]
+    what = (
+        f"There is no dataset of {method.reads} yet." if named == "latest" else f"There is no file {named}."
     )
+    raise HoneError(what, "", "Give a file, or the id of a dataset (`hone data list`).")
 
 
 def _train_command(method: Method) -> click.Command:

@@ -89,6 +89,8 @@ def test_a_queued_run_is_listed_shown_and_cancelled(on: Ground) -> None:
         (["dpo", "--set", "beta"], "KEY=VALUE"),
         (["sft", "--snapshot", "s_zzz"], "no snapshot"),
         (["sft", "--epochs", "none"], "cannot be 'none'"),
+        (["sft", "--data", "latest"], "no dataset of answers yet"),
+        (["sft", "--data", "nowhere.jsonl"], "no file nowhere.jsonl"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(on: Ground, words: list[str], said: str) -> None:
