@@ -123,6 +123,8 @@ def create(
     the method reads, and a snapshot that was frozen under another chat template than serving's. `launch`: the
     config of several processes; refused where they cannot train this recipe on it.
     """
+    if launch is not None:
+        configs.check(launch, recipe, measured=source_id.startswith("d_"))
     begin = registry.get(store, repeated.base_version_id) if repeated else registry.champion(store)
     snapshot_id = dataset_id = None
     reads = METHODS[recipe.method].reads
@@ -143,8 +145,6 @@ def create(
         )
     else:
         snapshot_id = _fit(snapshots.get(store, source_id), recipe, begin).id
-    if launch is not None:
-        configs.check(launch, recipe, measured=dataset_id is not None)
     run_id = RunId(new_id("r"))
     with store.transaction():
         store.execute(
