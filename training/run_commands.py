@@ -45,8 +45,8 @@ def train() -> None:
 
 
 FILES = {
-    "text": 'Text: .jsonl with {"text": ...} lines, or plain, cut at empty lines; or a dataset, by its id or as latest.',
-    "answers": 'In place of a snapshot: a dataset, by its id or as latest, or .jsonl with {"messages": [...]} lines.',
+    "text": 'Text: .jsonl with {"text": ...} lines, or plain, cut at empty lines; or a dataset.',
+    "answers": 'In place of a snapshot: a dataset, or .jsonl with {"messages": [...]} lines.',
 }
 """What `--data` takes, by what a method reads."""
 
@@ -59,7 +59,12 @@ def _source(method: Method) -> Callable[[Any], Any]:
         return snapshot
     needed = method.reads == "text"
     data = click.option(
-        "--data", "named", required=needed, default=None, metavar="FILE|ID|latest", help=FILES[method.reads]
+        "--data",
+        "named",
+        required=needed,
+        default=None,
+        metavar="FILE|DATASET|latest",
+        help=FILES[method.reads],
     )
     return data if needed else lambda command: snapshot(data(command))
 
