@@ -67,7 +67,7 @@ def test_chosen_answers_that_fall_are_warned_of_and_the_sft_term_holds_them_up(o
     )
     # What the champion does already can hardly become likelier.
     champion = learnt(on, imitation, None, trainers.Hooks(ignore, ignore, ignore))
-    alone = dataclasses.replace(quick, method="dpo", epochs=3.0, learning_rate=1e-2)
+    alone = dataclasses.replace(quick, method="dpo", epochs=3.0, learning_rate=4e-3)
     both = dataclasses.replace(alone, losses=("sigmoid", "sft"), loss_weights=(1.0, 5.0))
     warned, held = (runs.create(on.store, LOCAL_USER, one, on.snapshot.id) for one in (alone, both))
     for run in (warned, held):
