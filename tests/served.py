@@ -16,6 +16,13 @@ from assistant.base import Base
 
 CHECKOUT = Path(__file__).parent.parent
 START_S = 120
+PLAIN_CPU = """
+import runpy
+from assistant import device
+device.choose = lambda: ("cpu", "float32", "in float32, as on a CPU without bfloat16")
+runpy.run_path("app.py", run_name="__main__")
+"""
+"""`app.py` on a CPU that computes in float32, whatever this one can."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +35,19 @@ class Served:
 
 @contextmanager
 def served(base: Base, home: Path) -> Iterator[Served]:
-    """The server on `home`, answering with `base`; ended on leaving, if it still runs."""
+    """The server on `home`, answering with `base`, in float32 where that says so and else in what the machine
+    computes best; ended on leaving, if it still runs.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, str(CHECKOUT / "app.py"), "--home", str(home), "--port", str(port)]
+    program = ["-c", PLAIN_CPU] if base.dtype == "float32" else [str(CHECKOUT / "app.py")]
+    command = [sys.executable, *program, "--home", str(home), "--port", str(port)]
     command += ["--model", str(base.folder), "--quantize", "none"]
     home.mkdir(parents=True, exist_ok=True)
-    log = home / "server.log"
+    log, env = home / "server.log", os.environ | {"HF_HUB_OFFLINE": "1"}
     with log.open("ab") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+        process = subprocess.Popen(command, stdout=out, stderr=out, cwd=CHECKOUT, env=env)
     try:
         address = f"http://127.0.0.1:{port}"
         until = time.monotonic() + START_S
