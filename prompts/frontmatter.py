@@ -18,7 +18,8 @@ _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 class FormatError(Exception):
-    """What is wrong, and on which line of the file (None: nowhere in particular). Never leaves this room."""
+    """What is wrong, and on which line of the file (None: nowhere in particular). Told in words by whoever
+    reads the file (`section_files.read`)."""
 
     def __init__(self, line: int | None, reason: str) -> None:
         self.line, self.reason = line, reason

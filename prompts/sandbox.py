@@ -12,7 +12,16 @@ from itertools import chain
 from traceback import extract_tb
 from typing import Any, get_args
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes, pass_context
+from jinja2 import (
+    Environment,
+    StrictUndefined,
+    Template,
+    TemplateError,
+    TemplateSyntaxError,
+    meta,
+    nodes,
+    pass_context,
+)
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.runtime import Context
@@ -176,6 +185,24 @@ def render_messages(template: Template, values: Mapping[str, Any]) -> list[ChatM
     collected = _Collected()
     template.render({**values, _COLLECTED: collected})
     return collected.messages
+
+
+@lru_cache(maxsize=512)
+def names_in(source: str) -> tuple[str, ...]:
+    """The variables that a template of plain text names, sorted. Raises TemplateSyntaxError."""
+    # Read only, never run: it is compiled once more, under the rules of this room.
+    return tuple(sorted(meta.find_undeclared_variables(Environment(autoescape=True).parse(source))))
+
+
+def compile_text(source: str) -> Template:
+    """A template of plain text, which writes one message. Raises TemplateSyntaxError."""
+    return compile_body('{% message "user" %}' + source + "{% endmessage %}", names_in(source))
+
+
+def render_text(source: str, values: Mapping[str, Any]) -> str:
+    """What a template of plain text writes of the `values` it names. Raises as `render_messages` does."""
+    named = {name: values[name] for name in names_in(source)}
+    return render_messages(compile_text(source), named)[0].content
 
 
 def line_of(error: Exception) -> int | None:

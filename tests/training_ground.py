@@ -1,5 +1,6 @@
 """A home in which something can be trained: the tiny base as champion, votes, a frozen snapshot."""
 
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -47,6 +48,15 @@ def ground(home: Home, tiny: Base, questions: int = 40) -> Ground:
     base = bases.resolve(home, BaseChoice(str(tiny.folder), "none"))
     (snapshot,) = snapshots.listing(store)
     return Ground(home, store, base, registry.champion(store), snapshot, recipe(base))
+
+
+def somebody_else_trains(on: Ground) -> None:
+    """Whatever is started now stays queued."""
+    other = runs.create(on.store, LOCAL_USER, on.recipe, on.snapshot.id)
+    on.store.execute(
+        "UPDATE runs SET state = 'running', pid = ?, heartbeat_at = '2999-01-01T00:00:00Z' WHERE id = ?",
+        *(os.getpid(), other.id),
+    )
 
 
 def _vote(home: Home, tiny: Base, questions: int) -> None:

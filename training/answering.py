@@ -15,6 +15,7 @@ from assistant.adapters.families import FAMILIES
 from assistant.base import Base
 from assistant.engines.choose import openvino_hindrance
 from feedback.conversations import Sampling
+from training.padding import padded
 from training.recipes import Recipe
 from training.trainers import Job, save_adapter
 
@@ -77,20 +78,19 @@ def by_model(job: Job, end_id: int) -> Writer:
     def generated(model: Any, prompts: Sequence[Ids], seed: int) -> list[Ids]:
         import torch
 
-        pad, width = job.tokenizer.pad_token_id, max(map(len, prompts))
-        ids = torch.tensor([[*[pad] * (width - len(prompt)), *prompt] for prompt in prompts])
-        real = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        pad = job.tokenizer.pad_token_id
+        ids, real = padded(prompts, model.device, pad, left=True)
         was = model.training
         model.eval()
         with torch.inference_mode(), torch.random.fork_rng():
             torch.manual_seed(seed)
             said = model.generate(
-                input_ids=ids.to(model.device), attention_mask=real.to(model.device), do_sample=True,
+                input_ids=ids, attention_mask=real, do_sample=True,
                 temperature=job.recipe.temperature, top_k=0, top_p=1.0, pad_token_id=pad, eos_token_id=end_id,
                 max_new_tokens=job.recipe.answer_tokens,
             )  # fmt: skip
         model.train(was)
-        answers = said[:, width:].tolist()
+        answers = said[:, ids.shape[1] :].tolist()
         return [tuple(one[: one.index(end_id) + 1] if end_id in one else one) for one in answers]
 
     return write

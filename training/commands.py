@@ -111,7 +111,7 @@ def _base_of(
     choice = bases.BaseChoice()
     if version.run_id is not None:
         recipe = runs.get(store, version.run_id).recipe
-        choice = bases.BaseChoice(recipe.model, cast(bases.Quantize, recipe.quantize))
+        choice = recipe.base
     return bases.BaseChoice(model or choice.model, cast(bases.Quantize, quantize or choice.quantize))
 
 

@@ -102,7 +102,7 @@ def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
 class _Read:
     """What a dataset gives a run: rows, those held out with the bytes they stand for, and both in words."""
 
-    rows: Rows
+    rows: tuple[Row, ...]
     held_out: tuple[Row, ...]
     held_out_bytes: int
     unseen: str
@@ -114,7 +114,7 @@ def _dataset_task(lesson: Lesson) -> Task:
     dataset = datasets.get(lesson.store, str(lesson.run.dataset_id))
     read = (_text if dataset.kind == "text" else _answers)(lesson, dataset)
     lesson.say(f"{dataset.name}: {read.sentence}")
-    task = _task(lesson, read.rows.rows)
+    task = _task(lesson, read.rows)
     return replace(task, unseen=read.held_out, unseen_bytes=read.held_out_bytes, unseen_called=read.unseen)
 
 
@@ -127,7 +127,7 @@ def _text(lesson: Lesson, dataset: Dataset) -> _Read:
     )
     held_bytes = sum(len(document.encode()) for document in parts.held_out)
     sentence = f"{len(rows)} blocks of {length} tokens, {len(unseen)} held out."
-    return _Read(Rows(rows, 0, 0), unseen, held_bytes, "The held-out end", sentence)
+    return _Read(rows, unseen, held_bytes, "The held-out end", sentence)
 
 
 def _answers(lesson: Lesson, dataset: Dataset) -> _Read:
@@ -147,7 +147,7 @@ def _answers(lesson: Lesson, dataset: Dataset) -> _Read:
             sentence,
             "Raise max_length, or give more.",
         )
-    return _Read(taught.rows, taught.held_out, taught.held_out_bytes, "Held-out answers", sentence)
+    return _Read(taught.rows.rows, taught.held_out, taught.held_out_bytes, "Held-out answers", sentence)
 
 
 def _words(lesson: Lesson) -> "Vocabulary":

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from assistant.adapters.families import FAMILIES
+from assistant.base import BaseChoice, Quantize
 from feedback.errors import HoneError, NotFoundError
 from training.methods import METHODS
 
@@ -101,6 +102,11 @@ class Recipe:
     seed: int = 0
     save_every: int = 5
     evaluate: bool = True
+
+    @property
+    def base(self) -> BaseChoice:
+        """The base that it names."""
+        return BaseChoice(self.model, cast(Quantize, self.quantize))
 
     def __post_init__(self) -> None:
         for complaint in _complaints(self):

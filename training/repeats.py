@@ -6,7 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -108,7 +107,7 @@ def _still_there(store: Store, home: Home, run: Run) -> Recipe:
     """
     begin, recipe = registry.get(store, run.base_version_id), run.recipe
     registry.check_files(home, begin)
-    found = bases.resolve(home, bases.BaseChoice(recipe.model, cast(bases.Quantize, recipe.quantize)))
+    found = bases.resolve(home, recipe.base)
     if found.id != begin.base_id:
         raise HoneError(
             f"The base {begin.base_id} is not there any more.", f"{recipe.model} is {found.id} now."

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.data import Row
-from training.padding import padded
+from training.padding import IGNORED, padded
 from training.trainers import Hooks, Job, by_length, run
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _packed(model: Any, input_ids: Tensor, attention_mask: Tensor, shared: Seque
 
     labels = input_ids.clone()
     for row, prompt in enumerate(shared):
-        labels[row, :prompt] = shared_prompts.IGNORED
+        labels[row, :prompt] = IGNORED
     packed = shared_prompts.pack(input_ids, attention_mask, labels)
     return shared_prompts.states(model, packed)[[packed.ends[row] for row in range(len(input_ids))]]
 

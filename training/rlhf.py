@@ -17,13 +17,11 @@ from feedback.statistics import Interval, bootstrap_mean
 from training.answering import Writer, started_from
 from training.data import Row
 from training.judge import Judgement, best, hacked
-from training.padding import padded
+from training.padding import labelled
 from training.trainers import Hooks, Job, run, save_adapter
 
 Reward = Callable[[Sequence[tuple[tuple[int, ...], tuple[int, ...]]]], list[float]]
 """(prompt, answer) in token ids -> a number each; more is better."""
-IGNORED = -100
-"""torch's label for what is not counted."""
 UNSEEN, UNSEEN_ANSWERS = 48, 4
 """Held-out prompts that the finished policy is compared with its start on, at most, and answers to each."""
 SEEDS_A_STEP = 2**16
@@ -175,10 +173,8 @@ def margins(model: Any, pairs: Sequence[Row]) -> list[float]:
     model.eval()
     with torch.inference_mode():
         for row in pairs:
-            asked, answers = row.prompt_ids, (row.chosen_ids, row.rejected_ids)
-            ids, real = padded([[*asked, *answer] for answer in answers], model.device)
-            labels = ids.masked_fill(real == 0, IGNORED)
-            labels[:, : len(asked)] = IGNORED
+            both = [(row.prompt_ids, answer) for answer in (row.chosen_ids, row.rejected_ids)]
+            ids, real, labels = labelled(both, model.device)
             said = model(input_ids=ids, attention_mask=real, labels=labels, fused_lm_head=True).log_probs
             chosen, rejected = said.sum(-1).tolist()
             found.append(chosen - rejected)

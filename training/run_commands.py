@@ -139,11 +139,11 @@ def _train_command(method: Method) -> click.Command:
 
 
 def _first_champion(store: Store, home: Home, recipe: Recipe) -> None:
-    """Text needs no vote, so the home may be a new one: then a run starts from the recipe's base."""
+    """A dataset needs no vote, so the home may be a new one: then a run starts from the recipe's base."""
     try:
         registry.champion(store)
     except NotFoundError:
-        base = bases.resolve(home, bases.BaseChoice(recipe.model, cast(bases.Quantize, recipe.quantize)))
+        base = bases.resolve(home, recipe.base)
         registry.ensure_base(store, base, bases.chat_template(base))
 
 

@@ -29,7 +29,8 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from trl.trainer.utils import FusedCausalLMOutput
 
-IGNORED = -100
+from training.padding import IGNORED
+
 TREE = "shared_prompts"
 FEWEST_SHARED = 4
 """Rows share a beginning of so many tokens or more."""

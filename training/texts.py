@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any
 
 from training.data import Row
+from training.padding import labelled
 
 HELD_OUT = 0.1
 """The share of a dataset, its end, that is only measured on."""
@@ -68,8 +69,6 @@ class Modelled:
         )
 
 
-IGNORED = -100
-"""The label of a token that is not predicted, as transformers has it."""
 MEASURED = 64
 """Blocks of a held-out text, or answers, that are measured on, at most: the first."""
 
@@ -91,9 +90,8 @@ def modelled(model: Any, blocks_of: Sequence[Row], text_bytes: int) -> Modelled:
     model.eval()
     with torch.inference_mode():
         for row in rows:
-            ids = torch.tensor([[*row.prompt_ids, *row.chosen_ids]], device=model.device)
-            labels = ids.clone()
-            labels[:, : len(row.prompt_ids)] = IGNORED
-            nats -= float(model(input_ids=ids, labels=labels, fused_lm_head=True).log_probs.sum())
+            ids, real, labels = labelled([(row.prompt_ids, row.chosen_ids)], model.device)
+            said = model(input_ids=ids, attention_mask=real, labels=labels, fused_lm_head=True)
+            nats -= float(said.log_probs.sum())
     model.train(was)
     return Modelled(nats / counted, nats / math.log(2) / (text_bytes * counted / whole))

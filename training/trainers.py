@@ -350,9 +350,8 @@ def _ours(trainer_class: Any, job: Job, hooks: Hooks, ready: Adapted, order: Any
 
         def get_train_dataloader(self) -> Any:
             loader = super().get_train_dataloader()
-            if (
-                order
-            ):  # else accelerate would take the last batch for a short one, and drop some of its figures
+            # Else accelerate would take the last batch for a short one, and drop some of its figures.
+            if order:
                 loader.dataset.total_dataset_length = len(order)
             return loader
 

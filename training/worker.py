@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any
 
 from assistant import base as bases
 from assistant import registry
@@ -124,9 +124,7 @@ def work(seat: Seat) -> None:
     say(f"Run {run.id}: {run.method}, recipe {run.recipe.name}, {run.source}.")
     family = FAMILIES[run.recipe.adapt]
     say(f"Adapted by {family.name} ({family.says}), learning rate {run.recipe.learning_rate:.3g}.")
-    base = bases.resolve(
-        seat.home, bases.BaseChoice(run.recipe.model, cast(bases.Quantize, run.recipe.quantize))
-    )
+    base = bases.resolve(seat.home, run.recipe.base)
     say(f"Base {base.title}: {base.why}")
     started_from = registry.get(seat.store, run.base_version_id)
     if base.id != started_from.base_id:
@@ -184,7 +182,8 @@ def hooks(seat: Seat) -> Any:
         runs.record(seat.store, seat.run_id, step, found)
         shown = [f"{name} {found[name]:.4g}" for name in shows if name in found]
         say(f"step {step}: {', '.join(shown)}")
-        watch(seat, recipe)
+        if "chosen_reward" in found:
+            watch(seat, recipe)
 
     def on_reference(done: int, total: int) -> None:
         say(f"reference: {done} of {total}")

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from feedback.errors import HoneError
+from prompts import section_files
 from prompts.evaluation.columns import By, Calibrate, Cell, How
 from prompts.evaluation.datasets import Source, Wording, source
 from prompts.evaluation.shown import CHOOSING, Picking
-from prompts.frontmatter import FormatError, Section, mapping
+from prompts.frontmatter import FormatError, Section
 
 KEYS = (
     *("name", "strategy", "model", "data", "train", "limit", "bar"),
@@ -48,22 +48,20 @@ class Verdict:
 
 def read(file: Path) -> list[Bar]:
     """The tests in `file`; paths in it are relative to it. HoneError with the line of what is wrong."""
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise HoneError(f"{file} cannot be read.", f"The system says: {error}.", "Check the path.") from error
-    try:
-        tests = mapping(text, 1, ("tests",)).sections("tests", KEYS)
-        if not tests:
-            raise FormatError(1, "`tests` must be a list with at least one test")
-        return [_bar(section, file.parent) for section in tests]
-    except FormatError as error:
-        where = f"Line {error.line}: " if error.line else ""
-        raise HoneError(
-            f"{file} cannot be used.",
-            f"{where}{error.reason}.",
-            "docs/evaluation.md shows how such a file is written.",
-        ) from error
+    return section_files.read(
+        file,
+        ("tests",),
+        lambda section: _bars(section, file.parent),
+        str(file),
+        "docs/evaluation.md shows how such a file is written.",
+    )
+
+
+def _bars(section: Section, folder: Path) -> list[Bar]:
+    tests = section.sections("tests", KEYS)
+    if not tests:
+        raise FormatError(1, "`tests` must be a list with at least one test")
+    return [_bar(one, folder) for one in tests]
 
 
 def _bar(section: Section, folder: Path) -> Bar:

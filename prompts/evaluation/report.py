@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 
 from feedback.canonical import plain_json
+from feedback.columns import aligned
 from prompts.evaluation.columns import Cell, scores_of_both
 from prompts.evaluation.statistics import Paired, holm, paired
 
@@ -128,9 +129,7 @@ def table(found: Report) -> str:
             interval = f"{cell.score.low:.3f}-{cell.score.high:.3f}"
         cost = (f"{cell.seconds:.1f}", f"{read:,}", f"{written:,}")
         rows.append((cell.dataset, column, by, cell.examples, right, interval, items, *cost))
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines = ["  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)) for row in rows]
-    lines.insert(1, "  ".join("-" * width for width in widths))
+    lines = aligned(rows, ruled=True)
     firsts = {test.dataset: test.a for test in reversed(found.tests)}
     for cell in found.cells:
         if cell.chosen:

@@ -4,13 +4,12 @@ They run in the sandbox of strategies: strict, without calls, with limits; field
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
-from jinja2 import Environment, TemplateError, TemplateSyntaxError, meta
+from jinja2 import TemplateError, TemplateSyntaxError
 
 from feedback.errors import HoneError
-from prompts.sandbox import compile_body, render_messages
+from prompts.sandbox import names_in, render_text
 
 
 def render(source: str, row: Mapping[str, Any], where: str) -> str:
@@ -27,25 +26,18 @@ def render(source: str, row: Mapping[str, Any], where: str) -> str:
             "Name fields that each row has.",
         )
     try:
-        template = compile_body(_body(source), names)
-        return render_messages(template, {name: row[name] for name in names})[0].content
+        return render_text(source, row)
     except (TemplateError, TypeError, ValueError) as error:
         raise HoneError(
             f"The template {source!r} cannot be used.", f"At {where}: {error}.", "Mend it."
         ) from error
 
 
-@lru_cache(maxsize=64)
 def fields(source: str) -> tuple[str, ...]:
     """The fields that `source` names. HoneError when it cannot be read."""
     try:
-        # Read only, never run: the sandbox compiles it once more, under its own rules.
-        return tuple(sorted(meta.find_undeclared_variables(Environment(autoescape=True).parse(source))))
+        return names_in(source)
     except TemplateSyntaxError as error:
         raise HoneError(
             f"The template {source!r} cannot be read.", f"{error.message}.", "It is Jinja: {{ field }}."
         ) from error
-
-
-def _body(source: str) -> str:
-    return '{% message "user" %}' + source + "{% endmessage %}"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,10 +23,10 @@ from training.instruct.tasks import OPTIONS, Task, Template
 EVERY = [(task, one) for task in map(tasks.load, tasks.SHIPPED) for one in task.templates]
 
 
-def of(task: str, rows: int, name: str = "made", **how: object) -> Loaded:
+def of(task: str, rows: int, name: str = "made", **how: Any) -> Loaded:
     """A source of so many rows, no two about the same, whose texts hold no label and no answer."""
     kind = tasks.load(task)
-    source = Source(Path(f"{name}.jsonl"), kind, {}, **how)  # type: ignore[arg-type]
+    source = Source(Path(f"{name}.jsonl"), kind, {}, **how)
     labels = source.labels or kind.labels
     examples = []
     for number in range(rows):
@@ -294,9 +295,9 @@ def written(file: Path, rows: list[dict[str, object]]) -> Path:
     return file
 
 
-def load(file: Path, task: str, columns: str = "", **how: object) -> Loaded:
+def load(file: Path, task: str, columns: str = "", **how: Any) -> Loaded:
     kind = tasks.load(task)
-    return sources.load(Source(file, kind, sources.columns_of(columns, kind), **how))  # type: ignore[arg-type]
+    return sources.load(Source(file, kind, sources.columns_of(columns, kind), **how))
 
 
 def test_jsonl_and_csv_with_any_names_give_the_same_rows(tmp_path: Path) -> None:

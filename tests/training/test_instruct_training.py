@@ -1,7 +1,6 @@
 """From plain rows to an adapter: `hone data instruct`, the dataset it keeps, `hone train sft --data`."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -214,12 +213,7 @@ def test_rows_that_are_too_long_or_the_same_again_are_left_out_and_counted(on: G
 
 @pytest.fixture
 def _busy(on: Ground) -> None:
-    """Somebody else trains: whatever is started now stays queued."""
-    other = runs.create(on.store, LOCAL_USER, on.recipe, on.snapshot.id)
-    on.store.execute(
-        "UPDATE runs SET state = 'running', pid = ?, heartbeat_at = '2999-01-01T00:00:00Z' WHERE id = ?",
-        os.getpid(), other.id,
-    )  # fmt: skip
+    training_ground.somebody_else_trains(on)
 
 
 @pytest.mark.usefixtures("_busy")

@@ -1,5 +1,4 @@
 import json
-import os
 
 import click
 import pytest
@@ -9,7 +8,6 @@ from assistant import registry
 from assistant.base import Base
 from feedback.command_line import HoneGroup
 from feedback.home import Home
-from feedback.ids import LOCAL_USER
 from feedback.store import Store
 from tests import tiny_models, training_ground
 from tests.training_ground import Ground
@@ -34,12 +32,7 @@ def told(on: Ground, command: click.Command, *words: str) -> dict[str, object]:
 
 @pytest.fixture
 def _busy(on: Ground) -> None:
-    """Somebody else trains: whatever is started now stays queued."""
-    other = runs.create(on.store, LOCAL_USER, on.recipe, on.snapshot.id)
-    on.store.execute(
-        "UPDATE runs SET state = 'running', pid = ?, heartbeat_at = '2999-01-01T00:00:00Z' WHERE id = ?",
-        os.getpid(), other.id,
-    )  # fmt: skip
+    training_ground.somebody_else_trains(on)
 
 
 def test_a_snapshot_is_frozen_listed_and_shown_by_latest_or_the_start_of_its_id(on: Ground) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from feedback import datasets
+from feedback.columns import aligned
 from feedback.command_line import HoneGroup, home_option, json_option, open_store, say
 from feedback.datasets import Answered, Dataset
 from feedback.errors import HoneError
@@ -166,10 +167,8 @@ def _table(found: Sequence[Tally]) -> list[str]:
     rows += [_line(one) for one in found]
     if len(found) > 1:
         rows.append(_line(_sum(found)))
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines = ["  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)) for row in rows]
     left = [f"{one.repeated} rows of {one.name} left out, the same again." for one in found if one.repeated]
-    return [*(line.rstrip() for line in lines), *left]
+    return [*(line.rstrip() for line in aligned(rows)), *left]
 
 
 def _sum(found: Sequence[Tally]) -> Tally:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from assistant.checksums import sha256_of
 from feedback.errors import HoneError
+from prompts import section_files
 from prompts.evaluation.formats import RowError
 from prompts.evaluation.rows import Row
-from prompts.frontmatter import FormatError, Section, mapping
+from prompts.frontmatter import FormatError, Section
 from training.classify.data import placed
 from training.instruct import tasks
 from training.instruct.tasks import OPTIONS, Task
@@ -72,21 +73,20 @@ class Loaded:
 
 def read_mix(file: Path) -> list[Source]:
     """The sources that a mix names; their paths are relative to it. HoneError with the line that is wrong."""
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise HoneError(f"{file} cannot be read.", f"{error}.", "Give a YAML file in UTF-8.") from error
-    try:
-        sections = mapping(text, 1, ("sources",)).sections("sources", KEYS)
-        if not sections:
-            raise FormatError(1, "'sources' must be a list with at least one source")
-        return [_source(section, file.parent) for section in sections]
-    except FormatError as error:
-        raise HoneError(
-            f"The mix {file.name} cannot be used.",
-            f"Line {error.line}: {error.reason}.",
-            "docs/training.md shows how a mix is written.",
-        ) from error
+    return section_files.read(
+        file,
+        ("sources",),
+        lambda section: _sources(section, file.parent),
+        f"The mix {file.name}",
+        "docs/training.md shows how a mix is written.",
+    )
+
+
+def _sources(section: Section, folder: Path) -> list[Source]:
+    found = section.sections("sources", KEYS)
+    if not found:
+        raise FormatError(1, "'sources' must be a list with at least one source")
+    return [_source(one, folder) for one in found]
 
 
 def _source(section: Section, folder: Path) -> Source:

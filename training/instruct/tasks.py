@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, TemplateError, TemplateSyntaxError, meta, nodes
+from jinja2 import Environment, TemplateError, TemplateSyntaxError, nodes
 
-from feedback.errors import HoneError, NotFoundError
-from prompts.frontmatter import FormatError, Section, mapping
-from prompts.sandbox import compile_body, line_of, render_messages
+from feedback.errors import NotFoundError
+from prompts import section_files
+from prompts.frontmatter import FormatError, Section
+from prompts.sandbox import compile_text, line_of, names_in, render_text
 
 FOLDER = Path(__file__).parent.parent / "data" / "instruct"
 SHIPPED = ("nli", "qa", "sentiment", "summarisation", "translation")
@@ -63,7 +64,7 @@ class Template:
 
     def put(self, values: Mapping[str, Any]) -> tuple[str, str]:
         """Question and answer. Raises TemplateError."""
-        return _rendered(self.ask, values), _rendered(self.answer, values)
+        return render_text(self.ask, values), render_text(self.answer, values)
 
 
 @dataclass(frozen=True)
@@ -105,18 +106,13 @@ def load(name_or_file: str) -> Task:
 
 def read(file: Path) -> Task:
     """The task in `file`. HoneError, with the line, for whatever in it cannot be used."""
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise HoneError(f"{file} cannot be read.", f"{error}.", "Give a YAML file in UTF-8.") from error
-    try:
-        return _task(file.stem, mapping(text, 1, KEYS))
-    except FormatError as error:
-        raise HoneError(
-            f"The task {file.name} cannot be used.",
-            f"Line {error.line}: {error.reason}.",
-            "docs/training.md shows how a task is written.",
-        ) from error
+    return section_files.read(
+        file,
+        KEYS,
+        lambda section: _task(file.stem, section),
+        f"The task {file.name}",
+        "docs/training.md shows how a task is written.",
+    )
 
 
 def _task(name: str, section: Section) -> Task:
@@ -164,12 +160,11 @@ def _source(section: Section, key: str, known: Iterable[str]) -> str:
     """A template that can be read and names known fields alone."""
     source = section.text(key)
     try:
-        used = _names(source)
-        if unknown := sorted(used - set(known)):
+        if unknown := sorted(_names(source) - set(known)):
             line = _line_of_name(source, unknown[0])
             told = f"{unknown[0]!r} is no field of the task; those are {', '.join(sorted(known))}"
             raise FormatError(_line(section, key, line), told)
-        compile_body(_body(source), tuple(sorted(used)))
+        compile_text(source)
     except TemplateSyntaxError as error:
         raise FormatError(_line(section, key, error.lineno), error.message or "it is no template") from error
     return source
@@ -180,7 +175,7 @@ def _try(section: Section, template: Template) -> None:
     values = {name: ["one", "two"] if name == OPTIONS else "one" for name in template.fields}
     for key, source in (("ask", template.ask), ("answer", template.answer)):
         try:
-            if not _rendered(source, values).strip():
+            if not render_text(source, values).strip():
                 raise FormatError(section.line(key), f"{key!r} writes nothing")
         except (TemplateError, TypeError, ValueError) as error:
             raise FormatError(_line(section, key, line_of(error) or 1), str(error)) from error
@@ -194,26 +189,11 @@ def _line(section: Section, key: str, within: int) -> int:
     return int(section.first_line + node.start_mark.line) + within
 
 
-@cache
 def _names(source: str) -> frozenset[str]:
     """The fields that a template names. Raises TemplateSyntaxError."""
-    # Read only, never run: the sandbox compiles it once more, under its own rules.
-    return frozenset(meta.find_undeclared_variables(_parse(source)))
-
-
-def _parse(source: str) -> nodes.Template:
-    return Environment(autoescape=True).parse(source)
+    return frozenset(names_in(source))
 
 
 def _line_of_name(source: str, name: str) -> int:
-    return next(node.lineno for node in _parse(source).find_all(nodes.Name) if node.name == name)
-
-
-def _body(source: str) -> str:
-    return '{% message "user" %}' + source + "{% endmessage %}"
-
-
-def _rendered(source: str, values: Mapping[str, Any]) -> str:
-    names = tuple(sorted(_names(source)))
-    template = compile_body(_body(source), names)
-    return render_messages(template, {name: values[name] for name in names})[0].content
+    parsed = Environment(autoescape=True).parse(source)
+    return next(node.lineno for node in parsed.find_all(nodes.Name) if node.name == name)
