@@ -6,6 +6,7 @@ what turns token by token come to.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,9 +25,11 @@ from feedback.conversations import Sampling
 from feedback.home import Home
 from feedback.store import Store
 from prompts.chat import ChatMessage
-from tests import tiny_models
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests import tiny_models  # noqa: E402 - the checkout is found only now
 
 
 def ask(engine: TorchEngine, versions: list[ModelVersion], args: argparse.Namespace) -> list[Request]:

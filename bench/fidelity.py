@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from train_speed import DATA, hone, pairs
 
 from assistant import base as bases
 from assistant import registry
@@ -25,7 +26,6 @@ from assistant.engines.interface import Answered, Engine
 from assistant.engines.openvino_engine import OpenVinoEngine
 from assistant.engines.torch_engine import TorchEngine
 from assistant.registry import ModelVersion
-from bench.train_speed import DATA, hone, pairs
 from feedback.home import Home
 from feedback.store import Store
 
