@@ -163,22 +163,16 @@ def _attend(  # noqa: PLR0913, PLR0917 - as transformers calls it
     if not trees:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **rest)
     groups = getattr(module, "num_key_value_groups", 1)
-    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
-    found = []
-    for tree in trees:
-        place = slice(tree.begin, tree.end)
-        found.append(
-            functional.scaled_dot_product_attention(
-                query[:, :, place],
-                key[:, :, place],
-                value[:, :, place],
-                attn_mask=tree.mask,
-                dropout_p=dropout,
-                is_causal=tree.mask is None,
-                scale=scaling,
-            )
-        )
-    return torch.cat(found, dim=2).transpose(1, 2).contiguous(), None
+    lengths = [tree.end - tree.begin for tree in trees]
+    # Split, not sliced: the gradient of each slice would be as long as the whole, nearly all of it nought.
+    parts = (part.split(lengths, dim=2) for part in (query, repeat_kv(key, groups), repeat_kv(value, groups)))
+    found = [
+        functional.scaled_dot_product_attention(
+            *part, attn_mask=tree.mask, dropout_p=dropout, is_causal=tree.mask is None, scale=scaling
+        ).transpose(1, 2)
+        for tree, *part in zip(trees, *parts, strict=True)
+    ]
+    return torch.cat(found, dim=1), None
 
 
 AttentionInterface.register(TREE, _attend)
@@ -203,7 +197,7 @@ class _Scored(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """hidden: (M, size), weight: (vocabulary, size), labels: (M,). Returns, each (M,): log p of the
-        label, the entropy in nats, the mean logit, and whether the label is the most likely token.
+        label, the entropy in nats, the mean logit, and whether no token is likelier than the label.
         """
         count = len(labels)
         logprobs, entropies, means = (hidden.new_empty(count, dtype=torch.float32) for _ in range(3))
@@ -214,12 +208,14 @@ class _Scored(torch.autograd.Function):
             part = slice(begin, begin + TILE)
             logits = functional.linear(hidden[part], weight, bias).float()
             target = labels[part, None]
-            first[part] = logits.argmax(-1) == labels[part]
+            said, best = logits.gather(-1, target), logits.amax(-1, keepdim=True)
+            first[part] = (said == best)[:, 0]
             means[part] = logits.mean(-1)
-            logits -= logits.logsumexp(-1, keepdim=True)
-            logprobs[part] = logits.gather(-1, target)[:, 0]
-            shares = logits.exp()
-            entropies[part] = -torch.linalg.vecdot(shares, logits)
+            shares = logits.softmax(-1)
+            # ln of the sum of exp: from the largest, whose share is too large to be rounded away.
+            whole = best - shares.amax(-1, keepdim=True).log()
+            logprobs[part] = (said - whole)[:, 0]
+            entropies[part] = whole[:, 0] - torch.linalg.vecdot(shares, logits)
             if slopes is not None:
                 shares.scatter_add_(-1, target, shares.new_full(target.shape, -1.0))
                 slopes[part] = -(shares.to(weight.dtype) @ weight)
