@@ -124,7 +124,7 @@ class RewardModel:
     def __init__(self, causal: Any, tokenizer: Any, folder: Path) -> None:
         from peft import PeftModel
 
-        from training import quick_lora
+        from assistant.adapters import quick_lora
 
         self._model = PeftModel.from_pretrained(fresh(causal, tokenizer, 0), str(folder)).eval()
         quick_lora.install(self._model)

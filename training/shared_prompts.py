@@ -168,9 +168,9 @@ def _attend(  # noqa: PLR0913, PLR0917 - as transformers calls it
     parts = (part.split(lengths, dim=2) for part in (query, repeat_kv(key, groups), repeat_kv(value, groups)))
     found = [
         functional.scaled_dot_product_attention(
-            *part, attn_mask=tree.mask, dropout_p=dropout, is_causal=tree.mask is None, scale=scaling
+            q, k, v, attn_mask=tree.mask, dropout_p=dropout, is_causal=tree.mask is None, scale=scaling
         ).transpose(1, 2)
-        for tree, *part in zip(trees, *parts, strict=True)
+        for tree, q, k, v in zip(trees, *parts, strict=True)
     ]
     return torch.cat(found, dim=1), None
 

@@ -275,7 +275,8 @@ def _quicken(model: Any, crew: Crew) -> None:
     Both read weights without calling the module that holds them, which is when a sharded one is gathered:
     there TRL's and PEFT's own ways stay.
     """
-    from training import quick_lora, shared_prompts
+    from assistant.adapters import quick_lora
+    from training import shared_prompts
 
     if not crew.sharded:
         shared_prompts.install(model)

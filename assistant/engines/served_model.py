@@ -188,12 +188,15 @@ class ServedModel:
             from peft import PeftModel
             from peft.tuners.lora import LoraLayer
 
+            from assistant.adapters import quick_lora
+
             self._active = None
             if self._peft is None:
                 self._peft = PeftModel.from_pretrained(self._model, folder, adapter_name=name)
             else:
                 self._peft.load_adapter(folder, adapter_name=name)
             self._peft.eval()
+            quick_lora.install(self._peft)
             self._lora_layers = [one for one in self._peft.modules() if isinstance(one, LoraLayer)]
         if self._sees_mixing(folder, name):
             self._mixing.add(name)

@@ -9,8 +9,9 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
+from assistant.adapters import quick_lora
 from assistant.adapters.families import FAMILIES
-from training import adaptations, quick_lora, shared_prompts
+from training import adaptations, shared_prompts
 from training.recipes import Recipe
 
 IGNORED = -100
@@ -60,4 +61,5 @@ def test_losses_and_gradients_are_those_of_the_libraries(family: str) -> None:
     assert torch.allclose(ours, theirs, atol=1e-5)
     assert our_slopes.keys() == their_slopes.keys()
     for name, slope in their_slopes.items():
-        assert torch.allclose(our_slopes[name], slope, rtol=1e-3, atol=2e-5), name
+        # As a whole: weights off by 1e-7 move these gradients by 3e-4 of their length (rslora's the most).
+        assert (our_slopes[name] - slope).norm() <= 1e-3 * slope.norm() + 1e-5, name

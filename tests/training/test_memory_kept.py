@@ -8,7 +8,8 @@ from peft import LoraConfig, get_peft_model
 from torch.autograd.graph import saved_tensors_hooks
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
-from training import quick_lora, shared_prompts
+from assistant.adapters import quick_lora
+from training import shared_prompts
 from training.memory import plan as plans
 from training.memory.formulas import activation_bytes
 from training.memory.shape import of_config

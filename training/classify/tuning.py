@@ -89,7 +89,7 @@ def adapted(model: Any, settings: Settings) -> Any:
     import torch
     from peft import LoraConfig, get_peft_model
 
-    from training import quick_lora
+    from assistant.adapters import quick_lora
 
     if not hasattr(model, "peft_config"):
         torch.manual_seed(settings.seed)

@@ -148,8 +148,8 @@ def layer_bytes_a_token(shape: Shape, plan: Plan) -> float:
     Written for e bytes a number, width h, heads' width a, inner width i, rank r:
     norms         RMS: 4 h each (in fp32 always), e h more where its weight is trained; layer norm: e h each
     inputs        of matrices that are trained or adapted: e (h + a + h + i), each once. Where an adapter in
-                  fp32 on a base in bf16 goes PEFT's way (training.quick_lora does not cover it), a copy in
-                  fp32 for each matrix; autocast takes one in bf16
+                  fp32 on a base in bf16 goes PEFT's way (quick_lora does not cover it), a copy in fp32 for
+                  each matrix; autocast takes one in bf16
     LoRA          e r for each matrix, in PEFT's way 4 r: A x
     attention     e (a + 2 k + a): queries, keys, values and what comes out, k being a where keys are
                   repeated for their groups; 4 bytes a head for the sum kept in place of the probabilities
@@ -180,7 +180,7 @@ def layer_bytes_a_token(shape: Shape, plan: Plan) -> float:
 
 
 def _in_place(shape: Shape, plan: Plan) -> bool:
-    """Whether training.quick_lora computes the adapter: on linear layers in floating point."""
+    """Whether assistant.adapters.quick_lora computes the adapter: on linear layers in floating point."""
     return plan.adapt == "lora" and not shape.transposed
 
 

@@ -8,7 +8,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from training import quick_lora
+from assistant.adapters import quick_lora
 
 IDS = torch.tensor([[3, 4, 5, 6], [7, 8, 9, 1]])
 LINEARS = 2 * 7
@@ -75,6 +75,49 @@ def test_beside_a_base_in_16_bits_gradients_are_as_near_to_those_in_32_as_pefts(
         off.append([float((slopes[name] - exact[name]).norm() / exact[name].norm()) for name in exact])
     assert max(off[1]) < 0.08
     assert sum(off[1]) <= sum(off[0])
+
+
+def test_beside_a_base_in_16_bits_no_small_change_is_rounded_away() -> None:
+    """A change of a 1,500th of W x is less than half of the last bit of what is not small in it."""
+    torch.manual_seed(0)
+    config = lora(target_modules=["q_proj"], layers_to_transform=[0])
+    layer = next(m for m in model(config, ours=False).bfloat16().modules() if type(m) is quick_lora.Linear)
+    layer.base_layer.bias = None
+    layer.lora_A["default"].weight.data = layer.lora_A["default"].weight.float()
+    x = torch.randn(4096, 16).bfloat16()
+    down, weight = layer.lora_A["default"].weight, layer.base_layer.weight.float()
+    said = x.float() @ weight.T
+    up = torch.randn(16, 3)
+    up *= said.std() / (layer.scaling["default"] * (x.float() @ down.T) @ up.T).std() / 1500
+    layer.lora_B["default"].weight.data = up
+    large = said.abs() > said.std()
+    change = layer.scaling["default"] * (x.float() @ down.T) @ up.T * large
+
+    def kept(found: Tensor) -> float:
+        """The share of the change that is there, 1 for all of it."""
+        return float(((found.float() - said) * change).sum() / change.square().sum())
+
+    with torch.no_grad():
+        pefts = kept(layer(x))
+        assert quick_lora.install(layer) == 1
+        ours = kept(layer(x))
+        mixed = kept(layer(x[:, None], adapter_names=["default"] * len(x))[:, 0])
+    assert pefts < 0.3
+    assert abs(ours - 1) < 0.1
+    assert abs(mixed - 1) < 0.1
+
+
+def test_rows_of_several_adapters_and_the_base_are_pefts() -> None:
+    theirs, ours = (model(lora(), ours=way) for way in (False, True))
+    for one in (theirs, ours):
+        torch.manual_seed(2)
+        one.add_adapter("other", lora(r=2))
+        one.eval()
+    names = ["other", "__base__", "default", "other"]
+    ids = IDS.repeat(2, 1)
+    with torch.no_grad():
+        found = [one(input_ids=ids, adapter_names=names).logits for one in (theirs, ours)]
+    assert torch.allclose(*found, atol=1e-5)
 
 
 def test_switched_off_merged_and_saved_it_is_still_peft() -> None:
