@@ -43,6 +43,11 @@ class Row:
         """Of the longer side, prompt included."""
         return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
 
+    @property
+    def read_tokens(self) -> int:
+        """Of both sides, their prompt once."""
+        return len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
+
 
 @dataclass(frozen=True)
 class Rows:

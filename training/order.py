@@ -1,4 +1,5 @@
-"""In which order examples are trained on: like lengths side by side, so that little is padded. Pure.
+"""In which order examples are trained on: like lengths side by side, so that little is padded; or, where
+nothing is padded, long and short ones, so that no step needs more memory than another. Pure.
 
 An order is seeded and made anew for each epoch, so that a resumed run meets the same one. It knows nothing of
 processes: they take its batches in turn, so that a step holds the same examples however many there are.
@@ -6,7 +7,7 @@ processes: they take its batches in turn, so that a step holds the same examples
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle, islice
 
 
@@ -24,6 +25,22 @@ def batches(lengths: Sequence[int], size: int, seed: int) -> list[int]:
     # A short run anywhere but last would shift the borders of all batches after it.
     runs.sort(key=lambda run: len(run) < size)
     return [i for run in runs for i in run]
+
+
+def balanced(lengths: Sequence[int], size: int, seed: int) -> list[int]:
+    """An order of examples in which each run of `size` has one of the longest, one of the next, and so on to
+    one of the shortest: all runs have about as many tokens. Pure and seeded, as `batches`.
+    """
+    chance = random.Random(seed)
+    order = list(range(len(lengths)))
+    chance.shuffle(order)
+    runs = len(order) // size
+    whole, rest = order[: runs * size], order[runs * size :]
+    whole.sort(key=lambda i: -lengths[i])
+    ranks = [whole[begin : begin + runs] for begin in range(0, len(whole), runs)] if runs else []
+    for rank in ranks:
+        chance.shuffle(rank)
+    return [i for run in zip(*ranks, strict=True) for i in run] + rest
 
 
 def share(batch: int, accumulation: int, processes: int) -> tuple[int, int]:
@@ -44,15 +61,22 @@ def _seed(seed: int, epoch: int) -> int:
     return seed * 1_000_003 + epoch
 
 
+Arranged = Callable[[Sequence[int], int, int], list[int]]
+"""`batches` or `balanced`."""
+
+
 class LengthOrder:
-    """A sampler: `batches` anew for each epoch. Resuming needs no more state than the epoch's number.
+    """A sampler: `arranged` anew for each epoch. Resuming needs no more state than the epoch's number.
 
     An epoch is a multiple of `whole` examples: its last step is filled from its own beginning. A short one
     would weigh its few examples as heavily as a whole step does, and could not be divided among processes.
     """
 
-    def __init__(self, lengths: Sequence[int], size: int, seed: int, whole: int = 1) -> None:
+    def __init__(
+        self, lengths: Sequence[int], size: int, seed: int, whole: int = 1, arranged: Arranged = batches
+    ) -> None:
         self.lengths, self.size, self.seed, self.epoch = list(lengths), size, seed, 0
+        self.arranged = arranged
         self.count = math.ceil(len(self.lengths) / whole) * whole
 
     def set_epoch(self, epoch: int) -> None:
@@ -62,7 +86,8 @@ class LengthOrder:
         return self.count
 
     def __iter__(self) -> Iterator[int]:
-        return islice(cycle(batches(self.lengths, self.size, _seed(self.seed, self.epoch))), self.count)
+        found = self.arranged(self.lengths, self.size, _seed(self.seed, self.epoch))
+        return islice(cycle(found), self.count)
 
 
 class GroupOrder:

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assistant.adapters.families import FAMILIES
 from training import adaptations
 from training.adaptations import Adapted
 from training.crew import ALONE, Crew, in_one_place, put_together, wait_for_all
 from training.data import Row
 from training.divergence import check_finite
-from training.order import GroupOrder, LengthOrder, batches, share
+from training.order import GroupOrder, LengthOrder, balanced, batches, share
 from training.recipes import Recipe
 from training.references import References, Scored
 
@@ -193,7 +194,8 @@ def train_kto(job: Job, hooks: Hooks) -> Path:
     from trl import KTOConfig, KTOTrainer
 
     size = job.recipe.batch
-    rows = [job.rows[i] for i in batches([row.tokens for row in job.rows], size, job.recipe.seed)]
+    arranged = batches if pads(job) else balanced
+    rows = [job.rows[i] for i in arranged([row.read_tokens for row in job.rows], size, job.recipe.seed)]
     groups = [rows[begin : begin + size] for begin in range(0, len(rows), size)]
     data = Dataset.from_list(
         [
@@ -211,10 +213,19 @@ def train_kto(job: Job, hooks: Hooks) -> Path:
 
 
 def by_length(job: Job) -> LengthOrder:
-    """Examples of like length side by side, which spares the padding."""
-    size = job.recipe.batch
-    lengths = [row.tokens for row in job.rows]
-    return LengthOrder(lengths, size, job.recipe.seed, whole=size * job.recipe.accumulation)
+    """Batches of like sums of lengths; where shorter examples are padded, of like lengths."""
+    size, padded = job.recipe.batch, pads(job)
+    lengths = [row.tokens if padded else row.read_tokens for row in job.rows]
+    whole = size * job.recipe.accumulation
+    return LengthOrder(lengths, size, job.recipe.seed, whole, batches if padded else balanced)
+
+
+def pads(job: Job) -> bool:
+    """Whether the batches of the run are filled up, for `shared_prompts` does not cover it."""
+    from training import shared_prompts
+
+    filled = FAMILIES[job.recipe.adapt].kind in ("soft prompt", "full")
+    return filled or job.crew.sharded or not shared_prompts.packs(job.model)
 
 
 def _other(rows: Sequence[Row], group: Sequence[Row], place: int) -> Row:

@@ -146,6 +146,20 @@ def test_batches_hold_every_example_once_and_like_lengths_together(
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
 
 
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=60), st.integers(1, 8), st.integers(0, 5))
+def test_balanced_batches_hold_every_example_once_and_each_its_share_of_the_long_ones(
+    lengths: list[int], size: int, seed: int
+) -> None:
+    found = order.balanced(lengths, size, seed)
+    assert sorted(found) == list(range(len(lengths)))
+    assert found == order.balanced(lengths, size, seed)
+    count = len(found) // size
+    groups = [[lengths[i] for i in found[at * size : (at + 1) * size]] for at in range(count)]
+    # The nth longest of one is at least the next of any other: no two have both of the longest.
+    by_rank = list(zip(*(sorted(group, reverse=True) for group in groups), strict=True))
+    assert all(min(longer) >= max(shorter) for longer, shorter in itertools.pairwise(by_rank))
+
+
 def test_each_epoch_has_an_order_of_its_own_and_meets_it_again_after_a_restart() -> None:
     epochs = order.LengthOrder(list(range(40)), 4, seed=3)
     first = list(epochs)
