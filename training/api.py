@@ -20,7 +20,7 @@ from feedback.home import Home
 from feedback.store import Store
 from prompts import library
 from prompts.plain import ZERO_SHOT
-from training import evaluating, gate, promotion, recipes, runs
+from training import evaluating, gate, promotion, recipes, repeats, runs
 from training.jobs import Jobs
 from training.recipes import Recipe
 from training.runs import Run
@@ -93,7 +93,7 @@ def _runs(shop: Shop) -> APIRouter:
         """Train the champion further on a snapshot, in a process of its own; queued while another trains."""
         recipe = _recipe(shop, body)
         run = runs.create(parts.store, user.id, recipe, snapshots.get(parts.store, body.snapshot).id)
-        return _run(parts.store, runs.start(shop.home, run.id))
+        return _run(shop, parts.store, runs.start(shop.home, run.id))
 
     @made.get("/runs")
     def listing(parts: Parts, user: Operator) -> Any:
@@ -105,7 +105,7 @@ def _runs(shop: Shop) -> APIRouter:
     def read(parts: Parts, user: Operator, run_id: str) -> Any:
         """One run (its id, the start of it, or `latest`) with its curves and the gate's report."""
         runs.sweep(parts.store)
-        return _run(parts.store, runs.get(parts.store, run_id))
+        return _run(shop, parts.store, runs.get(parts.store, run_id))
 
     @made.get("/runs/{run_id}/log")
     def log(parts: Parts, user: Operator, run_id: str) -> Any:
@@ -116,13 +116,19 @@ def _runs(shop: Shop) -> APIRouter:
     @made.post("/runs/{run_id}/cancel")
     def cancel(parts: Parts, user: Operator, run_id: str) -> Any:
         """End a run within seconds; its checkpoints stay."""
-        return _run(parts.store, runs.cancel(parts.store, user.id, runs.get(parts.store, run_id).id))
+        return _run(shop, parts.store, runs.cancel(parts.store, user.id, runs.get(parts.store, run_id).id))
 
     @made.post("/runs/{run_id}/resume")
     def resume(parts: Parts, user: Operator, run_id: str) -> Any:
         """Go on with a run that ended early, from its last complete checkpoint."""
         run = runs.get(parts.store, run_id)
-        return _run(parts.store, runs.resume(shop.home, parts.store, user.id, run.id))
+        return _run(shop, parts.store, runs.resume(shop.home, parts.store, user.id, run.id))
+
+    @made.post("/runs/{run_id}/repeat", status_code=201)
+    def repeat(parts: Parts, user: Operator, run_id: str) -> Any:
+        """Train once more with a run's recipe, data and start; `repetition` then says if all is the same."""
+        run = repeats.create(parts.store, shop.home, user.id, runs.get(parts.store, run_id).id)
+        return _run(shop, parts.store, runs.start(shop.home, run.id))
 
     return made
 
@@ -207,9 +213,10 @@ def _recipe(shop: Shop, body: NewRun) -> Recipe:
     return recipes.from_mapping(body.settings | served, recipes.presets()[body.recipe])
 
 
-def _run(store: Store, run: Run) -> dict[str, Any]:
+def _run(shop: Shop, store: Store, run: Run) -> dict[str, Any]:
     return {
         "run": plain(run),
         "metrics": plain(runs.metrics(store, run.id)),
         "gate": plain(gate.report(store, run.candidate_id)) if run.candidate_id else None,
+        "repetition": plain(repeats.as_data(repeats.compare(store, shop.home, run))),
     }

@@ -4,7 +4,6 @@ next.
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -238,8 +237,7 @@ def _next(run: Run, report: gate.GateReport | None) -> str:
 
 def _as_data(store: Store, home: Home, run: Run) -> dict[str, Any]:
     report = gate.report(store, run.candidate_id) if run.candidate_id else None
-    compared = repeats.compare(store, home, run)
-    repetition = None if compared is None else {"same": compared.same, **asdict(compared)}
+    repetition = repeats.as_data(repeats.compare(store, home, run))
     return {"run": run, "gate": report, "head": heads.of_run(store, run.id), "repetition": repetition}
 
 

@@ -59,6 +59,7 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
             with gr.Row(elem_classes="hone-actions"):
                 opener = gr.Button("Cancel run...", scale=0, elem_id="op-cancel")
                 resume = gr.Button("Resume", scale=0, elem_id="op-resume")
+                again = gr.Button("Repeat", scale=0, elem_id="op-repeat")
                 why_not = gr.HTML(padding=False)
             asked = confirmation(desk, opener, "Yes, cancel it", "stop")
             compare = gr.Dropdown(
@@ -71,7 +72,7 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
         runs.sweep(desk.store)
         run = runs.get(desk.store, run_id) if run_id else None
         if run is None:
-            return (no_run_html(), button(False), button(False), "", "", "")
+            return (no_run_html(), button(False), button(False), button(False), "", "", "")
         question = (
             f"Cancel {run.id}? What it has learnt so far stays in its last checkpoint; it can be resumed."
         )
@@ -83,6 +84,7 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
             ),
             button(run.state not in ("done", "failed", "cancelled") and not run.cancel_requested),
             button(run.state in runs.RESUMABLE),
+            button(run.is_over),
             html.note(why_no_button(run)),
             html.note(question),
             log_html(runs.log_text(desk.home, run.id, LOG_BYTES)),
@@ -96,11 +98,15 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
     def go_on(person: Person, run_id: str) -> None:
         say(f"The run is {runs.resume(desk.home, desk.store, person.id, RunId(run_id)).state}.")
 
+    def repeat(person: Person, run_id: str) -> object:
+        return _begun(desk, repeats.create(desk.store, desk.home, person.id, RunId(run_id)))
+
     acts = [
         asked.yes.click(desk.handler(cancel), picker, asked.group),
         resume.click(desk.deed(go_on), picker, None),
+        again.click(desk.handler(repeat), picker, picker),
     ]
-    outputs = [panel, opener, resume, why_not, asked.question, log]
+    outputs = [panel, opener, resume, again, why_not, asked.question, log]
     looks = [picker.change, compare.input]
     looked_at = Part([picker, compare], outputs, draw, [started, *acts], looks, live=True)
     others = Part([], [compare], lambda person: gr.update(choices=run_choices(desk.store)))
@@ -147,10 +153,9 @@ def _form(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
         names = ("epochs", "learning_rate", "max_steps", "seed")
         settings = dict(zip(names, knobs, strict=True)) | desk.choice.weights
         recipe = recipes.from_mapping(settings, recipes.load(name))
-        run = runs.create(desk.store, person.id, recipe, snapshots.get(desk.store, snapshot_id).id)
-        run = runs.start(desk.home, run.id)
-        say(f"{run.id} is {run.state}. You may close this page; the run goes on.")
-        return gr.update(choices=run_choices(desk.store), value=run.id)
+        return _begun(
+            desk, runs.create(desk.store, person.id, recipe, snapshots.get(desk.store, snapshot_id).id)
+        )
 
     started = start.click(desk.handler(act), [snapshot, preset, epochs, rate, steps, seed], picker)
 
@@ -169,6 +174,14 @@ def _form(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
     return Part([snapshot, picker, preset], outputs, draw), started, picker
 
 
+def _begun(desk: Desk, run: Run) -> Any:
+    """Start a run that was made just now; returns the update of the list of runs, in which it is chosen."""
+    run = runs.start(desk.home, run.id)
+    what = f"{run.id} repeats {run.repeats_id}, and" if run.repeats_id else run.id
+    say(f"{what} is {run.state}. You may close this page; the run goes on.")
+    return gr.update(choices=run_choices(desk.store), value=run.id)
+
+
 def run_choices(store: Store) -> list[tuple[str, str]]:
     """Runs for the list, newest first."""
     return [
@@ -184,13 +197,15 @@ def _beside(store: Store, run: Run, ids: Sequence[str]) -> list[tuple[Run, list[
 
 
 def why_no_button(run: Run) -> str:
-    """Why neither Cancel nor Resume can be pressed; empty when one can."""
+    """Why Resume, Repeat or Cancel cannot be pressed; empty when what is over can be resumed."""
     if run.state == "done":
         makes_head = METHODS[run.method].makes == "head"
         return f"It is done: see its {'report above' if makes_head else 'candidate under Gate'}."
-    return (
-        "It was asked to end, and will at its next step." if run.cancel_requested and not run.is_over else ""
-    )
+    if run.is_over:
+        return ""
+    if run.cancel_requested:
+        return "It was asked to end, and will at its next step."
+    return "It can be repeated when it is over."
 
 
 def no_run_html() -> html.Markup:
