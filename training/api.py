@@ -4,7 +4,7 @@
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter
 from pydantic import Field, StringConstraints
@@ -13,8 +13,9 @@ from assistant import registry
 from assistant.api.bodies import Body
 from assistant.api.context import Operator, Parts
 from assistant.base import BaseChoice
-from feedback import snapshots
+from feedback import datasets, snapshots
 from feedback.canonical import plain
+from feedback.datasets import Kind
 from feedback.errors import HoneError, NotFoundError
 from feedback.home import Home
 from feedback.store import Store
@@ -22,6 +23,7 @@ from prompts import library
 from prompts.plain import ZERO_SHOT
 from training import evaluating, gate, promotion, recipes, repeats, runs
 from training.jobs import Jobs
+from training.methods import METHODS
 from training.recipes import Recipe
 from training.runs import Run
 
@@ -39,9 +41,12 @@ class Shop:
 
 
 class NewRun(Body):
-    """`recipe`: a shipped one. `settings`: what shall differ from it."""
+    """`recipe`: a shipped one. `settings`: what shall differ from it. `data`: in place of a snapshot, the id
+    of a dataset, or `latest`.
+    """
 
     snapshot: Name = "latest"
+    data: Name | None = None
     recipe: Name = "dpo"
     settings: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
@@ -56,7 +61,7 @@ class NewPromotion(Body):
 def router(shop: Shop) -> APIRouter:
     """Routes under /api, for operators."""
     made = APIRouter(prefix="/api", tags=["Operator"])
-    for part in (_snapshots(), _runs(shop), _gate(shop), _models(shop)):
+    for part in (_snapshots(), _datasets(), _runs(shop), _gate(shop), _models(shop)):
         made.include_router(part)
     return made
 
@@ -85,14 +90,25 @@ def _snapshots() -> APIRouter:
     return made
 
 
+def _datasets() -> APIRouter:
+    made = APIRouter()
+
+    @made.get("/datasets")
+    def listing(parts: Parts, user: Operator) -> Any:
+        """All datasets that runs can train on beside votes, newest first."""
+        return {"datasets": plain(datasets.listing(parts.store))}
+
+    return made
+
+
 def _runs(shop: Shop) -> APIRouter:
     made = APIRouter()
 
     @made.post("/runs", status_code=201)
     def start(parts: Parts, user: Operator, body: NewRun) -> Any:
-        """Train the champion further on a snapshot, in a process of its own; queued while another trains."""
+        """Train the champion on a snapshot or dataset, in a process of its own; queued while another does."""
         recipe = _recipe(shop, body)
-        run = runs.create(parts.store, user.id, recipe, snapshots.get(parts.store, body.snapshot).id)
+        run = runs.create(parts.store, user.id, recipe, _source(parts.store, recipe, body))
         return _run(shop, parts.store, runs.start(shop.home, run.id))
 
     @made.get("/runs")
@@ -211,6 +227,21 @@ def _recipe(shop: Shop, body: NewRun) -> Recipe:
         )
     served = shop.choice.weights
     return recipes.from_mapping(body.settings | served, recipes.presets()[body.recipe])
+
+
+def _source(store: Store, recipe: Recipe, body: NewRun) -> str:
+    """The id of the snapshot or the dataset that is asked for."""
+    if body.data is None:
+        return snapshots.get(store, body.snapshot).id
+    if "snapshot" in body.model_fields_set:
+        raise HoneError("A run learns from a snapshot or a dataset, not from both.", todo="Name one of them.")
+    if (reads := METHODS[recipe.method].reads) not in get_args(Kind):
+        raise HoneError(
+            f"{recipe.method} does not learn from a dataset.",
+            f"It learns from {reads}.",
+            "Choose a recipe for sft or clm.",
+        )
+    return datasets.find(store, body.data, reads).id
 
 
 def _run(shop: Shop, store: Store, run: Run) -> dict[str, Any]:

@@ -73,15 +73,11 @@ def _dataset_id(store: Store, home: Home, method: Method, named: str) -> str:
     file = Path(named).expanduser()
     if file.is_file():
         return datasets.freeze_file(store, home, LOCAL_USER, file, cast(Kind, method.reads)).id
-    if named.startswith("d_"):
-        return named
-    known = [one.id for one in datasets.listing(store) if one.kind == method.reads]
-    if named == "latest" and known:
-        return known[0]
-    what = (
-        f"There is no dataset of {method.reads} yet." if named == "latest" else f"There is no file {named}."
+    if named == "latest" or named.startswith("d_"):
+        return datasets.find(store, named, method.reads).id
+    raise HoneError(
+        f"There is no file {named}.", "", "Give a file, or the id of a dataset (`hone data list`)."
     )
-    raise HoneError(what, "", "Give a file, or the id of a dataset (`hone data list`).")
 
 
 def _train_command(method: Method) -> click.Command:

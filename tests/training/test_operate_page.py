@@ -148,7 +148,7 @@ def test_a_run_started_on_the_page_trains_the_servers_base_to_its_end(home: Home
         for handler in browser.drawing(site.config()):
             site.call(handler, values)  # fills the list of snapshots
         act = next(handler for handler in site.handlers() if [start, "click"] in handler["targets"])
-        values |= {site.part("op-snapshot"): on.snapshot.id, act["inputs"][4]: 2}
+        values |= {site.part("op-snapshot"): on.snapshot.id, site.part("op-steps"): 2}
         told = site.call(act, values)
     assert told.status_code == 200, told.text
     run = training_ground.finished(on, runs.get(on.store, "latest"))

@@ -54,7 +54,7 @@ def runs_html(desk: Desk) -> html.Markup:
         )
         for run in runs.listing(desk.store)
     ]
-    head = ("Made", "Run", "Recipe", "Snapshot", "State", "What came of it")
+    head = ("Made", "Run", "Recipe", "Learnt from", "State", "What came of it")
     listed = html.table(head, rows, "runs") if rows else html.empty("No run yet.", "Start one under Train.")
     return html.join(html.tag("h3", "Runs"), listed)
 

@@ -1,23 +1,19 @@
-"""The operator page, Train: start a run from a preset, watch it, cancel it, resume it."""
+"""The operator page, Train: watch a run, cancel it, resume it, repeat it, and compare it with others."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import gradio as gr
 
 from feedback import parts as html
-from feedback import plots, snapshots
-from feedback.errors import HoneError
+from feedback import plots
 from feedback.ids import RunId
-from feedback.snapshots import Snapshot
 from feedback.store import Store
-from training import heads, recipes, repeats, runs
+from training import heads, repeats, runs
 from training.heads import Head
 from training.methods import METHODS
-from training.page.data import pairs_of
-from training.page.desk import Desk, Part, Person, button, chosen, confirmation, say, shown
-from training.page.needs import needs_html
+from training.page import start
+from training.page.desk import Desk, Part, Person, button, confirmation, say, shown
 from training.repeats import Comparison
 from training.runs import MetricPoint, Run
 
@@ -33,9 +29,6 @@ CURVES = {
     "judge": ("Judge: nats gained on votes that nobody trains on", 0.0),
 }
 """The metrics shown, in this order, with their titles and the level that means: nothing learnt."""
-
-PRESET = "dpo"
-"""Chosen when the page opens."""
 
 COMPARED = 4
 """Runs drawn beside one: as many as have a colour of their own."""
@@ -53,7 +46,7 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
     """
     with gr.Row(elem_classes="op-split"):
         with gr.Column(scale=2, min_width=300):
-            form, started, picker = _form(desk)
+            form, started, picker = start.build(desk)
         with gr.Column(scale=3, min_width=320):
             panel = gr.HTML(padding=False)
             with gr.Row(elem_classes="hone-actions"):
@@ -99,7 +92,7 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
         say(f"The run is {runs.resume(desk.home, desk.store, person.id, RunId(run_id)).state}.")
 
     def repeat(person: Person, run_id: str) -> object:
-        return _begun(desk, repeats.create(desk.store, desk.home, person.id, RunId(run_id)))
+        return start.begun(desk, repeats.create(desk.store, desk.home, person.id, RunId(run_id)))
 
     acts = [
         asked.yes.click(desk.handler(cancel), picker, asked.group),
@@ -109,85 +102,8 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
     outputs = [panel, opener, resume, again, why_not, asked.question, log]
     looks = [picker.change, compare.input]
     looked_at = Part([picker, compare], outputs, draw, [started, *acts], looks, live=True)
-    others = Part([], [compare], lambda person: gr.update(choices=run_choices(desk.store)))
+    others = Part([], [compare], lambda person: gr.update(choices=start.run_choices(desk.store)))
     return form, looked_at, others
-
-
-def _form(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
-    """Start a run. Returns the part, the event after which a run was started, and the list of runs."""
-    presets = {name: one for name, one in recipes.presets().items() if METHODS[one.method].reads != "text"}
-    first = PRESET if PRESET in presets else next(iter(presets))
-    snapshot = gr.Dropdown([], label="Snapshot", elem_id="op-snapshot")
-    preset = gr.Dropdown(list(presets), value=first, label="Preset", elem_id="op-preset")
-    about = gr.HTML(html.note(presets[first].description), padding=False)
-    needs = gr.HTML(padding=False)
-    with gr.Accordion("Settings", open=False, elem_id="op-settings"):
-        with gr.Row():
-            epochs = gr.Number(presets[first].epochs, label="Epochs", minimum=0, min_width=120)
-            rate = gr.Number(presets[first].learning_rate, label="Learning rate", minimum=0, min_width=120)
-        with gr.Row():
-            steps = gr.Number(0, label="Most steps (0: all)", precision=0, minimum=0, min_width=120)
-            seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=120)
-    with gr.Row(elem_classes="hone-actions"):
-        start = gr.Button("Start run", variant="primary", scale=0, elem_id="op-start")
-        why_not = gr.HTML(padding=False)
-    picker = gr.Dropdown([], label="Runs", elem_id="op-run")
-
-    def choose(person: Person, name: str) -> tuple[object, ...]:
-        recipe = recipes.load(name)
-        return (
-            html.note(recipe.description),
-            recipe.epochs,
-            recipe.learning_rate,
-            recipe.max_steps,
-            recipe.seed,
-            needs_html(desk.home, desk.choice, recipe),
-        )
-
-    shows = [about, epochs, rate, steps, seed, needs]
-    preset.change(desk.handler(choose), preset, shows, queue=False, show_progress="hidden")
-
-    def act(person: Person, snapshot_id: str | None, name: str, *knobs: float) -> object:
-        if not snapshot_id:
-            raise HoneError("There is no snapshot to train on.", todo="Freeze one under Data.")
-        names = ("epochs", "learning_rate", "max_steps", "seed")
-        settings = dict(zip(names, knobs, strict=True)) | desk.choice.weights
-        recipe = recipes.from_mapping(settings, recipes.load(name))
-        return _begun(
-            desk, runs.create(desk.store, person.id, recipe, snapshots.get(desk.store, snapshot_id).id)
-        )
-
-    started = start.click(desk.handler(act), [snapshot, preset, epochs, rate, steps, seed], picker)
-
-    def draw(person: Person, snapshot_id: str | None, run_id: str | None, name: str) -> tuple[object, ...]:
-        runs.sweep(desk.store)
-        known = snapshots.listing(desk.store)
-        return (
-            chosen([(f"{one.id}: {pairs_of(one)}", one.id) for one in known], snapshot_id),
-            button(bool(known)),
-            html.note("" if known else "There is no snapshot yet: freeze one under Data."),
-            chosen(run_choices(desk.store), run_id),
-            needs_html(desk.home, desk.choice, recipes.load(name)),
-        )
-
-    outputs = [snapshot, start, why_not, picker, needs]
-    return Part([snapshot, picker, preset], outputs, draw), started, picker
-
-
-def _begun(desk: Desk, run: Run) -> Any:
-    """Start a run that was made just now; returns the update of the list of runs, in which it is chosen."""
-    run = runs.start(desk.home, run.id)
-    what = f"{run.id} repeats {run.repeats_id}, and" if run.repeats_id else run.id
-    say(f"{what} is {run.state}. You may close this page; the run goes on.")
-    return gr.update(choices=run_choices(desk.store), value=run.id)
-
-
-def run_choices(store: Store) -> list[tuple[str, str]]:
-    """Runs for the list, newest first."""
-    return [
-        (f"{run.recipe.name}, {run.created_at[:16].replace('T', ' ')}, {run.id}", run.id)
-        for run in runs.listing(store)
-    ]
 
 
 def _beside(store: Store, run: Run, ids: Sequence[str]) -> list[tuple[Run, list[MetricPoint]]]:
@@ -209,7 +125,9 @@ def why_no_button(run: Run) -> str:
 
 
 def no_run_html() -> html.Markup:
-    return html.empty("No run yet.", "Freeze a snapshot under Data, choose a preset, and start one.")
+    return html.empty(
+        "No run yet.", "Freeze a snapshot under Data or make a dataset, choose a preset, and start one."
+    )
 
 
 def run_html(
@@ -319,6 +237,3 @@ def log_html(log: str) -> html.Markup:
     # A terminal's progress bar writes over its own line; keep what would be seen.
     lines = [line.rsplit("\r", 1)[-1] for line in log.replace("\r\n", "\n").splitlines()]
     return html.join('<pre class="op-log">', html.text("\n".join(lines)), "</pre>")
-
-
-__all__ = ["Snapshot", "build", "duration"]
