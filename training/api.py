@@ -1,4 +1,4 @@
-"""Hone's API for operators: snapshots, runs, the gate, promotion. Thin: each handler calls its room.
+"""Hone's API for operators: data, runs, the gate, promotion, classifiers. Thin: each handler calls its room.
 
 `app.py` hands the router to the server, which knows nothing of training. Every handler checks the role.
 """
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
 from pydantic import Field, StringConstraints
 
 from assistant import registry
@@ -22,6 +23,7 @@ from feedback.store import Store
 from prompts import library
 from prompts.plain import ZERO_SHOT
 from training import evaluating, gate, promotion, recipes, repeats, runs
+from training.classify import heads as classifiers
 from training.jobs import Jobs
 from training.methods import METHODS
 from training.recipes import Recipe
@@ -61,7 +63,7 @@ class NewPromotion(Body):
 def router(shop: Shop) -> APIRouter:
     """Routes under /api, for operators."""
     made = APIRouter(prefix="/api", tags=["Operator"])
-    for part in (_snapshots(), _datasets(), _runs(shop), _gate(shop), _models(shop)):
+    for part in (_snapshots(), _datasets(), _runs(shop), _gate(shop), _models(shop), _classifiers(shop)):
         made.include_router(part)
     return made
 
@@ -209,6 +211,22 @@ def _models(shop: Shop) -> APIRouter:
         with promotion.made_ready(parts.turns.engine, parts.store, before.id):
             moved = promotion.roll_back(parts.store, shop.home, user.id)
         return {"champion": moved.after.name, "before": moved.before.name}
+
+    return made
+
+
+def _classifiers(shop: Shop) -> APIRouter:
+    made = APIRouter()
+
+    @made.get("/classifiers")
+    def listing(parts: Parts, user: Operator) -> Any:
+        """All classifiers, newest first, each as its manifest says."""
+        return {"classifiers": plain(classifiers.listing(shop.home)[::-1])}
+
+    @made.get("/classifiers/{name}/report", response_class=HTMLResponse)
+    def report(parts: Parts, user: Operator, name: str) -> HTMLResponse:
+        """The report of a classifier (its name, id, or `latest`), as a page."""
+        return HTMLResponse(classifiers.report(shop.home, classifiers.find(shop.home, name)))
 
     return made
 
