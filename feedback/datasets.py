@@ -150,6 +150,15 @@ def get(store: Store, dataset_id: str) -> Dataset:
     return _dataset(row)
 
 
+def find(store: Store, named: str, kind: str) -> Dataset:
+    """The dataset with this id; `latest` is the newest of this kind. Raises NotFoundError."""
+    if named != "latest":
+        return get(store, named)
+    if found := [one for one in listing(store) if one.kind == kind]:
+        return found[0]
+    raise NotFoundError(f"There is no dataset of {kind} yet.", "", "See `hone data list`.")
+
+
 def listing(store: Store) -> list[Dataset]:
     """All datasets, newest first."""
     return [

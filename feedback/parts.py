@@ -56,9 +56,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], testid: str = "") 
     )
 
 
-def empty(title: str, todo: str) -> Markup:
-    """Nothing here yet, and what to do about it."""
-    return Markup(f'<div class="hone-empty"><b>{escape(title)}</b><p>{escape(todo)}</p></div>')
+def empty(title: str, todo: str, command: str = "") -> Markup:
+    """Nothing here yet, and what to do about it; `command`: what to type where it is no matter of a page."""
+    typed = f"<p>{code(command)}</p>" if command else ""
+    return Markup(f'<div class="hone-empty"><b>{escape(title)}</b><p>{escape(todo)}</p>{typed}</div>')
 
 
 def note(words: str, tone: Tone = "plain") -> Markup:

@@ -1,27 +1,31 @@
-"""Hone's API for operators: snapshots, runs, the gate, promotion. Thin: each handler calls its room.
+"""Hone's API for operators: data, runs, the gate, promotion, classifiers. Thin: each handler calls its room.
 
 `app.py` hands the router to the server, which knows nothing of training. Every handler checks the role.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
 from pydantic import Field, StringConstraints
 
 from assistant import registry
 from assistant.api.bodies import Body
 from assistant.api.context import Operator, Parts
 from assistant.base import BaseChoice
-from feedback import snapshots
+from feedback import datasets, snapshots
 from feedback.canonical import plain
+from feedback.datasets import Kind
 from feedback.errors import HoneError, NotFoundError
 from feedback.home import Home
 from feedback.store import Store
 from prompts import library
 from prompts.plain import ZERO_SHOT
-from training import evaluating, gate, promotion, recipes, runs
+from training import evaluating, gate, promotion, recipes, repeats, runs
+from training.classify import heads as classifiers
 from training.jobs import Jobs
+from training.methods import METHODS
 from training.recipes import Recipe
 from training.runs import Run
 
@@ -39,9 +43,12 @@ class Shop:
 
 
 class NewRun(Body):
-    """`recipe`: a shipped one. `settings`: what shall differ from it."""
+    """`recipe`: a shipped one. `settings`: what shall differ from it. `data`: in place of a snapshot, the id
+    of a dataset, or `latest`.
+    """
 
     snapshot: Name = "latest"
+    data: Name | None = None
     recipe: Name = "dpo"
     settings: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
@@ -56,7 +63,7 @@ class NewPromotion(Body):
 def router(shop: Shop) -> APIRouter:
     """Routes under /api, for operators."""
     made = APIRouter(prefix="/api", tags=["Operator"])
-    for part in (_snapshots(), _runs(shop), _gate(shop), _models(shop)):
+    for part in (_snapshots(), _datasets(), _runs(shop), _gate(shop), _models(shop), _classifiers(shop)):
         made.include_router(part)
     return made
 
@@ -85,15 +92,26 @@ def _snapshots() -> APIRouter:
     return made
 
 
+def _datasets() -> APIRouter:
+    made = APIRouter()
+
+    @made.get("/datasets")
+    def listing(parts: Parts, user: Operator) -> Any:
+        """All datasets that runs can train on beside votes, newest first."""
+        return {"datasets": plain(datasets.listing(parts.store))}
+
+    return made
+
+
 def _runs(shop: Shop) -> APIRouter:
     made = APIRouter()
 
     @made.post("/runs", status_code=201)
     def start(parts: Parts, user: Operator, body: NewRun) -> Any:
-        """Train the champion further on a snapshot, in a process of its own; queued while another trains."""
+        """Train the champion on a snapshot or dataset, in a process of its own; queued while another does."""
         recipe = _recipe(shop, body)
-        run = runs.create(parts.store, user.id, recipe, snapshots.get(parts.store, body.snapshot).id)
-        return _run(parts.store, runs.start(shop.home, run.id))
+        run = runs.create(parts.store, user.id, recipe, _source(parts.store, recipe, body))
+        return _run(shop, parts.store, runs.start(shop.home, run.id))
 
     @made.get("/runs")
     def listing(parts: Parts, user: Operator) -> Any:
@@ -105,7 +123,7 @@ def _runs(shop: Shop) -> APIRouter:
     def read(parts: Parts, user: Operator, run_id: str) -> Any:
         """One run (its id, the start of it, or `latest`) with its curves and the gate's report."""
         runs.sweep(parts.store)
-        return _run(parts.store, runs.get(parts.store, run_id))
+        return _run(shop, parts.store, runs.get(parts.store, run_id))
 
     @made.get("/runs/{run_id}/log")
     def log(parts: Parts, user: Operator, run_id: str) -> Any:
@@ -116,13 +134,19 @@ def _runs(shop: Shop) -> APIRouter:
     @made.post("/runs/{run_id}/cancel")
     def cancel(parts: Parts, user: Operator, run_id: str) -> Any:
         """End a run within seconds; its checkpoints stay."""
-        return _run(parts.store, runs.cancel(parts.store, user.id, runs.get(parts.store, run_id).id))
+        return _run(shop, parts.store, runs.cancel(parts.store, user.id, runs.get(parts.store, run_id).id))
 
     @made.post("/runs/{run_id}/resume")
     def resume(parts: Parts, user: Operator, run_id: str) -> Any:
         """Go on with a run that ended early, from its last complete checkpoint."""
         run = runs.get(parts.store, run_id)
-        return _run(parts.store, runs.resume(shop.home, parts.store, user.id, run.id))
+        return _run(shop, parts.store, runs.resume(shop.home, parts.store, user.id, run.id))
+
+    @made.post("/runs/{run_id}/repeat", status_code=201)
+    def repeat(parts: Parts, user: Operator, run_id: str) -> Any:
+        """Train once more with a run's recipe, data and start; `repetition` then says if all is the same."""
+        run = repeats.create(parts.store, shop.home, user.id, runs.get(parts.store, run_id).id)
+        return _run(shop, parts.store, runs.start(shop.home, run.id))
 
     return made
 
@@ -191,6 +215,22 @@ def _models(shop: Shop) -> APIRouter:
     return made
 
 
+def _classifiers(shop: Shop) -> APIRouter:
+    made = APIRouter()
+
+    @made.get("/classifiers")
+    def listing(parts: Parts, user: Operator) -> Any:
+        """All classifiers, newest first, each as its manifest says."""
+        return {"classifiers": plain(classifiers.listing(shop.home)[::-1])}
+
+    @made.get("/classifiers/{name}/report", response_class=HTMLResponse)
+    def report(parts: Parts, user: Operator, name: str) -> HTMLResponse:
+        """The report of a classifier (its name, id, or `latest`), as a page."""
+        return HTMLResponse(classifiers.report(shop.home, classifiers.find(shop.home, name)))
+
+    return made
+
+
 def _recipe(shop: Shop, body: NewRun) -> Recipe:
     """A shipped recipe with the settings asked for, on the base that this server runs."""
     if body.recipe not in recipes.presets():
@@ -207,9 +247,25 @@ def _recipe(shop: Shop, body: NewRun) -> Recipe:
     return recipes.from_mapping(body.settings | served, recipes.presets()[body.recipe])
 
 
-def _run(store: Store, run: Run) -> dict[str, Any]:
+def _source(store: Store, recipe: Recipe, body: NewRun) -> str:
+    """The id of the snapshot or the dataset that is asked for."""
+    if body.data is None:
+        return snapshots.get(store, body.snapshot).id
+    if "snapshot" in body.model_fields_set:
+        raise HoneError("A run learns from a snapshot or a dataset, not from both.", todo="Name one of them.")
+    if (reads := METHODS[recipe.method].reads) not in get_args(Kind):
+        raise HoneError(
+            f"{recipe.method} does not learn from a dataset.",
+            f"It learns from {reads}.",
+            "Choose a recipe for sft or clm.",
+        )
+    return datasets.find(store, body.data, reads).id
+
+
+def _run(shop: Shop, store: Store, run: Run) -> dict[str, Any]:
     return {
         "run": plain(run),
         "metrics": plain(runs.metrics(store, run.id)),
         "gate": plain(gate.report(store, run.candidate_id)) if run.candidate_id else None,
+        "repetition": plain(repeats.as_data(repeats.compare(store, shop.home, run))),
     }

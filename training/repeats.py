@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,7 @@ class Comparison:
 
     @property
     def same(self) -> bool:
+        """Every number of the training is."""
         return not self.differing and self.steps[0] == self.steps[1] and self.weights_same is not False
 
     def sentence(self) -> str:
@@ -73,6 +75,13 @@ class Comparison:
             far = "" if self.weights_apart is None else f" by up to {self.weights_apart:.2g}"
             said.append(f"the weights differ{far}")
         return f"It does not repeat {self.earlier} exactly: {'; '.join(said)}."
+
+
+def as_data(compared: Comparison | None) -> dict[str, Any] | None:
+    """For programs: the comparison, whether all is the same, and that in a sentence; None for none."""
+    if compared is None:
+        return None
+    return {"same": compared.same, "sentence": compared.sentence(), **dataclasses.asdict(compared)}
 
 
 def create(store: Store, home: Home, user_id: UserId, run_id: RunId) -> Run:

@@ -4,7 +4,6 @@ next.
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -74,15 +73,11 @@ def _dataset_id(store: Store, home: Home, method: Method, named: str) -> str:
     file = Path(named).expanduser()
     if file.is_file():
         return datasets.freeze_file(store, home, LOCAL_USER, file, cast(Kind, method.reads)).id
-    if named.startswith("d_"):
-        return named
-    known = [one.id for one in datasets.listing(store) if one.kind == method.reads]
-    if named == "latest" and known:
-        return known[0]
-    what = (
-        f"There is no dataset of {method.reads} yet." if named == "latest" else f"There is no file {named}."
+    if named == "latest" or named.startswith("d_"):
+        return datasets.find(store, named, method.reads).id
+    raise HoneError(
+        f"There is no file {named}.", "", "Give a file, or the id of a dataset (`hone data list`)."
     )
-    raise HoneError(what, "", "Give a file, or the id of a dataset (`hone data list`).")
 
 
 def _train_command(method: Method) -> click.Command:
@@ -238,8 +233,7 @@ def _next(run: Run, report: gate.GateReport | None) -> str:
 
 def _as_data(store: Store, home: Home, run: Run) -> dict[str, Any]:
     report = gate.report(store, run.candidate_id) if run.candidate_id else None
-    compared = repeats.compare(store, home, run)
-    repetition = None if compared is None else {"same": compared.same, **asdict(compared)}
+    repetition = repeats.as_data(repeats.compare(store, home, run))
     return {"run": run, "gate": report, "head": heads.of_run(store, run.id), "repetition": repetition}
 
 

@@ -180,8 +180,9 @@ def hooks(seat: Seat) -> Any:
 
     def on_metrics(step: int, found: dict[str, float]) -> None:
         runs.record(seat.store, seat.run_id, step, found)
-        shown = [f"{name} {found[name]:.4g}" for name in shows if name in found]
-        say(f"step {step}: {', '.join(shown)}")
+        # What is measured before the first step and after the last is told in sentences of its own.
+        if shown := [f"{name} {found[name]:.4g}" for name in shows if name in found]:
+            say(f"step {step}: {', '.join(shown)}")
         if "chosen_reward" in found:
             watch(seat, recipe)
 

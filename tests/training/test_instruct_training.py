@@ -1,6 +1,7 @@
 """From plain rows to an adapter: `hone data instruct`, the dataset it keeps, `hone train sft --data`."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,9 @@ def test_two_steps_of_sft_on_it_make_a_candidate_that_predicts_held_out_answers_
     assert points["held_out_nats", 2] < points["held_out_nats", 0]
     log = capsys.readouterr().out
     assert "held out to measure on" in log
+    steps = re.findall(r"step (\d+):(.*)", log)
+    assert [number for number, _ in steps] == ["1", "2"]
+    assert all("loss" in figures for _, figures in steps)
     assert "The gate says" in log
     # A round on votes may follow it: a dataset holds no pair that would have been learnt.
     assert rounds.learnt(on.store, run.candidate_id) == frozenset()

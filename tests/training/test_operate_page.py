@@ -148,7 +148,7 @@ def test_a_run_started_on_the_page_trains_the_servers_base_to_its_end(home: Home
         for handler in browser.drawing(site.config()):
             site.call(handler, values)  # fills the list of snapshots
         act = next(handler for handler in site.handlers() if [start, "click"] in handler["targets"])
-        values |= {site.part("op-snapshot"): on.snapshot.id, act["inputs"][4]: 2}
+        values |= {site.part("op-snapshot"): on.snapshot.id, site.part("op-steps"): 2}
         told = site.call(act, values)
     assert told.status_code == 200, told.text
     run = training_ground.finished(on, runs.get(on.store, "latest"))
@@ -169,6 +169,40 @@ def test_the_page_tells_how_many_replies_are_written_and_wait(tmp_path: Path) ->
     found = [text for text in drawn if "replies being written" in text]
     assert found
     assert all("1 of at most 1 replies being written, 2 of at most 512 waiting" in text for text in found)
+
+
+def test_repeat_on_the_page_makes_the_same_run_once_more(home: Home, tiny_base: Base) -> None:
+    on = training_ground.ground(home, tiny_base, questions=12)
+    run = runs.create(on.store, LOCAL_USER, replace(on.recipe, seed=7), on.snapshot.id)
+    runs.cancel(on.store, LOCAL_USER, run.id)
+    training_ground.somebody_else_trains(on)
+    with opened(home, on.store, DrawingEngine(), BaseChoice()) as site:
+        values, repeat = site.values(), site.part("op-repeat")
+        for handler in browser.drawing(site.config()):
+            site.call(handler, values)  # fills the list of runs
+        act = next(handler for handler in site.handlers() if [repeat, "click"] in handler["targets"])
+        told = site.call(act, {site.part("op-run"): run.id})
+    again = runs.get(on.store, "latest")
+    assert again.id in told.text
+    assert (again.repeats_id, again.recipe, again.created_by) == (run.id, run.recipe, LOCAL_USER)
+    assert again.state == "queued"
+
+
+@pytest.mark.browser
+def test_what_cannot_be_repeated_says_why(site: Site) -> None:
+    site.voted(8)
+    snapshot = training_ground.freeze(site.store)
+    recipe = replace(recipes.load("dpo"), model="/nowhere/at/all")
+    run = runs.create(site.store, LOCAL_USER, recipe, snapshot.id)
+    with browser.page() as page:
+        page.goto(f"{site.address}/operate")
+        page.get_by_role("tab", name="Train").click()
+        page.get_by_text("It can be repeated when it is over.").wait_for()
+        assert page.is_disabled("#op-repeat")
+        runs.cancel(site.store, LOCAL_USER, run.id)
+        page.click("#op-repeat:not([disabled])")
+        page.get_by_text("There is no model folder /nowhere/at/all").wait_for()
+    assert [one.id for one in runs.listing(site.store)] == [run.id]
 
 
 @pytest.mark.browser

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -13,11 +14,16 @@ from assistant.base import Base, BaseChoice
 from assistant.engines.torch_engine import TorchEngine
 from assistant.server import Site, make_app
 from assistant.turns import Turns
+from feedback import audit, datasets
+from feedback.datasets import Answered, Dataset
 from feedback.home import Home
+from feedback.ids import LOCAL_USER
+from feedback.message import Turn
 from tests import training_ground
 from tests.scripted import serving
 from tests.training_ground import Ground
 from training import api as operator_api
+from training import runs
 from training.api import Shop
 from training.jobs import Jobs
 
@@ -96,6 +102,57 @@ def test_a_run_is_cancelled_and_resumed(api: httpx.Client) -> None:
     until(api, f"/runs/{run}", lambda now: now["run"]["ended_at"])
 
 
+def test_a_run_is_repeated_once_it_is_over_and_the_answer_says_whether_the_numbers_are_the_same(
+    api: httpx.Client, ground: Ground
+) -> None:
+    first = said(api.post("/runs", json={"settings": QUICK | {"max_steps": 2}}), 201)["run"]["id"]
+    assert "It is " in said(api.post(f"/runs/{first}/repeat"), 409)["error"]["why"]
+    assert until(api, f"/runs/{first}", lambda now: now["run"]["ended_at"])["repetition"] is None
+    again = said(api.post(f"/runs/{first}/repeat"), 201)["run"]
+    assert again["repeats_id"] == first
+    (made,) = [one for one in audit.entries(ground.store) if one.subject_id == again["id"]]
+    assert (made.action, made.detail["repeats"]) == ("run.create", first)
+    done = until(api, f"/runs/{again['id']}", lambda now: now["run"]["ended_at"])
+    assert done["repetition"]["same"], done["repetition"]
+    assert f"It repeats {first} exactly" in done["repetition"]["sentence"]
+    assert said(api.post("/runs/r_nothing/repeat"), 404)["error"]["what"]
+
+
+def of_answers(ground: Ground, count: int) -> Dataset:
+    asked = [Answered((Turn("user", f"What is {n} and {n}?"),), str(2 * n)) for n in range(count)]
+    return datasets.freeze_answers(ground.store, ground.home, LOCAL_USER, "asked.jsonl", asked)
+
+
+def test_a_run_learns_from_a_dataset(api: httpx.Client, ground: Ground) -> None:
+    assert said(api.get("/datasets")) == {"datasets": []}
+    assert "no dataset of answers" in said(
+        api.post("/runs", json={"recipe": "sft", "data": "latest"}), 404)["error"]["what"]  # fmt: skip
+    dataset = of_answers(ground, 12)
+    (known,) = said(api.get("/datasets"))["datasets"]
+    assert (known["id"], known["kind"], known["rows"]) == (dataset.id, "answers", 12)
+    order = {"recipe": "sft", "data": "latest", "settings": QUICK | {"max_steps": 2}}
+    run = said(api.post("/runs", json=order), 201)["run"]
+    assert (run["dataset_id"], run["snapshot_id"]) == (dataset.id, None)
+    done = until(api, f"/runs/{run['id']}", lambda now: now["run"]["ended_at"])["run"]
+    assert done["state"] == "done", said(api.get(f"/runs/{run['id']}/log"))["log"]
+    for wrong, why in (
+        ({"recipe": "dpo", "data": "latest"}, "It learns from pairs"),
+        ({"recipe": "clm", "data": dataset.id}, "holds answers"),
+        ({"recipe": "sft", "data": dataset.id, "snapshot": "latest"}, "not from both"),
+    ):
+        assert why in said(api.post("/runs", json=wrong), 400)["error"]["message"]
+    assert [one["id"] for one in said(api.get("/runs"))["runs"]] == [run["id"]]
+
+
+def test_a_run_whose_data_are_gone_is_not_repeated(api: httpx.Client, ground: Ground) -> None:
+    dataset = of_answers(ground, 1)
+    read = runs.create(ground.store, LOCAL_USER, replace(ground.recipe, method="sft"), dataset.id)
+    runs.cancel(ground.store, LOCAL_USER, read.id)
+    (ground.home.datasets / f"{dataset.id}.jsonl").unlink()
+    assert "cannot be read" in said(api.post(f"/runs/{read.id}/repeat"), 409)["error"]["why"]
+    assert [run["id"] for run in said(api.get("/runs"))["runs"]] == [read.id]
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -104,6 +161,7 @@ def test_a_run_is_cancelled_and_resumed(api: httpx.Client) -> None:
         ({"settings": {"learning_rat": 1}}, 400),
         ({"settings": {"epochs": -1}}, 400),
         ({"snapshot": "s_nothing"}, 404),
+        ({"recipe": "sft", "data": "d_nothing"}, 404),
         ({"colour": "blue"}, 422),
     ],
 )

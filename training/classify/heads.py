@@ -4,6 +4,7 @@ Knows files and hashes; no torch. The manifest is written last and the folder ge
 folder without a manifest is no classifier.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -146,6 +147,21 @@ def read(folder: Path) -> HeadInfo:
             f"The classifier in {folder} is damaged.",
             f"Its manifest cannot be read: {error}.",
             "Delete that folder, and train it again.",
+        ) from error
+
+
+def report(home: Home, info: HeadInfo) -> str:
+    """The report of a classifier, as HTML. HoneError when it is not what was kept."""
+    folder = folder_of_all(home) / info.name
+    try:
+        kept = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
+        content = (folder / REPORT).read_bytes()
+        if hashlib.sha256(content).hexdigest() != kept[REPORT]:
+            raise ValueError("it differs from what was kept")
+        return content.decode()
+    except (OSError, ValueError, KeyError) as error:
+        raise HoneError(
+            f"The report of the classifier {info.name} cannot be shown.", f"{error}.", "Restore its file."
         ) from error
 
 

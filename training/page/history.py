@@ -1,15 +1,22 @@
-"""The operator page, History: promotions, runs and the audit log."""
+"""The operator page, History: promotions, runs, classifiers and the audit log."""
+
+from urllib.parse import quote
 
 import gradio as gr
 
 from assistant import registry
 from feedback import audit
 from feedback import parts as html
+from feedback.errors import HoneError
 from training import runs
+from training.classify import heads as classifiers
+from training.classify.heads import HeadInfo
+from training.classify.report import WORDS_FOR
 from training.page.desk import Desk, Part, Person, name_of
 from training.page.train import STATE_TONES
 
 NEWEST = 200
+LABELS_SHOWN = 4
 KINDS = {"first": "first champion", "promote": "promoted", "rollback": "rolled back to"}
 
 
@@ -18,7 +25,7 @@ def build(desk: Desk) -> Part:
     lists = gr.HTML(padding=False)
 
     def draw(person: Person) -> object:
-        return html.join(promotions_html(desk), runs_html(desk), audit_html(desk))
+        return html.join(promotions_html(desk), runs_html(desk), classifiers_html(desk), audit_html(desk))
 
     return Part([], [lists], draw)
 
@@ -54,9 +61,65 @@ def runs_html(desk: Desk) -> html.Markup:
         )
         for run in runs.listing(desk.store)
     ]
-    head = ("Made", "Run", "Recipe", "Snapshot", "State", "What came of it")
+    head = ("Made", "Run", "Recipe", "Learnt from", "State", "What came of it")
     listed = html.table(head, rows, "runs") if rows else html.empty("No run yet.", "Start one under Train.")
     return html.join(html.tag("h3", "Runs"), listed)
+
+
+def classifiers_html(desk: Desk) -> html.Markup:
+    """Every classifier, newest first. They come of no run: `hone train classify` makes them."""
+    title = html.tag("h3", "Classifiers")
+    try:
+        known = classifiers.listing(desk.home)[::-1]
+    except HoneError as error:
+        return html.join(title, html.note(str(error), "bad"))
+    if not known:
+        todo = "Train one on labelled texts, in a terminal where the server runs:"
+        return html.join(title, html.empty("No classifier yet.", todo, "hone train classify --data FILE"))
+    names = {one.adapter_sha256: one.name for one in registry.listing(desk.store) if one.adapter_sha256}
+    rows = [
+        (
+            html.join(html.tag("b", html.text(info.name)), html.note(labels_of(info)), report_link(info)),
+            accuracy(info),
+            html.text(WORDS_FOR[info.method]),
+            html.join(html.text(started_from(info, names)), html.note(f"on {info.base_id}")),
+            html.when(info.created_at),
+        )
+        for info in known
+    ]
+    head = ("Classifier", "Accuracy", "Way", "Started from", "Made")
+    return html.join(title, html.table(head, rows, "classifiers"))
+
+
+def labels_of(info: HeadInfo) -> str:
+    """Its labels; the first of many."""
+    shown = ", ".join(info.labels[:LABELS_SHOWN])
+    more = len(info.labels) - LABELS_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def accuracy(info: HeadInfo) -> html.Markup:
+    """With its interval, and on what."""
+    measured, on_test = info.metrics["measured"], info.metrics["on"] == "test"
+    found, texts = measured["accuracy"], html.plural(measured["examples"], "text")
+    figure = f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+    told = f"{texts} of the test data" if on_test else f"{texts} that chose it, which flatters"
+    return html.join(
+        html.tag("span", html.text(figure), "hone-figure"), html.note(told, "plain" if on_test else "unsure")
+    )
+
+
+def started_from(info: HeadInfo, names: dict[str, str]) -> str:
+    """The model version that it started from, or the base."""
+    if info.base_adapter_sha256 is None:
+        return "the base"
+    return names.get(info.base_adapter_sha256, "a version not kept here")
+
+
+def report_link(info: HeadInfo) -> html.Markup:
+    """A link to its report, in a tab of its own."""
+    address = f"/api/classifiers/{quote(info.name, safe='')}/report"
+    return html.Markup(f'<a href="{address}" target="_blank" rel="noopener">Its report</a>')
 
 
 def audit_html(desk: Desk) -> html.Markup:
@@ -68,7 +131,7 @@ def audit_html(desk: Desk) -> html.Markup:
             html.text(entry.action),
             html.code(entry.subject_id),
             html.text(
-                ", ".join(f"{key}: {value}" for key, value in entry.detail.items() if value is not None)
+                ", ".join(f"{key}: {value}" for key, value in entry.detail.items() if value not in (None, ""))
             ),
         )
         for entry in audit.entries(desk.store, NEWEST)

@@ -1,23 +1,19 @@
-"""The operator page, Train: start a run from a preset, watch it, cancel it, resume it."""
+"""The operator page, Train: watch a run, cancel it, resume it, repeat it, and compare it with others."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import gradio as gr
 
 from feedback import parts as html
-from feedback import plots, snapshots
-from feedback.errors import HoneError
+from feedback import plots
 from feedback.ids import RunId
-from feedback.snapshots import Snapshot
 from feedback.store import Store
-from training import heads, recipes, repeats, runs
+from training import heads, repeats, runs
 from training.heads import Head
 from training.methods import METHODS
-from training.page.data import pairs_of
-from training.page.desk import Desk, Part, Person, button, chosen, confirmation, say, shown
-from training.page.needs import needs_html
+from training.page import start
+from training.page.desk import Desk, Part, Person, button, confirmation, say, shown
 from training.repeats import Comparison
 from training.runs import MetricPoint, Run
 
@@ -33,9 +29,6 @@ CURVES = {
     "judge": ("Judge: nats gained on votes that nobody trains on", 0.0),
 }
 """The metrics shown, in this order, with their titles and the level that means: nothing learnt."""
-
-PRESET = "dpo"
-"""Chosen when the page opens."""
 
 COMPARED = 4
 """Runs drawn beside one: as many as have a colour of their own."""
@@ -53,12 +46,13 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
     """
     with gr.Row(elem_classes="op-split"):
         with gr.Column(scale=2, min_width=300):
-            form, started, picker = _form(desk)
+            form, started, picker = start.build(desk)
         with gr.Column(scale=3, min_width=320):
             panel = gr.HTML(padding=False)
             with gr.Row(elem_classes="hone-actions"):
                 opener = gr.Button("Cancel run...", scale=0, elem_id="op-cancel")
                 resume = gr.Button("Resume", scale=0, elem_id="op-resume")
+                again = gr.Button("Repeat", scale=0, elem_id="op-repeat")
                 why_not = gr.HTML(padding=False)
             asked = confirmation(desk, opener, "Yes, cancel it", "stop")
             compare = gr.Dropdown(
@@ -71,7 +65,7 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
         runs.sweep(desk.store)
         run = runs.get(desk.store, run_id) if run_id else None
         if run is None:
-            return (no_run_html(), button(False), button(False), "", "", "")
+            return (no_run_html(), button(False), button(False), button(False), "", "", "")
         question = (
             f"Cancel {run.id}? What it has learnt so far stays in its last checkpoint; it can be resumed."
         )
@@ -83,6 +77,7 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
             ),
             button(run.state not in ("done", "failed", "cancelled") and not run.cancel_requested),
             button(run.state in runs.RESUMABLE),
+            button(run.is_over),
             html.note(why_no_button(run)),
             html.note(question),
             log_html(runs.log_text(desk.home, run.id, LOG_BYTES)),
@@ -96,85 +91,19 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
     def go_on(person: Person, run_id: str) -> None:
         say(f"The run is {runs.resume(desk.home, desk.store, person.id, RunId(run_id)).state}.")
 
+    def repeat(person: Person, run_id: str) -> object:
+        return start.begun(desk, repeats.create(desk.store, desk.home, person.id, RunId(run_id)))
+
     acts = [
         asked.yes.click(desk.handler(cancel), picker, asked.group),
         resume.click(desk.deed(go_on), picker, None),
+        again.click(desk.handler(repeat), picker, picker),
     ]
-    outputs = [panel, opener, resume, why_not, asked.question, log]
+    outputs = [panel, opener, resume, again, why_not, asked.question, log]
     looks = [picker.change, compare.input]
     looked_at = Part([picker, compare], outputs, draw, [started, *acts], looks, live=True)
-    others = Part([], [compare], lambda person: gr.update(choices=run_choices(desk.store)))
+    others = Part([], [compare], lambda person: gr.update(choices=start.run_choices(desk.store)))
     return form, looked_at, others
-
-
-def _form(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
-    """Start a run. Returns the part, the event after which a run was started, and the list of runs."""
-    presets = {name: one for name, one in recipes.presets().items() if METHODS[one.method].reads != "text"}
-    first = PRESET if PRESET in presets else next(iter(presets))
-    snapshot = gr.Dropdown([], label="Snapshot", elem_id="op-snapshot")
-    preset = gr.Dropdown(list(presets), value=first, label="Preset", elem_id="op-preset")
-    about = gr.HTML(html.note(presets[first].description), padding=False)
-    needs = gr.HTML(padding=False)
-    with gr.Accordion("Settings", open=False, elem_id="op-settings"):
-        with gr.Row():
-            epochs = gr.Number(presets[first].epochs, label="Epochs", minimum=0, min_width=120)
-            rate = gr.Number(presets[first].learning_rate, label="Learning rate", minimum=0, min_width=120)
-        with gr.Row():
-            steps = gr.Number(0, label="Most steps (0: all)", precision=0, minimum=0, min_width=120)
-            seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=120)
-    with gr.Row(elem_classes="hone-actions"):
-        start = gr.Button("Start run", variant="primary", scale=0, elem_id="op-start")
-        why_not = gr.HTML(padding=False)
-    picker = gr.Dropdown([], label="Runs", elem_id="op-run")
-
-    def choose(person: Person, name: str) -> tuple[object, ...]:
-        recipe = recipes.load(name)
-        return (
-            html.note(recipe.description),
-            recipe.epochs,
-            recipe.learning_rate,
-            recipe.max_steps,
-            recipe.seed,
-            needs_html(desk.home, desk.choice, recipe),
-        )
-
-    shows = [about, epochs, rate, steps, seed, needs]
-    preset.change(desk.handler(choose), preset, shows, queue=False, show_progress="hidden")
-
-    def act(person: Person, snapshot_id: str | None, name: str, *knobs: float) -> object:
-        if not snapshot_id:
-            raise HoneError("There is no snapshot to train on.", todo="Freeze one under Data.")
-        names = ("epochs", "learning_rate", "max_steps", "seed")
-        settings = dict(zip(names, knobs, strict=True)) | desk.choice.weights
-        recipe = recipes.from_mapping(settings, recipes.load(name))
-        run = runs.create(desk.store, person.id, recipe, snapshots.get(desk.store, snapshot_id).id)
-        run = runs.start(desk.home, run.id)
-        say(f"{run.id} is {run.state}. You may close this page; the run goes on.")
-        return gr.update(choices=run_choices(desk.store), value=run.id)
-
-    started = start.click(desk.handler(act), [snapshot, preset, epochs, rate, steps, seed], picker)
-
-    def draw(person: Person, snapshot_id: str | None, run_id: str | None, name: str) -> tuple[object, ...]:
-        runs.sweep(desk.store)
-        known = snapshots.listing(desk.store)
-        return (
-            chosen([(f"{one.id}: {pairs_of(one)}", one.id) for one in known], snapshot_id),
-            button(bool(known)),
-            html.note("" if known else "There is no snapshot yet: freeze one under Data."),
-            chosen(run_choices(desk.store), run_id),
-            needs_html(desk.home, desk.choice, recipes.load(name)),
-        )
-
-    outputs = [snapshot, start, why_not, picker, needs]
-    return Part([snapshot, picker, preset], outputs, draw), started, picker
-
-
-def run_choices(store: Store) -> list[tuple[str, str]]:
-    """Runs for the list, newest first."""
-    return [
-        (f"{run.recipe.name}, {run.created_at[:16].replace('T', ' ')}, {run.id}", run.id)
-        for run in runs.listing(store)
-    ]
 
 
 def _beside(store: Store, run: Run, ids: Sequence[str]) -> list[tuple[Run, list[MetricPoint]]]:
@@ -184,17 +113,21 @@ def _beside(store: Store, run: Run, ids: Sequence[str]) -> list[tuple[Run, list[
 
 
 def why_no_button(run: Run) -> str:
-    """Why neither Cancel nor Resume can be pressed; empty when one can."""
+    """Why Resume, Repeat or Cancel cannot be pressed; empty when what is over can be resumed."""
     if run.state == "done":
         makes_head = METHODS[run.method].makes == "head"
         return f"It is done: see its {'report above' if makes_head else 'candidate under Gate'}."
-    return (
-        "It was asked to end, and will at its next step." if run.cancel_requested and not run.is_over else ""
-    )
+    if run.is_over:
+        return ""
+    if run.cancel_requested:
+        return "It was asked to end, and will at its next step."
+    return "It can be repeated when it is over."
 
 
 def no_run_html() -> html.Markup:
-    return html.empty("No run yet.", "Freeze a snapshot under Data, choose a preset, and start one.")
+    return html.empty(
+        "No run yet.", "Freeze a snapshot under Data or make a dataset, choose a preset, and start one."
+    )
 
 
 def run_html(
@@ -304,6 +237,3 @@ def log_html(log: str) -> html.Markup:
     # A terminal's progress bar writes over its own line; keep what would be seen.
     lines = [line.rsplit("\r", 1)[-1] for line in log.replace("\r\n", "\n").splitlines()]
     return html.join('<pre class="op-log">', html.text("\n".join(lines)), "</pre>")
-
-
-__all__ = ["Snapshot", "build", "duration"]
