@@ -221,11 +221,13 @@ def by_length(job: Job) -> LengthOrder:
 
 
 def pads(job: Job) -> bool:
-    """Whether the batches of the run are filled up, for `shared_prompts` does not cover it."""
+    """Whether the batches of the run are filled up, for `shared_prompts` does not cover it. A crew that
+    shards its weights fills up all, and yet takes the same ones: a step has the same examples everywhere.
+    """
     from training import shared_prompts
 
     filled = FAMILIES[job.recipe.adapt].kind in ("soft prompt", "full")
-    return filled or job.crew.sharded or not shared_prompts.packs(job.model)
+    return filled or not shared_prompts.packs(job.model)
 
 
 def _other(rows: Sequence[Row], group: Sequence[Row], place: int) -> Row:
