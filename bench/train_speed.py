@@ -1,12 +1,14 @@
 """One epoch of training on real pairs: Hone beside stock TRL, same model, rows, LoRA, batch and rate.
 
-`python bench/train_speed.py [--method dpo] [--pairs 100] [--only hone]` prints one table; each side runs in a
-process of its own, one after the other. Stock is TRL's trainer at its defaults (gradient checkpointing, the
-reference read in each step, text tokenised by TRL) but in float32 where the CPU has no bfloat16 arithmetic,
-which TRL would emulate at a fraction of the speed. Factory is TRL with what LLaMA-Factory sets beside:
-batches padded to multiples of 8, one pair at a time in as many steps of accumulation. The rows are
-Anthropic's HH (helpful, MIT), the first that have at most --tokens tokens a side; they are read from --data
-and are not part of the project. Each trained model is asked the same held-out pairs, by the same code: the
+`python bench/train_speed.py [--method dpo] [--pairs 48] [--only hone]` prints one table; each side runs in a
+process of its own, one after the other. Stock is TRL's trainer at its defaults (weights in float32 as TRL
+loads a model by its name, computed in bfloat16 by autocast, gradient checkpointing, the reference read in
+each step, text tokenised by TRL), but without autocast where the CPU has no bfloat16 arithmetic, which it
+would emulate at a fraction of the speed. Factory is TRL with what LLaMA-Factory sets beside: batches padded
+to multiples of 8, one pair at a time in as many steps of accumulation. The rows are Anthropic's HH (helpful,
+MIT), drawn by a seed from those of at most --tokens tokens a side, TRL's own limit; they are read from --data
+and are not part of the project. Tokens are those of prompt and answer of each side, padding not counted.
+Each trained model is asked the same held-out pairs, by the same code in float32: the
 share in which the chosen answer gained more than the rejected one (DPO, KTO), the mean nats of a chosen token
 (SFT), or the share whose chosen answer scores higher (reward). KTO takes the chosen and rejected answers of
 the same pairs as liked and not.
@@ -14,6 +16,7 @@ the same pairs as liked and not.
 
 import argparse
 import json
+import random
 import resource
 import subprocess
 import sys
@@ -25,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant import base as bases
+from assistant import device
 from assistant.base import BaseChoice
 from feedback.home import Home
 from prompts.chat import ChatMessage
@@ -33,8 +37,6 @@ from training.recipes import Recipe
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data" / "hh_helpful_base_train.jsonl"
-SHORTEST = 120
-"""Tokens of the longer side at least: short pairs would flatter everybody."""
 HELD_OUT = 64
 SIDES = ("hone", "stock", "factory")
 
@@ -43,13 +45,14 @@ Texts = dict[str, str]
 
 
 def pairs(file: Path, wanted: int, tokens: int, tokenizer: Any, template: Any) -> list[Texts]:
-    """The first `wanted` pairs of the file that fit, as text."""
+    """`wanted` pairs of the file that fit, drawn by a seed, as text."""
     found = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    lines = file.read_text(encoding="utf-8").splitlines()
+    for line in random.Random(0).sample(lines, len(lines)):
         row = json.loads(line)
         prompt = template.text([ChatMessage(turn["role"], turn["content"]) for turn in row["prompt"]])
         longest = max(len(tokenizer(prompt + row[side])["input_ids"]) + 1 for side in ("chosen", "rejected"))
-        if SHORTEST <= longest <= tokens:
+        if longest <= tokens:
             found.append({"prompt": prompt, "chosen": row["chosen"], "rejected": row["rejected"]})
         if len(found) == wanted:
             break
@@ -77,28 +80,31 @@ def run(side: str, args: argparse.Namespace) -> dict[str, float]:
     """Train on one side's terms; seconds, tokens a second, peak memory in GB, and the held-out figure."""
     base = bases.resolve(Home(args.home), BaseChoice())
     tokenizer, model = bases.load_tokenizer(base), bases.load_model(base)
+    if side != "hone":
+        model.float()
     both = pairs(args.data, args.pairs + HELD_OUT, args.tokens, tokenizer, bases.chat_template(base))
     training, held = both[: args.pairs], both[args.pairs :]
     counted = ("chosen",) if args.method == "sft" else ("chosen", "rejected")
     tokens = sum(len(tokenizer(p["prompt"] + p[s])["input_ids"]) + 1 for p in training for s in counted)
     known = rows(held, tokenizer, "sft" if args.method == "sft" else "dpo")
-    before = [] if args.method == "reward" else said(model, known)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         trained = TRAIN[side](args.method, model, tokenizer, training, Path(folder))
         seconds = time.perf_counter() - started
-        # Read before anything else can raise it; the held-out pairs were read one at a time.
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        figure = held_out(args.method, trained, known, before)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # before anything else raises it
+        figure = held_out(args.method, trained.float(), known)
     return {"seconds": seconds, "tokens_a_second": tokens / seconds, "peak_gb": peak, "held_out": figure}
 
 
-def held_out(method: str, trained: Any, known: Sequence[Row], before: Sequence[tuple[float, float]]) -> float:
-    """The last column."""
+def held_out(method: str, trained: Any, known: Sequence[Row]) -> float:
+    """The last column, computed in float32. `trained`: with its adapter beside the weights."""
     if method == "reward":
         return sum(margin > 0 for margin in scores(trained, known)) / len(known)
     after = said(trained, known)
-    return -sum(c for c, _ in after) / answers(known) if method == "sft" else gained(before, after)
+    if method == "sft":
+        return -sum(c for c, _ in after) / answers(known)
+    with trained.disable_adapter():
+        return gained(said(trained, known), after)
 
 
 def scores(model: Any, known: Sequence[Row]) -> list[float]:
@@ -128,12 +134,9 @@ def said(model: Any, known: Sequence[Row]) -> list[tuple[float, float]]:
         scores = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1].float().log_softmax(-1)
         return float(scores.gather(-1, ids[0, len(prompt) :, None]).sum())
 
-    was = model.training
     model.eval()
     with torch.no_grad():
-        found = [(nats(r.prompt_ids, r.chosen_ids), nats(r.prompt_ids, r.rejected_ids)) for r in known]
-    model.train(was)
-    return found
+        return [(nats(r.prompt_ids, r.chosen_ids), nats(r.prompt_ids, r.rejected_ids)) for r in known]
 
 
 def gained(before: Sequence[tuple[float, float]], after: Sequence[tuple[float, float]]) -> float:
@@ -153,9 +156,13 @@ def hone(method: str, model: Any, tokenizer: Any, chosen: list[Texts], folder: P
     from training.trainers import Hooks, Job, train_dpo, train_kto, train_sft
 
     job = Job(model, tokenizer, rows(chosen, tokenizer, method), Recipe(method=method), folder, None, "cpu")
-    quiet = Hooks(lambda *_: None, lambda *_: None, lambda *_: None)
+    read: list[float] = []
+    quiet = Hooks(lambda *_: None, lambda *_: None, lambda *_: read.append(time.perf_counter()))
     train = {"dpo": train_dpo, "sft": train_sft, "kto": train_kto, "reward": reward_model.train_reward}
     adapter = train[method](job, quiet)
+    if len(read) > 1:  # the first batch's time is not told, and taken for that of another
+        seconds = (read[-1] - read[0]) * len(read) / (len(read) - 1)
+        print(f"Hone: {seconds:.0f} s of these read the reference, which is kept.", file=sys.stderr)  # noqa: T201
     fresh = bases.load_model(bases.resolve(Home(ROOT / ".cache" / "bench"), BaseChoice()))
     if method == "reward":
         fresh = reward_model.fresh(fresh, tokenizer, 0)
@@ -178,7 +185,7 @@ def stock(method: str, model: Any, tokenizer: Any, chosen: list[Texts], folder: 
 
     recipe = Recipe()
     settings = {
-        "output_dir": str(folder), "use_cpu": True, "bf16": "bfloat16" in str(model.dtype),
+        "output_dir": str(folder), "use_cpu": True, "bf16": device.choose()[1] == "bfloat16",
         "num_train_epochs": 1, "learning_rate": recipe.learning_rate,
         "per_device_train_batch_size": recipe.batch, "gradient_accumulation_steps": recipe.accumulation,
         "report_to": "none", "disable_tqdm": True, "save_strategy": "no", **changes,
@@ -231,8 +238,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--method", choices=["dpo", "sft", "kto", "reward"], default="dpo")
-    parser.add_argument("--pairs", type=int, default=100)
-    parser.add_argument("--tokens", type=int, default=192, help="the longer side at most")
+    parser.add_argument("--pairs", type=int, default=48)
+    parser.add_argument("--tokens", type=int, default=1024, help="the longer side at most")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--home", type=Path, default=ROOT / ".cache" / "bench")
     parser.add_argument("--only", choices=SIDES)
