@@ -5,6 +5,8 @@ fused_lm_head=True)`). Here that call takes another way to the same numbers:
 
 - Rows that begin with the same unlabelled tokens share them: chosen and rejected, or the many completions of
   one prompt. Each answer attends to the prompt and to itself (a tree, as in Miao et al., 2024, SpecInfer).
+  What all prompts of a batch begin with, a system message or worked examples, is computed once for all (the
+  stem).
 - All rows lie in one sequence, so that nothing is padded; attention is computed tree by tree.
 - Only positions before a label reach the LM head, in tiles; a frozen head's gradient is found in the same
   pass (as in Liger Kernel, Hsu et al., 2024), so that no logits are kept or computed twice.
@@ -34,6 +36,8 @@ from training.padding import IGNORED
 TREE = "shared_prompts"
 FEWEST_SHARED = 4
 """Rows share a beginning of so many tokens or more."""
+SHORTEST_STEM = 16
+"""Prompts share a beginning of so many tokens or more: its keys and values are copied for each."""
 TILE = 128
 """Positions whose logits are in memory at a time."""
 
@@ -42,11 +46,13 @@ TILE = 128
 class Tree:
     """One prompt and its answers, side by side: tokens [begin, end) of the packed sequence.
 
-    `mask`: (length, length), True where a token sees another; None for a single row, which is plainly causal.
+    `stem`: how many tokens at the pack's beginning it sees beside its own. `mask`: (length, stem + length),
+    True where a token sees another; None where all is plainly causal, as in the stem itself.
     """
 
     begin: int
     end: int
+    stem: int
     mask: Tensor | None
 
 
@@ -104,25 +110,26 @@ def _row(number: int, ids: list[int], known: list[int], labels: list[int]) -> _R
 
 
 def _laid_out(families: Sequence[tuple[list[int], list[_Row]]], device: torch.device) -> Packed:
-    ids: list[int] = []
-    positions: list[int] = []
+    stem = _stem([prompt for prompt, _ in families])
+    ids = families[0][0][:stem] if stem else []
+    positions = list(range(stem))
     labelled: list[tuple[int, int, int, int]] = []  # label, source, row, column
-    trees, ends = [], dict[int, int]()
+    trees, ends = [Tree(0, stem, 0, None)] if stem else [], dict[int, int]()
     for prompt, members in families:
         begin, shared = len(ids), len(prompt)
-        ids += prompt
-        positions += range(shared)
+        ids += prompt[stem:]
+        positions += range(stem, shared)
         for row in members:
             own = len(ids) - shared  # so that a token's place in its row, plus this, is its place in the pack
             for at in range(shared, len(row.ids)):
                 if row.labels[at] != IGNORED:
-                    source = begin + shared - 1 if at == shared else own + at - 1
+                    source = begin + shared - stem - 1 if at == shared else own + at - 1
                     labelled.append((row.labels[at], source, row.number, row.columns[at] - 1))
             ids += row.ids[shared:]
             ends[row.number] = len(ids) - 1
             positions += range(shared, len(row.ids))
         lengths = [len(row.ids) - shared for row in members]
-        trees.append(Tree(begin, len(ids), _mask(shared, lengths, device)))
+        trees.append(Tree(begin, len(ids), stem, _mask(stem, shared - stem, lengths, device)))
     labels, sources, rows, columns = torch.tensor(labelled, device=device).reshape(-1, 4).unbind(1)
     return Packed(
         torch.tensor([ids], device=device),
@@ -136,15 +143,28 @@ def _laid_out(families: Sequence[tuple[list[int], list[_Row]]], device: torch.de
     )
 
 
-def _mask(shared: int, lengths: Sequence[int], device: torch.device) -> Tensor | None:
-    """Which token of a tree sees which: the prompt, and its own answer up to itself."""
-    if len(lengths) == 1:
+def _stem(prompts: Sequence[list[int]]) -> int:
+    """How many tokens all prompts of a pack begin with; 0 for too few. Each prompt keeps one of its own, from
+    which its answers begin.
+    """
+    if len(prompts) < 2:
+        return 0
+    most = min(map(len, prompts)) - 1
+    first, last = min(prompts), max(prompts)  # if these two agree so far, then so do all between
+    shared = next((at for at in range(most) if first[at] != last[at]), most)
+    return shared if shared >= SHORTEST_STEM else 0
+
+
+def _mask(stem: int, shared: int, lengths: Sequence[int], device: torch.device) -> Tensor | None:
+    """Which token of a tree sees which: the stem, the prompt, and its own answer up to itself."""
+    if len(lengths) == 1 and not stem:
         return None
     branch = torch.repeat_interleave(
         torch.arange(len(lengths) + 1, device=device), torch.tensor([shared, *lengths], device=device)
     )
     causal = torch.ones(len(branch), len(branch), dtype=torch.bool, device=device).tril()
-    return causal & ((branch[None, :] == 0) | (branch[None, :] == branch[:, None]))
+    own = causal & ((branch[None, :] == 0) | (branch[None, :] == branch[:, None]))
+    return torch.cat([own.new_ones(len(branch), stem), own], dim=1)
 
 
 def _attend(  # noqa: PLR0913, PLR0917 - as transformers calls it
@@ -165,12 +185,20 @@ def _attend(  # noqa: PLR0913, PLR0917 - as transformers calls it
     groups = getattr(module, "num_key_value_groups", 1)
     lengths = [tree.end - tree.begin for tree in trees]
     # Split, not sliced: the gradient of each slice would be as long as the whole, nearly all of it nought.
-    parts = (part.split(lengths, dim=2) for part in (query, repeat_kv(key, groups), repeat_kv(value, groups)))
+    queries, keys, values = (
+        part.split(lengths, dim=2) for part in (query, repeat_kv(key, groups), repeat_kv(value, groups))
+    )
     found = [
         functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=tree.mask, dropout_p=dropout, is_causal=tree.mask is None, scale=scaling
+            q,
+            torch.cat([keys[0], k], dim=2) if tree.stem else k,
+            torch.cat([values[0], v], dim=2) if tree.stem else v,
+            attn_mask=tree.mask,
+            dropout_p=dropout,
+            is_causal=tree.mask is None,
+            scale=scaling,
         ).transpose(1, 2)
-        for tree, q, k, v in zip(trees, *parts, strict=True)
+        for tree, q, k, v in zip(trees, queries, keys, values, strict=True)
     ]
     return torch.cat(found, dim=1), None
 

@@ -71,12 +71,17 @@ def scored(of: PeftModel, given: dict[str, torch.Tensor]) -> tuple[Any, dict[str
 
 PROMPT = [7, 8, 9, 10]
 PAIRS = [(PROMPT, [1, 2, 3]), ([5], [6, 7]), (PROMPT, [1, 2, 4, 5, 6]), ([5], [9])]
+STEM = [number % 11 for number in range(shared_prompts.SHORTEST_STEM)]
+"""What every prompt begins with, such as a system message."""
+STEMMED = [(STEM + PROMPT, [1, 2, 3]), ([*STEM, 5], [6, 7]), (STEM + PROMPT, [4, 5]), ([*STEM, 5], [9])]
 SHAPES = {
     "pairs": batch(PAIRS),
     "one row": batch(PAIRS[:1]),
     "many answers to one prompt": batch([(PROMPT, [number, 2]) for number in range(1, 6)]),
     "the same row twice": batch([PAIRS[0], PAIRS[0]]),
     "no prompt": batch([([], [3, 4, 5]), ([], [3, 4])]),
+    "a beginning of all prompts": batch(STEMMED),
+    "a prompt that another begins with": batch([(STEM, [1, 2]), (STEM + PROMPT, [3]), (STEM, [4, 5])]),
 }
 
 
@@ -116,6 +121,9 @@ def test_a_prompt_is_computed_once_and_nothing_is_padded() -> None:
     made(**batch(PAIRS), use_cache=False, fused_lm_head=True)
     # One prompt of one token is computed for each of its answers: sharing it would not pay.
     assert seen == [torch.Size([1, len(PROMPT) + 3 + 5 + (1 + 2) + (1 + 1)])]
+    seen.clear()
+    made(**batch(STEMMED), use_cache=False, fused_lm_head=True)
+    assert seen == [torch.Size([1, len(STEM) + len(PROMPT) + 3 + 2 + 1 + 2 + 1])]
 
 
 answers = st.lists(st.integers(1, 4), min_size=1, max_size=5)
@@ -123,14 +131,17 @@ answers = st.lists(st.integers(1, 4), min_size=1, max_size=5)
 
 @settings(max_examples=60, deadline=None)
 @given(
+    st.lists(st.integers(1, 3), max_size=5),
     st.lists(st.tuples(st.lists(st.integers(1, 3), max_size=3), answers), min_size=1, max_size=6),
     st.booleans(),
 )
 def test_every_label_is_predicted_from_the_token_before_it_and_sees_its_own_row(
-    rows: list[tuple[list[int], list[int]]], left: bool
+    begin: list[int], rows: list[tuple[list[int], list[int]]], left: bool
 ) -> None:
-    given_ = batch(rows, left=left)
-    packed = pack(**given_)
+    given_ = batch([(begin + prompt, answer) for prompt, answer in rows], left=left)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shared_prompts, "SHORTEST_STEM", 2)
+        packed = pack(**given_)
     ids = packed.ids[0].tolist()
     tree_of = {at: tree for tree in packed.trees for at in range(tree.begin, tree.end)}
     wanted = (given_["labels"][:, 1:] != IGNORED) & (given_["attention_mask"][:, :-1] == 1)
@@ -142,13 +153,14 @@ def test_every_label_is_predicted_from_the_token_before_it_and_sees_its_own_row(
         tree = tree_of[source]
         own = source - tree.begin
         sees = range(own + 1) if tree.mask is None else tree.mask[own].nonzero()[:, 0].tolist()
+        places = [at if at < tree.stem else tree.begin + at - tree.stem for at in sees]
         real = [
             int(one)
             for one, known in zip(given_["input_ids"][row], given_["attention_mask"][row], strict=True)
             if known
         ]
         before = int(given_["attention_mask"][row, : column + 1].sum())
-        assert [ids[tree.begin + at] for at in sees] == real[:before]
+        assert [ids[at] for at in places] == real[:before]
         assert packed.positions[0, source] == before - 1
 
 
