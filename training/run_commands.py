@@ -315,16 +315,18 @@ def repeat_run(home: Home, as_json: bool, run: str, detach: bool) -> None:
 @runs_group.command("export")
 @click.argument("names", metavar="RUN...", nargs=-1, required=True)
 @click.option(
-    "--out", "file", required=True, type=click.Path(path_type=Path), help="The file: .csv or .jsonl."
+    "--out", "file", required=True, type=click.Path(path_type=Path), help="The file: .csv, .jsonl or .svg."
 )
 @json_option
 @home_option
 def export_runs(home: Home, as_json: bool, names: tuple[str, ...], file: Path) -> None:
-    """Write the figures of runs, step by step, for other tools: run, step, name and value in each row."""
+    """Write the figures of runs, step by step: rows of run, step, name and value for other tools; .svg draws
+    the first run's curves over those of the others."""
     store = open_store(home)
-    found = [runs.get(store, name) for name in names]
-    rows = metrics_file.write(file, {run.id: runs.metrics(store, run.id) for run in found})
-    say(f"{rows} figures are in {file}.", {"file": str(file), "rows": rows}, as_json)
+    found = [(run, runs.metrics(store, run.id)) for run in (runs.get(store, name) for name in names)]
+    rows = metrics_file.write(file, found)
+    said = f"The curves are in {file}." if file.suffix == ".svg" else f"{rows} figures are in {file}."
+    say(said, {"file": str(file), "rows": rows}, as_json)
 
 
 @runs_group.command("log")
