@@ -222,6 +222,8 @@ def _told(store: Store, home: Home, run: Run) -> str:
     if report:
         lines += [f"  Gate: {WORDS[report.verdict]}."] + [f"    {reason}" for reason in report.reasons]
     head = heads.of_run(store, run.id)
+    if head and head.report:
+        lines += [f"  {sentence}" for sentence in head.report.sentences()]
     lines.append(f"Next: hone train rlhf --set reward={head.name}" if head else _next(run, report))
     return "\n".join(lines)
 
