@@ -1,13 +1,17 @@
 """Curves, a histogram, strips and stacked bars for pages, as SVG text. Pure: numbers in, SVG out.
 
-Colours come from CSS variables of the page they stand in, so that one picture serves light and dark.
+Colours come from CSS variables of what they stand in (a page, or a file of feedback.pictures), so that one
+picture serves light and dark.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from math import floor, log10
+from pathlib import Path
 
+SHEET = Path(__file__).parent / "static" / "plots.css"
+"""How curves look; the rest stands with the pages."""
 WIDTH, WIDE, HEIGHT = 320, 480, 150
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 12, 22
 SMALLEST_SPAN = 1e-300
@@ -50,33 +54,47 @@ def short(value: float) -> str:
     return "0" if text in ("-0", "0") else text.replace("e-0", "e-").replace("e+0", "e")
 
 
-def curve(
-    title: str,
-    points: Sequence[tuple[float, float]],
-    last_x: float | None = None,
-    level: float | None = None,
-    others: Sequence[Sequence[tuple[float, float]]] = (),
-) -> str:
+@dataclass(frozen=True)
+class Curve:
     """A line over steps. `points`: (step, value). `last_x`: where the axis ends. `level`: a dashed mark.
 
     `others`: lines to compare with, in the order of their `legend`; one without points keeps its place.
     """
-    everything = [point for line in (points, *others) for point in line]
-    values = [value for _, value in everything] + ([level] if level is not None else [])
+
+    title: str
+    points: Sequence[tuple[float, float]]
+    last_x: float | None = None
+    level: float | None = None
+    others: Sequence[Sequence[tuple[float, float]]] = ()
+
+    @property
+    def now(self) -> str:
+        """Its newest value, in words."""
+        return short(self.points[-1][1]) if self.points else "no values yet"
+
+
+def curve(one: Curve) -> str:
+    """The curve as a piece of a page."""
+    body = _svg(WIDTH, HEIGHT, f"{one.title}: {one.now}", lines(one))
+    return f"<figure><figcaption>{escape(one.title)} <b>{escape(one.now)}</b></figcaption>{body}</figure>"
+
+
+def lines(one: Curve) -> str:
+    """What stands inside the curve's SVG, WIDTH by HEIGHT."""
+    everything = [point for line in (one.points, *one.others) for point in line]
+    values = [value for _, value in everything] + ([one.level] if one.level is not None else [])
     ticks = nice_ticks(min(values, default=0.0), max(values, default=1.0))
-    x = Scale(0, max([last_x or 0, *(at for at, _ in everything), 1]), LEFT, WIDTH - RIGHT)
+    x = Scale(0, max([one.last_x or 0, *(at for at, _ in everything), 1]), LEFT, WIDTH - RIGHT)
     y = Scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
     parts = [_grid(ticks, y), _x_axis(x)]
-    if level is not None:
-        parts.append(_line(LEFT, y(level), WIDTH - RIGHT, y(level), "level"))
-    parts += [_path(line, x, y, f"curve other o{place}") for place, line in enumerate(others) if line]
-    if points:
-        at, value = points[-1]
-        parts.append(_path(points, x, y, "curve"))
+    if one.level is not None:
+        parts.append(_line(LEFT, y(one.level), WIDTH - RIGHT, y(one.level), "level"))
+    parts += [_path(line, x, y, f"curve other o{place}") for place, line in enumerate(one.others) if line]
+    if one.points:
+        at, value = one.points[-1]
+        parts.append(_path(one.points, x, y, "curve"))
         parts.append(f'<circle class="dot" cx="{x(at):.1f}" cy="{y(value):.1f}" r="3"/>')
-    now = short(points[-1][1]) if points else "no values yet"
-    body = _svg(WIDTH, HEIGHT, f"{title}: {now}", "".join(parts))
-    return f"<figure><figcaption>{escape(title)} <b>{escape(now)}</b></figcaption>{body}</figure>"
+    return "".join(parts)
 
 
 def legend(name: str, others: Sequence[str]) -> str:

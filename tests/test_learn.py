@@ -1,9 +1,9 @@
 """docs/learn.md as a learner types it: its blocks run in their order in one shell, on a tiny model.
 
 A block of `sh` is run as it stands; the block of `text` after it is what it prints, and is held against what
-was printed with numbers, ids and verdicts left out. `sh slow` trains or draws so much that it runs only under
-the mark slow. The homes that the page makes have a tiny model where the embedded one is unpacked to; nothing
-else differs.
+was printed with numbers, ids and verdicts left out. What a model answered stands as a quotation, which is not
+compared. `sh slow` trains or draws so much that it runs only under the mark slow. The homes that the page
+makes have a tiny model where the embedded one is unpacked to; nothing else differs.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
@@ -23,8 +24,12 @@ import app
 from feedback.home import Home
 from tests import tiny_models
 
-PAGE = Path(__file__).parent.parent / "docs" / "learn.md"
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = DOCS / "learn.md"
 BLOCK = re.compile(r"^```(sh|sh slow|text)\n(.*?)^```$", re.M | re.S)
+PICTURE = re.compile(r"!\[(.*?)\]\((.*?)\)")
+MOST_BYTES = 60_000
+"""Of one picture."""
 LEFT_OUT = "..."
 HOMES = ("home", "circle")
 """The homes that the page makes, beside each other."""
@@ -64,12 +69,15 @@ def blocks() -> list[Block]:
 
 
 CHANGING = (
+    (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "WHEN"),
     (r"\x1b\[[0-9;]*m", ""),
     (r"\S*/learn/", "learn/"),
     (r"\b(r|s|d|h|c|mv|pv|rm)_[0-9a-f]{6,}", "ID"),
     (r"\b(not enough evidence|pass|fail)\b", "VERDICT"),
     (r"^ +(ok|no)? +", " "),
     (r"was (not )?promoted.*", "PROMOTED"),
+    (r"^(negative|positive)\t", "LABEL "),
+    (r"\b(cannot be told from|is better than|is worse than)\b", "COMPARED"),
     (r"[+-]?\b(nan|\d[\d,]*(\.\d+)?(e[+-]?\d+)?)\b", "#"),
     (r"\s+", " "),
 )
@@ -163,6 +171,22 @@ def test_every_quick_block_of_the_page_runs_and_prints_what_the_page_shows(learn
     check(learner, [block for block in blocks() if not block.slow])
 
 
+def test_every_picture_of_the_page_is_small_and_told_in_words() -> None:
+    found = PICTURE.findall(PAGE.read_text(encoding="utf-8"))
+    assert found
+    for words, file in found:
+        assert len(words) > 40
+        assert re.search(r"\d", words), "the figures that it shows"
+        assert (DOCS / file).stat().st_size < MOST_BYTES
+        assert ElementTree.parse(DOCS / file).getroot().get("aria-label")
+
+
 @pytest.mark.slow
-def test_the_whole_page_runs_in_its_order(learner: Path) -> None:
+def test_the_whole_page_runs_in_its_order_and_its_pictures_can_be_drawn(learner: Path) -> None:
     check(learner, blocks())
+    drawn = learner / "drawn"
+    drawn.mkdir()
+    script = [sys.executable, str(DOCS / "learn_plots.py"), str(learner / "learn"), str(drawn)]
+    subprocess.run(script, check=True)
+    shown = {Path(file).name for _, file in PICTURE.findall(PAGE.read_text(encoding="utf-8"))}
+    assert {file.name for file in drawn.iterdir()} == shown

@@ -122,7 +122,7 @@ def _rewarded(found: Rewarded | None) -> list[str]:
     lines = ["The reward model:", *(f"  {sentence}" for sentence in found.report)]
     if (gain := found.gain) is not None:
         lines.append(
-            f"On held-out prompts the reward of an answer rose by {gain.value:.2f}"
+            f"On held-out prompts the reward of an answer changed by {gain.value:+.2f}"
             f" (95 % interval {gain.low:+.2f} to {gain.high:+.2f})."
         )
     return [*lines, ""]

@@ -254,7 +254,7 @@ def _online(lesson: Lesson, task: Task, hooks: "Hooks", rendering: Rendering, ro
     )
     if (gain := finished.gain) is not None:
         lesson.say(
-            f"On held-out prompts the reward of an answer is {gain.value:+.2f} higher than before"
+            f"On held-out prompts the reward of an answer changed by {gain.value:+.2f}"
             f" (95 % interval {gain.low:+.2f} to {gain.high:+.2f})."
         )
         told = {"unseen_gain": gain.value, "unseen_gain_low": gain.low, "unseen_gain_high": gain.high}

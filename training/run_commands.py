@@ -217,6 +217,8 @@ def _told(store: Store, home: Home, run: Run) -> str:
     if report:
         lines += [f"  Gate: {WORDS[report.verdict]}."] + [f"    {reason}" for reason in report.reasons]
     head = heads.of_run(store, run.id)
+    if head and head.report:
+        lines += [f"  {sentence}" for sentence in head.report.sentences()]
     lines.append(f"Next: hone train rlhf --set reward={head.name}" if head else _next(run, report))
     return "\n".join(lines)
 
@@ -309,16 +311,18 @@ def repeat_run(home: Home, as_json: bool, run: str, detach: bool) -> None:
 @runs_group.command("export")
 @click.argument("names", metavar="RUN...", nargs=-1, required=True)
 @click.option(
-    "--out", "file", required=True, type=click.Path(path_type=Path), help="The file: .csv or .jsonl."
+    "--out", "file", required=True, type=click.Path(path_type=Path), help="The file: .csv, .jsonl or .svg."
 )
 @json_option
 @home_option
 def export_runs(home: Home, as_json: bool, names: tuple[str, ...], file: Path) -> None:
-    """Write the figures of runs, step by step, for other tools: run, step, name and value in each row."""
+    """Write the figures of runs, step by step: rows of run, step, name and value for other tools; .svg draws
+    the first run's curves over those of the others."""
     store = open_store(home)
-    found = [runs.get(store, name) for name in names]
-    rows = metrics_file.write(file, {run.id: runs.metrics(store, run.id) for run in found})
-    say(f"{rows} figures are in {file}.", {"file": str(file), "rows": rows}, as_json)
+    found = [(run, runs.metrics(store, run.id)) for run in (runs.get(store, name) for name in names)]
+    rows = metrics_file.write(file, found)
+    said = f"The curves are in {file}." if file.suffix == ".svg" else f"{rows} figures are in {file}."
+    say(said, {"file": str(file), "rows": rows}, as_json)
 
 
 @runs_group.command("log")

@@ -6,10 +6,12 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from feedback import datasets, plots
+from feedback import datasets, pictures
 from feedback.command_line import home_option, json_option, open_store, say
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
+from feedback.plots import Curve
+from feedback.whole_files import write_aside
 from training import scratch
 from training.scratch import Learnt, Size, Until
 
@@ -51,9 +53,10 @@ def train_scratch(
             bar.set_description(f"step {step}, loss {loss:.2f}")
 
         learnt = scratch.learn(documents, tokenizer, Size(layers, width), end, out, on_step)
-    figure = out / "loss.html"
-    curve = plots.curve("Loss, nats a token", list(enumerate(learnt.losses, 1)), None, learnt.guessing)
-    figure.write_text(f"<!doctype html><meta charset=utf-8><title>Loss</title>{curve}", encoding="utf-8")
+    figure = out / "loss.svg"
+    title = f"Loss, nats a token; dashed: ln V = {learnt.guessing:.2f}"
+    curve = Curve(title, list(enumerate(learnt.losses, 1)), None, learnt.guessing)
+    write_aside(figure, pictures.curves([curve]))
     say(_told(learnt, out, figure), learnt, as_json)
 
 

@@ -33,7 +33,7 @@ def test_a_curve_is_well_formed_whatever_its_values_and_title(
     points: list[tuple[float, float]], title: str
 ) -> None:
     clean = "".join(letter for letter in title if letter.isprintable())
-    ElementTree.fromstring(plots.curve(clean, points, 500, 0.0))
+    ElementTree.fromstring(plots.curve(plots.Curve(clean, points, 500, 0.0)))
 
 
 @given(st.lists(st.integers(0, 3000), max_size=80), st.lists(st.integers(0, 3000), max_size=80))

@@ -24,7 +24,8 @@ Line = Sequence[tuple[float, float]]
 
 def test_each_other_line_is_drawn_on_one_scale_and_named_by_its_own_mark() -> None:
     lines: list[Line] = [[(1, 2.0), (9, 1.0)], [], [(1, 5.0), (4, -3.0)]]
-    picture = ElementTree.fromstring(plots.curve("Loss", [(1, 1.5), (6, 0.5)], 6, None, lines))
+    loss = plots.Curve("Loss", [(1, 1.5), (6, 0.5)], 6, None, lines)
+    picture = ElementTree.fromstring(plots.curve(loss))
     drawn = {line.get("class"): line.get("points", "").split() for line in picture.iter("polyline")}
     assert list(drawn) == ["curve other o0", "curve other o2", "curve"]  # the run itself lies on top
     spots = [tuple(map(float, spot.split(","))) for points in drawn.values() for spot in points]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ from training.data import Row
 from training.judge import Judgement
 from training.order import GroupOrder
 from training.reward_report import Scored
+from training.run_commands import runs_group
 
 
 @pytest.fixture
@@ -76,6 +78,8 @@ def test_a_reward_model_is_a_head_with_a_report_and_no_candidate(on: Ground) -> 
     assert head.report.pairs == on.snapshot.held_out_pairs
     assert head.report.accuracy.value > 0.8
     assert heads.get(on.store, "latest") == head
+    told = CliRunner().invoke(runs_group, ["show", run.id, "--home", str(on.home.path)]).stdout
+    assert all(sentence in told for sentence in head.report.sentences())
 
 
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo"])

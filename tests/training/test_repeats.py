@@ -20,6 +20,7 @@ from feedback.store import now
 from tests import tiny_models, training_ground
 from tests.training_ground import Ground, finished
 from training import commands, heads, repeats, runs
+from training.curves import COMPARED
 from training.page.train import repeat_html
 from training.runs import Run
 
@@ -203,8 +204,30 @@ def test_figures_go_to_a_file_with_every_digit(on: Ground) -> None:
     assert [(one["step"], one["name"], one["value"]) for one in objects] == expected
 
 
+def test_the_curves_of_runs_are_drawn_into_one_file(on: Ground) -> None:
+    first, second = done(on, [1.0, 0.5]), done(on, [2.0])
+    file = on.home.path / "curves.svg"
+    told = hone(on, "export", first.id, second.id, "--out", str(file))
+    assert (told.exit_code, told.stdout) == (0, f"The curves are in {file}.\n")
+    drawn = file.read_text()
+    assert "Loss" in drawn
+    assert drawn.count("<polyline") == 2
+    assert first.id in drawn
+    assert second.id in drawn
+
+
+def test_a_picture_of_too_many_runs_or_of_none_to_draw_is_refused(on: Ground) -> None:
+    file = str(on.home.path / "curves.svg")
+    many = [done(on, [0.5]).id for _ in range(COMPARED + 2)]
+    for names, said in ((many, "too many for one picture"), ([done(on, []).id], "has no curve")):
+        told = hone(on, "export", *names, "--out", file)
+        assert told.exit_code == 2
+        assert said in told.stderr
+
+
 @pytest.mark.parametrize(
-    ("file", "said"), [("figures.xlsx", "End it in .csv or .jsonl"), ("base.csv/x.csv", "cannot be written")]
+    ("file", "said"),
+    [("figures.xlsx", "End it in .csv, .jsonl or .svg"), ("base.csv/x.csv", "cannot be written")],
 )
 def test_a_file_that_cannot_be_made_is_a_sentence(on: Ground, file: str, said: str) -> None:
     (on.home.path / "base.csv").touch()

@@ -164,8 +164,8 @@ def _told(folder: Path, info: HeadInfo) -> str:
         f"Classifier {info.name} ({info.id}): {info.method}, {', '.join(info.labels)}.",
         f"  {on}, {found['examples']} texts: accuracy {accuracy['value']:.3f} ({accuracy['low']:.3f} to "
         f"{accuracy['high']:.3f}), macro F1 {found['macro_f1']:.3f}",
-        f"  calibration error {found['before']['ece']:.3f}, with temperature {info.temperature:.2f} "
-        f"{found['after']['ece']:.3f}",
+        f"  calibration error {found['before']['ece']:.3f}, and {found['after']['ece']:.3f} at the fitted "
+        f"temperature of {info.temperature:.2f}",
         f"  {info.metrics['trainable_parameters']:,} parameters, {info.metrics['seconds']:.0f} seconds",
         f"  Report: {folder / heads.REPORT}",
         f"Next: hone classify {info.name} 'a text'",

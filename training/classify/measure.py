@@ -16,7 +16,7 @@ Numbers = NDArray[np.int64]
 
 BINS = 10
 COLDEST, HOTTEST = 0.02, 50.0
-"""Between these a temperature is looked for; a perfect classifier would want the least there is."""
+"""Between these a temperature is looked for."""
 HALVINGS = 60
 
 
@@ -152,8 +152,11 @@ def fitted_temperature(logits: Floats, gold: Numbers) -> float:
     """The temperature with the least log loss (Guo et al. 2017, section 4.2).
 
     The loss is convex in 1/T, with the slope E_p[logit] - logit of the right label: its zero is found by
-    halving. Where there is none (all are right, or the logits say nothing), an end of the range is the best.
+    halving. Where there is none an end of the range is the best. Where every text is right, though, the least
+    loss is had by being sure of everything: there is no mistake to learn from, and 1 stays.
     """
+    if (logits.argmax(axis=1) == gold).all():
+        return 1.0
     chosen = logits[np.arange(len(gold)), gold].mean()
 
     def slope(inverse: float) -> float:

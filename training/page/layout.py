@@ -7,7 +7,7 @@ import gradio as gr
 
 from assistant.base import BaseChoice
 from assistant.turns import Turns
-from feedback import look
+from feedback import look, plots
 from feedback import parts as html
 from feedback.handlers import wire
 from feedback.home import Home
@@ -38,7 +38,7 @@ def build(
     API, where there is one.
     """
     desk = Desk(turns.store, home, turns.engine, current_user, choice, turns.traffic, jobs or Jobs())
-    style = html.style(STYLE)
+    style = html.style(plots.SHEET, STYLE)
     with gr.Blocks(title="Operate - Hone", analytics_enabled=False, fill_width=True) as page:
         header = gr.HTML(style + look.nav("operate", NOBODY), padding=False)
         with gr.Column(elem_id="hone-page"):

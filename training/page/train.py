@@ -9,29 +9,14 @@ from feedback import parts as html
 from feedback import plots
 from feedback.ids import RunId
 from feedback.store import Store
-from training import heads, repeats, runs
+from training import curves, heads, repeats, runs
+from training.curves import Figures
 from training.heads import Head
 from training.methods import METHODS
 from training.page import start
 from training.page.desk import Desk, Part, Person, button, confirmation, say, shown
 from training.repeats import Comparison
 from training.runs import MetricPoint, Run
-
-CURVES = {
-    "loss": ("Loss", None),
-    "margin": ("Margin, chosen over rejected", 0.0),
-    "accuracy": ("Share of pairs ordered right", 0.5),
-    "chosen_reward": ("Gain of chosen answers, beta x nats", 0.0),
-    "token_accuracy": ("Share of tokens guessed right", None),
-    "reward": ("Mean reward of its answers", None),
-    "kl": ("KL to where it started, nats", 0.0),
-    "answer_tokens": ("Tokens in an answer", None),
-    "judge": ("Judge: nats gained on votes that nobody trains on", 0.0),
-}
-"""The metrics shown, in this order, with their titles and the level that means: nothing learnt."""
-
-COMPARED = 4
-"""Runs drawn beside one: as many as have a colour of their own."""
 
 LOG_BYTES = 6000
 STATE_TONES: dict[str, html.Tone] = {
@@ -56,7 +41,7 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
                 why_not = gr.HTML(padding=False)
             asked = confirmation(desk, opener, "Yes, cancel it", "stop")
             compare = gr.Dropdown(
-                [], label="Compare with", multiselect=True, max_choices=COMPARED, elem_id="op-compare"
+                [], label="Compare with", multiselect=True, max_choices=curves.COMPARED, elem_id="op-compare"
             )
             with gr.Accordion("Log", open=False):  # not <details>: that would fold at each tick
                 log = gr.HTML(padding=False)
@@ -106,9 +91,9 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
     return form, looked_at, others
 
 
-def _beside(store: Store, run: Run, ids: Sequence[str]) -> list[tuple[Run, list[MetricPoint]]]:
+def _beside(store: Store, run: Run, ids: Sequence[str]) -> list[Figures]:
     """The runs to compare with, and their figures; the run itself is not one of them."""
-    found = [runs.get(store, one) for one in ids if one != run.id][:COMPARED]
+    found = [runs.get(store, one) for one in ids if one != run.id][: curves.COMPARED]
     return [(one, runs.metrics(store, one.id)) for one in found]
 
 
@@ -130,9 +115,7 @@ def no_run_html() -> html.Markup:
     )
 
 
-def run_html(
-    run: Run, points: Sequence[MetricPoint], beside: Sequence[tuple[Run, Sequence[MetricPoint]]] = ()
-) -> html.Markup:
+def run_html(run: Run, points: Sequence[MetricPoint], beside: Sequence[Figures] = ()) -> html.Markup:
     """One run: what, how far, and its curves, over those of the runs `beside` it."""
     head = html.join(
         f'<h3 class="op-run">{html.text(run.recipe.name)} {html.code(run.id)} ',
@@ -143,24 +126,12 @@ def run_html(
     tone: html.Tone = "busy" if not run.is_over else STATE_TONES[run.state]
     progress = html.bar(run.step, run.total_steps or int(run.is_over), how_far(run, datetime.now(UTC)), tone)
     wrong = html.join(html.note(run.error or "", "bad"), html.note(run.warning or "", "unsure"))
-    figures = [
-        plots.curve(title, series, run.total_steps, level, [_series(other, name) for _, other in beside])
-        for name, (title, level) in CURVES.items()
-        if name in METHODS[run.method].shows and (series := _series(points, name))
-    ]
-    curves = html.tag("div", "".join(figures), "op-curves") if figures else ""
-    if curves and beside:
-        curves = plots.legend(_name(run), [_name(other) for other, _ in beside]) + curves
+    figures = [plots.curve(one) for one in curves.of_run(run, points, beside)]
+    drawn = html.tag("div", "".join(figures), "op-curves") if figures else ""
+    if drawn and beside:
+        drawn = plots.legend(curves.name_of(run), [curves.name_of(other) for other, _ in beside]) + drawn
     waiting = html.note("Its curves appear with its first steps.") if not figures and not run.is_over else ""
-    return html.join(head, progress, wrong, curves, waiting)
-
-
-def _series(points: Sequence[MetricPoint], name: str) -> list[tuple[float, float]]:
-    return [(point.step, point.value) for point in points if point.name == name]
-
-
-def _name(run: Run) -> str:
-    return f"{run.recipe.name} {run.id}"
+    return html.join(head, progress, wrong, drawn, waiting)
 
 
 def repeat_html(run: Run, compared: Comparison | None) -> html.Markup:
