@@ -177,8 +177,17 @@ def load_model(base: Base) -> PreTrainedModel:
             model = AutoModelForCausalLM.from_pretrained(base.folder, **options)
         except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
             raise _unloadable(base, "model", error) from error
+    if "quantization_config" in options:
+        _let_go_of_file(model)
     model.eval()
     return model
+
+
+def _let_go_of_file(model: PreTrainedModel) -> None:
+    """Copy what quantising left as it was: on a CPU one such tensor keeps the whole file mapped."""
+    for part in model.parameters():
+        if part.is_floating_point():
+            part.data = part.data.clone()
 
 
 def _folder(model: str) -> tuple[Path, str]:

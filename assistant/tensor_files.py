@@ -49,7 +49,9 @@ class TensorFiles:
     def float32(self, name: str) -> Array:
         stored = self.raw(name)
         if self._where[name][2]["dtype"] == "BF16":  # the upper half of a float32
-            return (stored.astype(np.uint32) << 16).view(np.float32)
+            wide = stored.astype(np.uint32)
+            wide <<= 16  # in place: a vocabulary is 100 MB
+            return wide.view(np.float32)
         return stored.astype(np.float32)
 
     def forget(self) -> None:

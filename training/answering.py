@@ -15,6 +15,7 @@ from assistant.adapters.families import FAMILIES
 from assistant.base import Base
 from assistant.engines.choose import openvino_hindrance
 from feedback.conversations import Sampling
+from training.memory import heap
 from training.padding import padded
 from training.recipes import Recipe
 from training.trainers import Job, save_adapter
@@ -61,6 +62,7 @@ def by_openvino(job: Job, base: Base, end_id: int) -> Writer:
             return policy.answers(adapter, prompts, sampling, end_id)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            heap.give_back()  # of the graph, which the trainer's tensors would not fit
 
     return write
 

@@ -5,6 +5,7 @@ champion's adapter, a reward model), which this process computes, or several do.
 but a run's memory. torch and TRL come in when a run trains.
 """
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from training.crew import ALONE
 from training.data import Rendering, Row, Rows
 from training.launch import launcher
 from training.launch.configs import Launch
+from training.memory import heap
 from training.memory.peak import peak_bytes
 from training.methods import METHODS
 from training.order import share
@@ -78,6 +80,8 @@ def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
     trained = _compute(lesson, _task(lesson, rows.rows), hooks)
     adapter = trained.folder
     lesson.say(run_memory.measured(lesson.store, lesson.run.id, trained.peak_bytes))
+    gc.collect()  # the trainer and its model hold each other
+    heap.give_back()
     lesson.say("The reward model reads the held-out pairs.")
     tokenizer = bases.load_tokenizer(lesson.base)
     found = reward_model.RewardModel(bases.load_model(lesson.base), tokenizer, adapter)

@@ -17,6 +17,7 @@ from feedback.statistics import Interval, bootstrap_mean
 from training.answering import Writer, started_from
 from training.data import Row
 from training.judge import Judgement, best, hacked
+from training.memory import heap
 from training.padding import labelled
 from training.trainers import Hooks, Job, run, save_adapter
 
@@ -113,6 +114,7 @@ def _scored(job: Job, told: Told) -> Callable[..., list[float]]:
     def reward(prompts: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
         asked = [job.rows[int(key)].prompt_ids for key in prompts]
         scores = told.reward([(p, tuple(ids)) for p, ids in zip(asked, completion_ids, strict=True)])
+        heap.give_back()  # training is to begin with a heap that reading and scoring have left no gaps in
         penalty = job.recipe.cut_off_penalty
         return [score - penalty * no_answer(ids) for score, ids in zip(scores, completion_ids, strict=True)]
 

@@ -32,6 +32,7 @@ from training import divergence, full_disc, gate, heads, lessons, run_memory, ru
 from training.crew import ROWS
 from training.launch.launcher import TASK
 from training.lessons import Lesson
+from training.memory.heap import FEW_KERNELS
 from training.methods import METHODS
 from training.recipes import Recipe
 from training.runs import Run
@@ -304,9 +305,8 @@ def prepare_process(seat: Seat) -> None:
     scratch.mkdir(parents=True)
     quiet = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     places = {"HF_DATASETS_CACHE": str(scratch), "TMPDIR": str(scratch)}
-    os.environ.update(
-        quiet | places | {"HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    )
+    quiet |= {"HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    os.environ.update(quiet | places | FEW_KERNELS)
     logging.captureWarnings(True)
 
 

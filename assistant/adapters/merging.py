@@ -88,19 +88,24 @@ def _read_lora(tensors: TensorFiles, config: Mapping[str, Any]) -> dict[str, Cha
         down, up = tensors.float32(name), tensors.float32(name.replace(".lora_A.", ".lora_B."))
         alpha = float(_own(config.get("alpha_pattern"), stem, config["lora_alpha"]))
         rank = len(down)
-        product = alpha / (rank**0.5 if config.get("use_rslora") else rank) * (up @ down)
+        scaled = alpha / (rank**0.5 if config.get("use_rslora") else rank) * up
         lengths = next((n for n in tensors if n.startswith(f"{stem}.lora_magnitude_vector")), None)
         found[_weight(stem)] = _added(
-            product, None if lengths is None else tensors.float32(lengths), bool(config.get("fan_in_fan_out"))
+            scaled,
+            down,
+            None if lengths is None else tensors.float32(lengths),
+            bool(config.get("fan_in_fan_out")),
         )
     return found
 
 
-def _added(product: Array, lengths: Array | None, transposed: bool) -> Change:
-    """`product`: (out, in); `lengths`: (out,). A base that keeps (in, out) is turned for it and back."""
+def _added(up: Array, down: Array, lengths: Array | None, transposed: bool) -> Change:
+    """`up`: (out, rank), scaled; `down`: (rank, in); `lengths`: (out,). A base that keeps (in, out) is turned
+    for it and back. Their product is as large as the base's own matrix: it is made for one at a time.
+    """
 
     def change(tensor: Array) -> Array:
-        whole = (tensor.T if transposed else tensor) + product
+        whole = (tensor.T if transposed else tensor) + up @ down
         if lengths is not None:
             whole = whole * (lengths.reshape(-1, 1) / np.linalg.norm(whole, axis=1, keepdims=True))
         return whole.T if transposed else whole

@@ -41,7 +41,8 @@ def quantised(matrix: Array) -> EightBit:
     groups = matrix.reshape(len(matrix), -1, GROUP)
     scales = (np.abs(groups).max(-1, keepdims=True) / LARGEST).astype(np.float16)
     inverse = np.divide(1, scales, out=np.zeros_like(scales, np.float32), where=scales > 0, dtype=np.float32)
-    values = np.rint(groups * inverse)
+    values = groups * inverse
+    np.rint(values, out=values)
     return EightBit(np.clip(values, -LARGEST, LARGEST, out=values).astype(np.int8), scales)
 
 
