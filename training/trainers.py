@@ -22,7 +22,6 @@ from training.adaptations import Adapted
 from training.crew import ALONE, Crew, in_one_place, put_together, wait_for_all
 from training.data import Row
 from training.divergence import check_finite
-from training.memory import heap
 from training.order import GroupOrder, LengthOrder, balanced, batches, share
 from training.recipes import Recipe
 from training.references import References, Scored
@@ -428,11 +427,7 @@ def _callback(hooks: Hooks) -> Any:
         def on_optimizer_step(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
             adaptations.after_step(rest["model"], state.global_step)
 
-        def on_substep_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            heap.give_back()  # the next batch has other lengths, and fits none of this one's gaps
-
         def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            heap.give_back()
             hooks.on_step(state.global_step, state.max_steps)
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
