@@ -10,7 +10,7 @@ import psutil
 from assistant.base import Base
 from feedback.ids import RunId
 from feedback.store import Store
-from training import memory, runs
+from training import memory, run_order, runs
 from training.data import Row
 from training.launch.configs import Launch
 from training.memory.plan import precision_of
@@ -43,10 +43,11 @@ def check(base: Base, recipe: Recipe, rows: Sequence[Row], launch: Launch | None
     """What these rows need, in one process of `launch`. HoneError, with the smallest change that would fit,
     where it is not free.
     """
-    if launch is not None:
-        batch, accumulation = share(recipe.batch, recipe.accumulation, launch.processes)
-        recipe = replace(recipe, batch=batch, accumulation=accumulation)
-    shape, plan = of_folder(base.title, base.folder), memory.of_rows(plan_of(base, recipe), rows)
+    processes = 1 if launch is None else launch.processes
+    batch, accumulation = share(recipe.batch, recipe.accumulation, processes)
+    largest = rows if recipe.method == "rlhf" else run_order.fullest(rows, recipe, batch)
+    own = replace(recipe, batch=batch, accumulation=accumulation)
+    shape, plan = of_folder(base.title, base.folder), memory.of_rows(plan_of(base, own), largest)
     device = memory.this_machine()
     if device.kind == "cpu":  # what this process has already is part of what the run needs
         held = psutil.Process().memory_info().rss

@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assistant.adapters.families import FAMILIES
-from training import adaptations
+from training import adaptations, run_order
 from training.adaptations import Adapted
 from training.crew import ALONE, Crew, in_one_place, put_together, wait_for_all
 from training.data import Row
 from training.divergence import check_finite
-from training.order import GroupOrder, LengthOrder, balanced, batches, share
+from training.order import GroupOrder, LengthOrder, share
 from training.recipes import Recipe
 from training.references import References, Scored
 
@@ -194,8 +193,7 @@ def train_kto(job: Job, hooks: Hooks) -> Path:
     from trl import KTOConfig, KTOTrainer
 
     size = job.recipe.batch
-    arranged = batches if pads(job) else balanced
-    rows = [job.rows[i] for i in arranged([row.read_tokens for row in job.rows], size, job.recipe.seed)]
+    rows = run_order.grouped(job.rows, job.recipe, padded=pads(job))
     groups = [rows[begin : begin + size] for begin in range(0, len(rows), size)]
     data = Dataset.from_list(
         [
@@ -213,21 +211,17 @@ def train_kto(job: Job, hooks: Hooks) -> Path:
 
 
 def by_length(job: Job) -> LengthOrder:
-    """Batches of like sums of lengths; where shorter examples are padded, of like lengths."""
-    size, padded = job.recipe.batch, pads(job)
-    lengths = [row.tokens if padded else row.read_tokens for row in job.rows]
-    whole = size * job.recipe.accumulation
-    return LengthOrder(lengths, size, job.recipe.seed, whole, batches if padded else balanced)
+    """The order of what stands for itself, alone or as a pair."""
+    return run_order.by_length(job.rows, job.recipe, padded=pads(job))
 
 
 def pads(job: Job) -> bool:
-    """Whether the batches of the run are filled up, for `shared_prompts` does not cover it. A crew that
-    shards its weights fills up all, and yet takes the same ones: a step has the same examples everywhere.
+    """Whether the batches of the run are filled up. A crew that shards its weights fills up all, yet takes
+    the same ones: a step has the same examples everywhere.
     """
     from training import shared_prompts
 
-    filled = FAMILIES[job.recipe.adapt].kind in ("soft prompt", "full")
-    return filled or not shared_prompts.packs(job.model)
+    return run_order.fills_up(job.recipe) or not shared_prompts.packs(job.model)
 
 
 def _other(rows: Sequence[Row], group: Sequence[Row], place: int) -> Row:

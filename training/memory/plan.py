@@ -168,7 +168,9 @@ def built_for_cuda() -> bool:
 
 
 def of_rows(plan: Plan, rows: Sequence[Row]) -> Plan:
-    """The same with its largest batch as these rows make it: examples of like length come together."""
+    """The same with these rows as its largest batch; of `rlhf`, whose batches TRL draws, with the longest of
+    these rows in it.
+    """
     longest = sorted(rows, key=lambda row: -row.tokens)[: plan.batch]
     if not longest:
         return plan
@@ -177,7 +179,7 @@ def of_rows(plan: Plan, rows: Sequence[Row]) -> Plan:
         prompts = [row.tokens for row in longest]
         found = written(plan.batch, plan.accumulation, plan.answers, prompts, answer)
         return replace(plan, load=found, length=prompts[0] + answer, prompt=prompts[0])
-    sizes = [len(r.prompt_ids) + len(r.chosen_ids) + len(r.rejected_ids) for r in longest]
+    sizes = [row.read_tokens for row in longest]
     squares = sum(size**2 for size in sizes)
     answers = sum(len(r.chosen_ids) + len(r.rejected_ids) for r in longest)
     masked = squares if plan.method in SHARES_PROMPT else 0

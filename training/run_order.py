@@ -1,0 +1,53 @@
+"""In which order a run trains on its rows, and which of its batches is the fullest: what `order` is for a
+recipe. Knows no model: whoever has one says whether its batches are filled up.
+"""
+
+import math
+from collections.abc import Sequence
+
+from assistant.adapters.families import FAMILIES
+from training.data import Row
+from training.order import Arranged, LengthOrder, balanced, batches
+from training.recipes import Recipe
+
+
+def fills_up(recipe: Recipe) -> bool:
+    """Whether what is trained needs batches filled up to one length, whatever the model:
+    `training.shared_prompts` does not cover soft prompts and heads that are trained.
+    """
+    return FAMILIES[recipe.adapt].kind in ("soft prompt", "full")
+
+
+def by_length(rows: Sequence[Row], recipe: Recipe, *, padded: bool) -> LengthOrder:
+    """Batches of like sums of lengths; where shorter rows are filled up, of like lengths."""
+    whole = recipe.batch * recipe.accumulation
+    return LengthOrder(_lengths(rows, padded), recipe.batch, recipe.seed, whole, _arranged(padded))
+
+
+def grouped(rows: Sequence[Row], recipe: Recipe, *, padded: bool) -> list[Row]:
+    """The rows such that each `batch` of them belong together, in every epoch."""
+    return [rows[i] for i in _arranged(padded)(_lengths(rows, padded), recipe.batch, recipe.seed)]
+
+
+def fullest(rows: Sequence[Row], recipe: Recipe, size: int) -> list[Row]:
+    """Of the batches of `size` that the run computes at once, the one with the most tokens. `size`: the
+    recipe's, or of one process of several.
+    """
+    padded = fills_up(recipe)
+    if recipe.method == "kto":
+        orders = [grouped(rows, recipe, padded=padded)]
+    else:
+        order, orders = by_length(rows, recipe, padded=padded), []
+        for epoch in range(max(1, math.ceil(recipe.epochs))):
+            order.set_epoch(epoch)
+            orders.append([rows[i] for i in order])
+    parts = (found[at : at + size] for found in orders for at in range(0, len(found), size))
+    return max(parts, key=lambda part: sum(row.read_tokens for row in part), default=[])
+
+
+def _lengths(rows: Sequence[Row], padded: bool) -> list[int]:
+    return [row.tokens if padded else row.read_tokens for row in rows]
+
+
+def _arranged(padded: bool) -> Arranged:
+    return batches if padded else balanced
