@@ -30,7 +30,7 @@ def test_long_rows_meet_in_one_batch_only_where_short_ones_would_be_filled_up() 
 
 @given(
     st.lists(st.integers(3, 300), min_size=1, max_size=40),
-    st.integers(1, 6),
+    st.integers(2, 6),
     st.sampled_from(["dpo", "kto"]),
     st.integers(0, 3),
 )
