@@ -12,16 +12,10 @@ from feedback.command_line import home_option, json_option, say
 from feedback.home import Home
 from training import memory
 from training.memory import notes
-from training.memory.formulas import MOMENT_WORDS
 from training.memory.measure import measured_bytes
 from training.memory.plan import ADAPTS, METHODS, OPTIMISERS, PRECISIONS, Plan, built_for_cuda, precision_of
-from training.memory.refusal import advice, gb
-
-WORDS = {
-    "weights": "weights", "gradients": "gradients", "optimiser": "optimiser's states",
-    "activations": "activations", "logits": "logits", "cache": "keys and values",
-    "working": "short-lived", "libraries": "libraries", "holes": "holes in the heap",
-}  # fmt: skip
+from training.memory.refusal import advice, fits, verdict
+from training.memory.words import MOMENTS, PARTS, gb
 
 
 @dataclass(frozen=True)
@@ -102,11 +96,11 @@ def _answer(home: Home, model: str, device_name: str | None, trainable: int | No
     here = device_name is None and built_for_cuda()
     plan = memory.make(device=device.kind, cuda_build=here, **given)
     found = memory.estimate(shape, plan)
-    fits = found.peak_bytes <= device.free_bytes
-    said = "" if fits else advice(shape, plan, device)
+    enough = fits(found, device)
+    said = "" if enough else advice(shape, plan, device)
     # A function is nothing for a program to read; how many numbers it gave is in the estimate.
     return Answer(
-        shape.name, shape.parameters, replace(plan, trainable=None), found, device, fits, said, None
+        shape.name, shape.parameters, replace(plan, trainable=None), found, device, enough, said, None
     )
 
 
@@ -126,17 +120,14 @@ def _told(found: Answer) -> str:
         f"{'GB':>26} {'at the peak':>12} {'at most':>9}",
     ]
     lines += [
-        f"  {WORDS[part.name]:<22} {part.peak_bytes / 1e9:>12.3f} {part.most_bytes / 1e9:>10.3f}"
+        f"  {PARTS[part.name]:<22} {part.peak_bytes / 1e9:>12.3f} {part.most_bytes / 1e9:>10.3f}"
         for part in found.estimate.parts
         if part.most_bytes
     ]
     lines.append(f"  {'sum':<22} {peak / 1e9:>12.3f}")
-    lines.append(
-        f"The peak is {MOMENT_WORDS[found.estimate.moment]}; parts at their most are never all at once."
-    )
+    lines.append(f"The peak is {MOMENTS[found.estimate.moment]}; parts at their most are never all at once.")
     if found.measured_bytes:
         off = peak / found.measured_bytes - 1
         lines.append(f"Measured: {gb(found.measured_bytes)}; the estimate is off by {off:+.0%}.")
-    device = f"{found.device.name}: {gb(found.device.free_bytes)} free of {gb(found.device.total_bytes)}"
-    lines.append(f"It {'fits' if found.fits else 'does not fit'} on {device}.")
+    lines.append(verdict(found.estimate, found.device))
     return "\n".join([*lines, *([found.change] if found.change else [])])

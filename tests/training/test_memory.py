@@ -3,6 +3,7 @@ command.
 """
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,18 @@ from click.testing import CliRunner
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from assistant import device as machine
 from feedback.command_line import HoneGroup
 from feedback.errors import HoneError
 from feedback.home import Home
 from tests import tiny_models
-from training import memory
+from training import memory, recipes
 from training.memory import measure, notes
 from training.memory import plan as plans
 from training.memory.fitting import changes, smallest
-from training.memory.formulas import NAMES, materialised
-from training.memory.shape import GPT2, Shape, of_config
+from training.memory.formulas import materialised
+from training.memory.shape import EMBEDDED, GPT2, Shape, of_config
+from training.memory.words import PARTS
 from training.memory_command import memory_command
 
 ROOT = Path(__file__).parent.parent.parent
@@ -99,7 +102,7 @@ def test_lora_needs_no_more_than_full_training_and_qlora_no_more_than_lora_of_we
 def test_less_of_anything_never_needs_more(shape: Shape, plan: plans.Plan) -> None:
     # The layer that is walked back is whole either way; checkpointing keeps what it began with beside it.
     begun_with = plan.load.tokens * shape.width * 4
-    rounded = len(NAMES)  # each part to whole bytes
+    rounded = len(PARTS)  # each part to whole bytes
     assert (
         peak(shape, replace(plan, checkpointing=True))
         <= peak(shape, replace(plan, checkpointing=False)) + begun_with * (1 + plan.holes) + rounded
@@ -250,15 +253,64 @@ def test_the_page_about_memory_shows_what_the_command_prints() -> None:
     assert notes.told() in (ROOT / "docs" / "memory.md").read_text("utf-8")
 
 
-def test_measuring_comes_within_15_percent_of_the_estimate(tmp_path: Path, home: Home) -> None:
+@pytest.mark.parametrize("method", ["sft", "rlhf"])
+def test_measuring_comes_within_15_percent_of_the_estimate(
+    method: plans.Method, tmp_path: Path, home: Home
+) -> None:
     """A small Llama, large enough that what it trains on stands beside the libraries."""
     tiny_models.save_llama(tmp_path, window=512)
     config = json.loads((tmp_path / "config.json").read_text())
     config |= {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 12, "vocab_size": 30_000}
-    (tmp_path / "config.json").write_text(json.dumps(config | {"head_dim": 32}))
+    (tmp_path / "config.json").write_text(json.dumps(config | {"head_dim": 32, "initializer_range": 0.02}))
     (tmp_path / "model.safetensors").unlink()  # so that weights of the new sizes are drawn
-    plan = plans.make("sft", 4, 512, 256, precision="fp32", cuda_build=plans.built_for_cuda())
+    plan = plans.make(method, 4, 512, 448, precision="fp32", cuda_build=plans.built_for_cuda())
     found = peak(memory.find(home, str(tmp_path)), plan)
     assert measure.measured_bytes(home, str(tmp_path), plan) == pytest.approx(found, rel=0.15)
+
+
+def test_a_plan_that_no_trainer_runs_is_not_measured(home: Home) -> None:
     with pytest.raises(HoneError, match="only estimated"):
-        measure.measured_bytes(home, str(tmp_path), replace(plan, method="rlhf"))
+        measure.measured_bytes(home, "embedded", plans.make("dpo", adapt="full"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["sft", "clm", "dpo", "kto", "reward", "rlhf"])
+@pytest.mark.parametrize("length", [96, 192])
+def test_every_method_on_the_embedded_model_is_within_15_percent(
+    method: plans.Method, length: int, home: Home
+) -> None:
+    precision = plans.precision_of(machine.choose()[1])
+    plan = plans.make(method, 4, length, length // 2, precision=precision, cuda_build=plans.built_for_cuda())
+    found = peak(memory.find(home, "embedded"), plan)
+    assert measure.measured_bytes(home, "embedded", plan) == pytest.approx(found, rel=0.15)
+
+
+@given(
+    st.integers(1, 6), st.integers(2, 5), st.integers(1, 4),
+    st.lists(st.integers(8, 90), min_size=24, max_size=30), st.integers(1, 40), st.randoms(),
+)  # fmt: skip
+def test_no_batch_of_written_answers_is_larger_than_the_plan_says(
+    groups: int, answers: int, accumulation: int, lengths: list[int], answer: int, dice: random.Random
+) -> None:
+    """As TRL makes batches: all answers of a step, shuffled, then cut."""
+    batch = groups * answers
+    asked = dice.sample(lengths, groups * accumulation)
+    written = [prompt for prompt in range(len(asked)) for _ in range(answers)]
+    dice.shuffle(written)
+    planned = plans.written(batch, accumulation, answers, lengths, answer)
+    for begin in range(0, len(written), batch):
+        part = written[begin : begin + batch]
+        assert sum(asked[prompt] for prompt in set(part)) + answer * batch <= planned.tokens
+
+
+def test_a_rewarded_policy_has_the_reward_model_beside_it_and_a_rule_has_none() -> None:
+    shape, plan = of_config("embedded", EMBEDDED), plans.make("rlhf", 8, 128, 96)
+    scored, ruled = memory.estimate(shape, plan), memory.estimate(shape, replace(plan, rewarded=False))
+    assert scored.part("reward").peak_bytes > shape.parameters * 2
+    assert ruled.part("reward").peak_bytes == 0
+    told = plans.of_recipe(recipes.Recipe(method="rlhf", reward="rule:concise"), "bf16", "none", "cpu")
+    assert not told.rewarded
+
+
+def test_pairs_of_a_reward_model_read_their_prompt_once() -> None:
+    assert plans.make("reward", 4, 256, 128).load.tokens == plans.make("dpo", 4, 256, 128).load.tokens

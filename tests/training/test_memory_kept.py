@@ -1,5 +1,6 @@
 """The formulas for activations, held against what torch keeps for the backward pass of small real models."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from torch.autograd.graph import saved_tensors_hooks
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
-from training import quick_lora, shared_prompts
+from training import quick_lora, reward_model, shared_prompts
 from training.memory import plan as plans
 from training.memory.formulas import activation_bytes
 from training.memory.shape import of_config
@@ -39,7 +40,10 @@ def kept_bytes(model: Any, rows: int, answers: int, plan: plans.Plan) -> int:
         return tensor
 
     with saved_tensors_hooks(keep, lambda tensor: tensor):
-        if plan.head == "tiled":
+        if plan.method == "reward":  # first all that are preferred, then the others
+            pairs = torch.cat([ids[::2], ids[1::2]])
+            model(input_ids=pairs, attention_mask=torch.ones_like(pairs))
+        elif plan.head == "tiled":
             labels[:, :PROMPT] = -100
             model(input_ids=ids, labels=labels, fused_lm_head=True)
         else:
@@ -48,7 +52,10 @@ def kept_bytes(model: Any, rows: int, answers: int, plan: plans.Plan) -> int:
 
 
 # Rows of DPO under full training are computed as those of SFT, so that there is nothing more to hold it to.
-@pytest.mark.parametrize(("adapt", "method"), [("full", "sft"), ("lora", "sft"), ("lora", "dpo")])
+@pytest.mark.parametrize(
+    ("adapt", "method"),
+    [("full", "sft"), ("lora", "sft"), ("lora", "dpo"), ("lora", "kto"), ("lora", "reward")],
+)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_activations_are_what_torch_keeps(
@@ -58,12 +65,16 @@ def test_activations_are_what_torch_keeps(
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
     model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype)
     plan = plans.make(method, 4, LENGTH, PROMPT, adapt=adapt, precision=precision, rank=4)
+    if method == "reward":
+        model = reward_model.fresh(model, SimpleNamespace(pad_token_id=0), seed=0)
     if adapt == "lora":
-        targets = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+        kind = "SEQ_CLS" if method == "reward" else "CAUSAL_LM"
+        targets = LoraConfig(r=4, target_modules="all-linear", task_type=kind)
         model = get_peft_model(model, targets)
-        shared_prompts.install(model)
+        if method != "reward":  # it packs its pairs itself
+            shared_prompts.install(model)
         quick_lora.install(model)
-    model.train(method == "sft")  # TRL's trainer of preferences switches dropout off
-    answers = 2 if method == "dpo" else 1
+    model.train(method == "sft")  # TRL's trainers of preferences and rewards switch dropout off
+    answers = plans.SIDES.get(method, 1)
     found = kept_bytes(model, 4 * answers, answers, plan)
     assert activation_bytes(of_config(name, config.to_dict()), plan) == pytest.approx(found, rel=0.06)

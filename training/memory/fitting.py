@@ -57,8 +57,10 @@ def _smaller_batch(plan: Plan) -> Iterator[tuple[str, str, Plan]]:
     batch = plan.batch
     while batch > 1:
         batch //= 2
+        if plan.method == "rlhf" and batch % plan.answers:
+            return  # a batch holds whole groups of answers
         times = -(-plan.batch * plan.accumulation // batch)
-        smaller = replace(sized(plan, batch, plan.length, plan.prompt), accumulation=times)
+        smaller = sized(replace(plan, accumulation=times), batch, plan.length, plan.prompt)
         yield f"batch {batch} with accumulation {times}", "some speed, no accuracy", smaller
 
 

@@ -1,10 +1,12 @@
 """The memory of a training run by formula. Pure: a shape and a plan in, bytes out.
 
-What is in memory differs from moment to moment, and the peak is at one of four:
+What is in memory differs from moment to moment, and the peak is at one of six:
 - `turn`: the forward pass is done, all that the backward pass needs is kept, and no new gradient exists yet;
 - `backward`: it is at its end, all gradients exist and one layer's activations still do;
 - `step`: the optimiser works on its largest tensor;
-- `writing`: replies are drawn for reinforcement learning, with their keys and values.
+- `loading`: a base is quantised;
+- `merging`: the policy of reinforcement learning becomes a graph of OpenVINO's;
+- `writing`: replies are drawn by it, with their keys and values.
 So gradients and activations are never whole at once, and a peak is less than the sum of all parts at their
 most.
 
@@ -18,44 +20,39 @@ from dataclasses import dataclass
 
 from training.memory.plan import HEADLESS, Plan
 from training.memory.shape import Shape
+from training.memory.words import PARTS
 
 LIBRARIES_CPU = 640_000_000
 """Python, torch, transformers, PEFT, TRL and datasets in a worker: resident memory after the first steps of
 the embedded model, less its weights, adapter, gradients and moments (measured: 619 to 637 MB)."""
 CUDA_BUILD = 460_000_000
 """What they take more where torch is built for CUDA, though a CPU computes (measured: 463 MB)."""
+OPENVINO = 100_000_000
+"""What OpenVINO and its CPU plugin leave resident, once they have written answers (measured: 100 MB)."""
 CONTEXT_CUDA = 500_000_000
 """What CUDA and its libraries take of a GPU before the first tensor. Not measured by us."""
+EIGHT_BIT_BYTES = 1 + 2 / 32
+"""A number of the weights that OpenVINO computes with: 8 bits, and a share of its group's scale."""
 NF4_BYTES = (4 + 0.127) / 8
 INT8_BYTES = 1.0
 MOMENTS = {"adamw": 8.0, "adamw-8bit": 2.0, "sgd": 0.0}
 """Bytes of optimiser state for a trained number: two moments in fp32, two in 8 bits, none."""
 TILE = 128
 """Positions whose logits training.shared_prompts has in memory at a time."""
-NAMES = (
-    "weights",
-    "gradients",
-    "optimiser",
-    "activations",
-    "logits",
-    "cache",
-    "working",
-    "holes",
-    "libraries",
-)
-MOMENT_WORDS = {
-    "turn": "between forward and backward pass",
-    "backward": "at the end of the backward pass",
-    "step": "in the optimiser's step",
-    "writing": "while replies are written",
-}
 
 
-def libraries_bytes(plan: Plan) -> int:
+def libraries_bytes(shape: Shape, plan: Plan) -> int:
     """What a worker's libraries take: of a GPU, or beside a CPU's computing."""
     if plan.device != "cpu":
         return CONTEXT_CUDA
-    return LIBRARIES_CPU + CUDA_BUILD * plan.cuda_build
+    return LIBRARIES_CPU + CUDA_BUILD * plan.cuda_build + OPENVINO * by_openvino(shape, plan)
+
+
+def by_openvino(shape: Shape, plan: Plan) -> bool:
+    """Whether OpenVINO writes the answers of `rlhf`, as training.answering decides it: on a CPU, for a Llama
+    that is not quantised further.
+    """
+    return plan.method == "rlhf" and plan.device == "cpu" and shape.llama and plan.adapt == "lora"
 
 
 @dataclass(frozen=True)
@@ -89,18 +86,24 @@ def estimate(shape: Shape, plan: Plan) -> Estimate:
     }
     if plan.method == "rlhf":
         moments["writing"] = _writing(shape, plan)
+    if plan.device == "cpu" and plan.adapt in ("qlora", "int8"):  # the whole file is mapped as it was
+        moments["loading"] = {"working": shape.parameters * number_bytes(plan)}
+    if by_openvino(shape, plan):
+        moments["merging"] = _merging(shape, plan)
     always = {
         "weights": weight_bytes(shape, plan),
-        "optimiser": trained(shape, plan) * MOMENTS[plan.optimiser],
-        "libraries": libraries_bytes(plan),
+        "reward": reward_bytes(shape, plan),
+        "optimiser": optimiser_bytes(shape, plan),
+        "libraries": libraries_bytes(shape, plan),
     }
-    if plan.device == "cpu":  # once made, they stay
-        always["holes"] = plan.holes * _from_heap(shape, plan)
+    if plan.device == "cpu":  # until training.memory.heap gives them back after a batch
+        for name in ("turn", "backward", "step"):
+            moments[name]["holes"] = plan.holes * _from_heap(shape, plan)
     whole = {name: always | parts for name, parts in moments.items()}
     moment = max(whole, key=lambda name: sum(whole[name].values()))
     parts = tuple(
         Part(name, round(max(at.get(name, 0) for at in whole.values())), round(whole[moment].get(name, 0)))
-        for name in NAMES
+        for name in PARTS
     )
     return Estimate(parts, moment, sum(part.peak_bytes for part in parts), trained(shape, plan))
 
@@ -122,24 +125,53 @@ def computed_bytes(plan: Plan) -> int:
     return 4 if plan.precision == "fp32" else 2
 
 
+def base_bytes(shape: Shape, plan: Plan) -> float:
+    """The base alone: matrices as they are quantised, the rest in whole numbers."""
+    rest = shape.parameters - shape.matrix_parameters
+    wide = number_bytes(plan)
+    matrices = {"qlora": NF4_BYTES, "int8": INT8_BYTES}.get(plan.adapt, wide)
+    return shape.matrix_parameters * matrices + rest * wide
+
+
+def reward_bytes(shape: Shape, plan: Plan) -> float:
+    """What scores the answers of `rlhf`: a trunk of its own with an adapter of its own
+    (training.reward_model), at every moment.
+    """
+    if plan.method != "rlhf" or not plan.rewarded:
+        return 0.0
+    return base_bytes(shape, plan) + shape.lora_parameters(plan.rank) * 4
+
+
 def weight_bytes(shape: Shape, plan: Plan) -> float:
     """The base, its reference where that is a copy, and the adapter, which PEFT keeps in fp32.
 
     A method that reads its reference from the model itself (the adapter off, or once before training: DPO)
     needs no copy; online methods that train all weights do.
     """
-    rest = shape.parameters - shape.matrix_parameters
-    wide = number_bytes(plan)
-    matrices = {"qlora": NF4_BYTES, "int8": INT8_BYTES}.get(plan.adapt, wide)
-    base = shape.matrix_parameters * matrices + rest * wide
+    base = base_bytes(shape, plan)
     if plan.adapt == "full":
         return base * (2 if plan.method in ("rlhf", "kto") else 1)
-    return base + trained(shape, plan) * 4
+    return base + trained(shape, plan) * trained_bytes(plan)
+
+
+def trained_bytes(plan: Plan) -> int:
+    """Of one number that is trained: an adapter's is in fp32, but beside a quantised base TRL makes it
+    bf16.
+    """
+    if plan.adapt == "full":
+        return number_bytes(plan)
+    return 2 if plan.adapt in ("qlora", "int8") else 4
+
+
+def optimiser_bytes(shape: Shape, plan: Plan) -> float:
+    """AdamW moves two moments of the type of their weight, which beside a quantised base is bf16."""
+    share = 0.5 if plan.optimiser == "adamw" and plan.adapt in ("qlora", "int8") else 1.0
+    return trained(shape, plan) * MOMENTS[plan.optimiser] * share
 
 
 def gradient_bytes(shape: Shape, plan: Plan) -> float:
     """A gradient has the type of its weight."""
-    return trained(shape, plan) * (number_bytes(plan) if plan.adapt == "full" else 4)
+    return trained(shape, plan) * trained_bytes(plan)
 
 
 def layer_bytes_a_token(shape: Shape, plan: Plan) -> float:
@@ -170,9 +202,9 @@ def layer_bytes_a_token(shape: Shape, plan: Plan) -> float:
         inputs = 2 * sum(rows for rows, _ in shape.matrices)
     else:
         inputs = e * (shape.norms * h + a + i)
-        if e == 2 and not _in_place(shape, plan):
+        if e == 2 and trained_bytes(plan) == 4 and not _in_place(shape, plan):
             inputs = 4 * sum(rows for rows, _ in shape.matrices)
-    narrow = (e if _in_place(shape, plan) else 4) * plan.rank * len(shape.matrices)
+    narrow = (e if _in_place(shape, plan) else trained_bytes(plan)) * plan.rank * len(shape.matrices)
     lora = 0 if full or plan.trainable is not None else narrow
     feed = {True: 3, False: 4 if shape.activation == "gelu_new" else 1}[shape.gated] * e * i
     drops = 2 * h * (e if plan.device == "cpu" else 1) * (shape.hidden_dropout and drops_out(plan))
@@ -258,7 +290,7 @@ def logit_bytes(shape: Shape, plan: Plan) -> float:
 
 def cache_bytes(shape: Shape, plan: Plan) -> float:
     """Keys and values of the rows that are written: 2 e k for each layer and token."""
-    rows = plan.batch * plan.generations
+    rows = plan.batch * plan.accumulation
     return rows * plan.length * 2 * shape.layers * shape.key_width * computed_bytes(plan)
 
 
@@ -302,6 +334,25 @@ def _largest(shape: Shape, plan: Plan) -> float:
     return min(trained(shape, plan), plan.rank * max(max(pair) for pair in shape.matrices)) * 4
 
 
+def _merging(shape: Shape, plan: Plan) -> dict[str, float]:
+    """The policy as assistant.engines.eight_bit writes it: the base's file mapped once more, all of it in 8
+    bits, and its largest tensor in fp32 as read, and as divided by its scales.
+    """
+    mapped = shape.parameters * number_bytes(plan)
+    return {
+        "graph": mapped + shape.parameters * EIGHT_BIT_BYTES,
+        "working": 2 * 4 * shape.vocabulary * shape.width,
+    }
+
+
 def _writing(shape: Shape, plan: Plan) -> dict[str, float]:
-    rows = plan.batch * plan.generations
-    return {"cache": cache_bytes(shape, plan), "logits": rows * shape.vocabulary * 12.0}
+    """Of all answers of a step at once, with the logits of each one's next token: as numbers of the graph,
+    and as the sampler's.
+    """
+    rows = plan.batch * plan.accumulation
+    graph = shape.parameters * EIGHT_BIT_BYTES * 2 if by_openvino(shape, plan) else 0.0
+    return {
+        "graph": graph,
+        "cache": cache_bytes(shape, plan),
+        "logits": rows * shape.vocabulary * 12.0,
+    }

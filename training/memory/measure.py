@@ -5,11 +5,13 @@ torch's optimiser, which is what the notes' figures are about. Run as `python -m
 is the child.
 """
 
+import gc
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,11 @@ from typing import Any
 from assistant.base import Base, load_model
 from feedback.errors import HoneError
 from feedback.home import Home
+from training.memory.heap import FEW_KERNELS
 from training.memory.peak import peak_bytes
 from training.memory.plan import Plan
 from training.memory.shape import GPT2, folder_of
+from training.methods import METHODS
 
 STEPS = 2
 """The first makes the optimiser's states, the second meets them."""
@@ -43,6 +47,7 @@ class Task:
     batch: int
     length: int
     prompt: int
+    answers: int
     device: str
 
 
@@ -54,7 +59,7 @@ def measured_bytes(home: Home, model: str, plan: Plan) -> int:
     names = {field.name for field in fields(Task)} - {"model", "folder"}
     told = {"model": model, "folder": folder} | {name: getattr(plan, name) for name in names}
     quiet = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-    environment = {**os.environ, **quiet, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **quiet, **FEW_KERNELS, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-m", "training.memory.measure", json.dumps(told)],
         capture_output=True, text=True, check=False, cwd=ROOT, env=environment,
@@ -67,7 +72,7 @@ def measured_bytes(home: Home, model: str, plan: Plan) -> int:
 
 def _uncovered(plan: Plan) -> list[str]:
     found = []
-    if plan.method not in (("sft", "clm") if plan.adapt == "full" else ("sft", "dpo")):
+    if plan.method not in (("sft", "clm") if plan.adapt == "full" else METHODS):
         found.append(f"{plan.method} with {plan.adapt} is only estimated.")
     if plan.precision not in DTYPES or plan.optimiser not in ("adamw", "sgd"):
         found.append(f"{plan.precision} with {plan.optimiser} is only estimated.")
@@ -80,24 +85,24 @@ def _measure(task: Task) -> int:
     """Train for some steps in this process; its peak in bytes."""
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["HF_DATASETS_CACHE"] = scratch
-        model = _model(task, Path(scratch))
+        base = _base(task, Path(scratch))
         if task.adapt == "full":
             from training import shared_prompts  # noqa: F401 - a worker has TRL in memory, whatever it trains
 
-            _plain_steps(model, task)
+            _plain_steps(load_model(base), task)
         else:
-            _hones_steps(model, task, Path(scratch))
+            _hones_steps(base, task, Path(scratch))
     return peak_bytes(task.device)
 
 
-def _model(task: Task, scratch: Path) -> Any:
+def _base(task: Task, scratch: Path) -> Base:
     """The model in the task's folder, or one of its shape with random weights where it holds none."""
     folder = Path(task.folder) if task.folder else scratch
     dtype, how = DTYPES[task.precision], {"qlora": "nf4", "int8": "int8"}.get(task.adapt, "none")
     if not any(folder.glob("*.safetensors")):
         _write_random(folder, task, scratch / "random", dtype)
         folder = scratch / "random"
-    return load_model(Base("measured", "the model", folder, dtype, how, task.device, ""))
+    return Base("measured", "the model", folder, dtype, how, task.device, "")
 
 
 def _write_random(config_in: Path, task: Task, folder: Path, dtype: str) -> None:
@@ -109,30 +114,67 @@ def _write_random(config_in: Path, task: Task, folder: Path, dtype: str) -> None
         config: Any = AutoConfig.for_model(sizes.pop("model_type"), **sizes)
     else:
         config = AutoConfig.from_pretrained(config_in)
+    torch.manual_seed(0)
     AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype)).save_pretrained(folder)
 
 
-def _hones_steps(model: Any, task: Task, scratch: Path) -> None:
+def _hones_steps(base: Base, task: Task, scratch: Path) -> None:
     """Steps as a run of Hone's takes them."""
     from training import trainers
     from training.data import Row
     from training.recipes import Recipe
+    from training.reward_model import train_reward
+    from training.rlhf import train_rlhf
+
+    model = load_model(base)
 
     def ids(begin: int, count: int) -> tuple[int, ...]:
         return tuple((begin + 7 * at) % model.config.vocab_size for at in range(count))
 
     answer = task.length - task.prompt
+    reads = METHODS[task.method].reads
     rows = [
-        Row(ids(n, task.prompt), ids(n + 1, answer), ids(n + 2, answer) if task.method == "dpo" else ())
+        Row(
+            ids(n, task.prompt),
+            () if reads == "prompts" else ids(n + 1, answer),
+            ids(n + 2, answer) if reads == "pairs" else (),
+            liked=n % 2 == 0,
+        )
         for n in range(task.batch * task.accumulation)
     ]
     recipe = Recipe(
         method=task.method, batch=task.batch, accumulation=task.accumulation, max_length=task.length,
-        lora_rank=task.rank, max_steps=STEPS, save_every=STEPS + 1,
+        lora_rank=task.rank, max_steps=STEPS, save_every=STEPS + 1, answers=task.answers,
+        answer_tokens=answer, judge_every=STEPS + 1,
     )  # fmt: skip
     job = trainers.Job(model, _tokenizer(), rows, recipe, scratch / "run", None, task.device)
-    train = {"sft": trainers.train_sft, "dpo": trainers.train_dpo}[task.method]
-    train(job, trainers.Hooks(lambda *_: None, lambda *_: None, lambda *_: None))
+    train: dict[str, Callable[[trainers.Job, trainers.Hooks], Any]] = {
+        "sft": trainers.train_sft,
+        "clm": trainers.train_sft,
+        "dpo": trainers.train_dpo,
+        "kto": trainers.train_kto,
+        "reward": train_reward,
+        "rlhf": lambda job, hooks: train_rlhf(job, hooks, _told(job, base, scratch)),
+    }
+    train[task.method](job, trainers.Hooks(lambda *_: None, lambda *_: None, lambda *_: None))
+
+
+def _told(job: Any, base: Base, scratch: Path) -> Any:
+    """A reward model that has learnt nothing, and answers that are not scored elsewhere."""
+    from peft import LoraConfig, get_peft_model
+
+    from training import answering
+    from training.reward_model import RewardModel, fresh
+    from training.rlhf import Told
+
+    made = fresh(load_model(base), job.tokenizer, 0)
+    settings = LoraConfig(r=job.recipe.lora_rank, target_modules="all-linear", task_type="SEQ_CLS")
+    get_peft_model(made, settings).save_pretrained(str(scratch / "head"))
+    del made
+    gc.collect()
+    model = RewardModel(load_model(base), job.tokenizer, scratch / "head")
+    end_id = job.tokenizer.eos_token_id
+    return Told(model.score, answering.writer(job, base, end_id), (), (), end_id, lambda _: None)
 
 
 def _tokenizer() -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from training import rules
 from training.memory.shape import Shape
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ BY_BASE: dict[str, Adapt] = {"nf4": "qlora", "int8": "int8"}
 """What LoRA is on a base that was quantised so."""
 SIDES = {"dpo": 2, "reward": 2}
 """Rows that one example makes; one where nothing stands here."""
-SHARES_PROMPT = ("dpo",)
+SHARES_PROMPT = ("dpo", "reward", "rlhf")
 """Methods for which training.shared_prompts computes a prompt once for all its answers."""
-HEAP_HOLES = 0.6
-"""On a CPU: the share of activations that glibc's heap holds beside, in holes that no later tensor fits.
-Measured on the embedded model (LoRA, SFT, 800 tokens, 4 steps): a peak of 2.57 GB, and of 1.95 GB when each
-block from 64 kB on is a map of its own; 0.63 with 8 of its layers. Maps would spare it, but cost 0.8 times
-the computing again in page faults."""
+HEAP_HOLES = 0.35
+"""On a CPU: the share of activations and logits that glibc's heap holds beside, in holes that no later tensor
+fits. Measured on the embedded model, with the heap given back after each batch (training.memory.heap): 0.18
+and 0.27 (sft, 400 and 800 tokens), 0.24 (dpo), 0.27 (kto), 0.29 (NF4), 0.42 and 0.40 (rlhf). Maps of their
+own would spare it, but cost 0.8 times the computing again in page faults."""
 
 HEADLESS = ("reward", "classify")
 """Methods with a head of a few numbers in place of the vocabulary."""
@@ -56,7 +57,9 @@ class Load:
 
 
 def load(method: Method, batch: int, length: int, prompt: int, shared: bool) -> Load:
-    """Of `batch` examples of `length` tokens a side, `prompt` of them before the answer."""
+    """Of `batch` examples of `length` tokens a side, `prompt` of them before the answer. For `rlhf`'s own
+    answers see `written`.
+    """
     prompt = 0 if method == "clm" else min(prompt, length - 1)
     sides = SIDES.get(method, 1)
     labelled = 0 if method in HEADLESS else batch * sides * (length - prompt)
@@ -66,14 +69,29 @@ def load(method: Method, batch: int, length: int, prompt: int, shared: bool) -> 
     return Load(batch * sides, batch * sides * length, labelled, batch * sides * length**2)
 
 
+def written(batch: int, accumulation: int, answers: int, prompts: Sequence[int], answer: int) -> Load:
+    """Of `batch` answers of `answer` tokens to prompts of these lengths, each answered `answers` times.
+
+    TRL writes the answers of a whole step at once and shuffles them before it cuts the step into batches, so
+    that a batch holds answers to as many of the step's prompts as there are, up to one each. How many of them
+    fall to one prompt, and so how wide its mask is, is chance: all of them are counted.
+    """
+    asked = max(1, min(batch, -(-batch * accumulation // answers)))
+    longest = sorted(prompts, reverse=True)[:asked]
+    longest += longest[:1] * (asked - len(longest))
+    squares = sum((prompt + answer * min(batch, answers)) ** 2 for prompt in longest)
+    return Load(asked, sum(longest) + answer * batch, batch * answer, squares, squares)
+
+
 @dataclass(frozen=True)
 class Plan:
     """A run. `head`: `tiled` is training.shared_prompts' way, in which a frozen LM head sees the answers'
     tokens alone, a few at a time; `whole` keeps the logits of all tokens, as transformers' own loss does.
 
     `trainable`: how many numbers an adaptation other than the named ones trains, for a shape. `device`: cpu
-    or cuda. `generations`: rows that `rlhf` writes at once. `cuda_build`: torch is
-    built for CUDA, whatever computes. `holes`: see HEAP_HOLES; 0 counts tensors alone.
+    or cuda. `answers`: to one prompt, of which `rlhf` writes `batch` times `accumulation` at once, scored by
+    a reward model where it is `rewarded`. `cuda_build`: torch is built for CUDA, whatever computes. `holes`:
+    see HEAP_HOLES; 0 counts tensors alone.
     """
 
     load: Load
@@ -90,7 +108,8 @@ class Plan:
     batch: int = 1
     length: int = 512
     prompt: int = 0
-    generations: int = 8
+    answers: int = 4
+    rewarded: bool = True
     cuda_build: bool = False
     holes: float = HEAP_HOLES
 
@@ -109,6 +128,10 @@ def make(
 
 def sized(plan: Plan, batch: int, length: int, prompt: int) -> Plan:
     """The same with another batch or length."""
+    if plan.method == "rlhf" and plan.head == "tiled":
+        before = min(prompt, length - 1)
+        found = written(batch, plan.accumulation, plan.answers, [before], length - before)
+        return replace(plan, load=found, batch=batch, length=length, prompt=prompt)
     found = load(plan.method, batch, length, prompt, plan.head == "tiled")
     return replace(plan, load=found, batch=batch, length=length, prompt=prompt)
 
@@ -122,10 +145,14 @@ def of_recipe(recipe: Recipe, precision: Precision, quantization: str, device: s
     """What a recipe trains at most: a full batch of examples as long as it allows."""
     # The others keep about what LoRA does: what they train is small beside what a step computes.
     adapt = "full" if recipe.adapt == "full" else BY_BASE.get(quantization, "lora")
+    online = recipe.method == "rlhf"
     return make(
         cast(Method, recipe.method),
         recipe.batch,
         recipe.max_length,
+        max(0, recipe.max_length - recipe.answer_tokens) if online else None,
+        answers=recipe.answers,
+        rewarded=online and not recipe.reward.startswith(rules.PREFIX),
         adapt=adapt,
         rank=recipe.lora_rank,
         precision=precision,
@@ -145,6 +172,11 @@ def of_rows(plan: Plan, rows: Sequence[Row]) -> Plan:
     longest = sorted(rows, key=lambda row: -row.tokens)[: plan.batch]
     if not longest:
         return plan
+    if plan.method == "rlhf":
+        answer = plan.length - plan.prompt
+        prompts = [row.tokens for row in longest]
+        found = written(plan.batch, plan.accumulation, plan.answers, prompts, answer)
+        return replace(plan, load=found, length=prompts[0] + answer, prompt=prompts[0])
     sizes = [len(r.prompt_ids) + len(r.chosen_ids) + len(r.rejected_ids) for r in longest]
     squares = sum(size**2 for size in sizes)
     answers = sum(len(r.chosen_ids) + len(r.rejected_ids) for r in longest)

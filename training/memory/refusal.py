@@ -5,22 +5,29 @@ from __future__ import annotations
 from feedback.errors import HoneError
 from training.memory.devices import Device, this_machine
 from training.memory.fitting import smallest
-from training.memory.formulas import MOMENT_WORDS, Estimate, estimate
+from training.memory.formulas import Estimate, estimate
 from training.memory.plan import Plan
 from training.memory.shape import Shape
-
-
-def gb(size_bytes: float) -> str:
-    """`3.42 GB`."""
-    return f"{size_bytes / 1e9:.2f} GB"
+from training.memory.words import MOMENTS, gb
 
 
 def sentence(found: Estimate, device: Device) -> str:
     """The estimate in one sentence, for a run's log."""
     return (
-        f"Memory: about {gb(found.peak_bytes)} by estimate, {MOMENT_WORDS[found.moment]}; "
+        f"Memory: about {gb(found.peak_bytes)} by estimate, {MOMENTS[found.moment]}; "
         f"{gb(device.free_bytes)} are free on {device.name}."
     )
+
+
+def fits(found: Estimate, device: Device) -> bool:
+    """Whether it is free now."""
+    return found.peak_bytes <= device.free_bytes
+
+
+def verdict(found: Estimate, device: Device) -> str:
+    """Whether it fits, in one sentence."""
+    said = "fits" if fits(found, device) else "does not fit"
+    return f"It {said} on {device.name}: {gb(device.free_bytes)} free of {gb(device.total_bytes)}."
 
 
 def advice(shape: Shape, plan: Plan, device: Device) -> str:
@@ -35,7 +42,7 @@ def refuse_if_too_big(shape: Shape, plan: Plan, device: Device | None = None) ->
     """The estimate of a run that fits; HoneError with the smallest change for one that does not."""
     device = device or this_machine()
     found = estimate(shape, plan)
-    if found.peak_bytes > device.free_bytes:
+    if not fits(found, device):
         raise HoneError(
             f"The run does not fit into the memory of {device.name}.",
             f"It needs about {gb(found.peak_bytes)}, and {gb(device.free_bytes)} are free.",

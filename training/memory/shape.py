@@ -64,7 +64,8 @@ class Shape:
     `head_size` wide each. `positions`: rows of a learnt table, 0 for none. `norms`: per layer. `biased_qkv`,
     `biased`: whether queries, keys and values, and whether all other matrices, have a bias.
     `attention_dropout`, `hidden_dropout`: whether the config asks for any while training. `transposed`:
-    matrices lie (in, out), as in GPT-2's own layers.
+    matrices lie (in, out), as in GPT-2's own layers. `llama`: of the family that OpenVINO's graph
+    computes.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Shape:
     attention_dropout: bool = False
     hidden_dropout: bool = False
     transposed: bool = False
+    llama: bool = False
 
     @property
     def attention_width(self) -> int:
@@ -171,6 +173,7 @@ def of_config(name: str, config: Mapping[str, Any]) -> Shape:
         norm="layer" if kind in LAYER_NORM else "rms",
         norms=1 if kind in ONE_NORM else 2,
         transposed=kind == "gpt2",
+        llama=kind == "llama",
         fused_qkv=kind in FUSED,
         biased_qkv=bias,
         biased=kind in BIASED or bool(told.get("mlp_bias")),

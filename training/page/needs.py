@@ -8,15 +8,9 @@ from feedback.errors import HoneError
 from feedback.home import Home
 from training import memory
 from training.memory.plan import precision_of
-from training.memory.refusal import advice
+from training.memory.refusal import advice, fits, verdict
+from training.memory.words import ALWAYS, PARTS
 from training.recipes import Recipe
-
-NAMES = {
-    "libraries": "Libraries", "weights": "Weights", "optimiser": "Optimiser", "gradients": "Gradients",
-    "activations": "Activations", "logits": "Logits", "cache": "Keys and values", "working": "Short-lived",
-    "holes": "Holes in the heap",
-}  # fmt: skip
-"""In the order of the bar: what is there at every moment comes first."""
 
 
 def needs_html(home: Home, choice: BaseChoice, recipe: Recipe) -> html.Markup:
@@ -30,9 +24,17 @@ def needs_html(home: Home, choice: BaseChoice, recipe: Recipe) -> html.Markup:
     except HoneError as error:
         return html.note(str(error))
     found = memory.estimate(shape, plan)
-    parts = [(words, found.part(name).peak_bytes / 1e9) for name, words in NAMES.items()]
+    parts = [(_headed(PARTS[name]), found.part(name).peak_bytes / 1e9) for name in _order()]
     free = device.free_bytes / 1e9
     bars = plots.stacked("Memory at most", parts, free, "GB", f"{free:.1f} GB are free on {device.name}.")
-    fits = found.peak_bytes <= device.free_bytes
-    said = html.note("" if fits else f"It does not fit. {advice(shape, plan, device)}", "bad")
-    return html.join(f'<div class="op-needs" data-testid="needs">{bars}{said}</div>')
+    why_not = "" if fits(found, device) else f"{verdict(found, device)} {advice(shape, plan, device)}"
+    return html.join(f'<div class="op-needs" data-testid="needs">{bars}{html.note(why_not, "bad")}</div>')
+
+
+def _order() -> list[str]:
+    """Of the bar: what is there at every moment comes first."""
+    return [*ALWAYS, *(name for name in PARTS if name not in ALWAYS)]
+
+
+def _headed(words: str) -> str:
+    return words[:1].upper() + words[1:]
