@@ -7,7 +7,8 @@ each step, text tokenised by TRL), but without autocast where the CPU has no bfl
 would emulate at a fraction of the speed. Factory is TRL with what LLaMA-Factory sets beside: batches padded
 to multiples of 8, one pair at a time in as many steps of accumulation. The rows are Anthropic's HH (helpful,
 MIT), drawn by a seed from those of at most --tokens tokens a side, TRL's own limit; they are read from --data
-and are not part of the project. Tokens are those of prompt and answer of each side, padding not counted.
+and are not part of the project. Tokens are those of prompt and answer of each side, padding not counted;
+seconds are of making the trainer and training, the libraries imported before.
 Each trained model is asked the same held-out pairs, by the same code in float32: the
 share in which the chosen answer gained more than the rejected one (DPO, KTO), the mean nats of a chosen token
 (SFT), or the share whose chosen answer scores higher (reward). KTO takes the chosen and rejected answers of
@@ -87,6 +88,7 @@ def run(side: str, args: argparse.Namespace) -> dict[str, float]:
     counted = ("chosen",) if args.method == "sft" else ("chosen", "rejected")
     tokens = sum(len(tokenizer(p["prompt"] + p[s])["input_ids"]) + 1 for p in training for s in counted)
     known = rows(held, tokenizer, "sft" if args.method == "sft" else "dpo")
+    libraries()
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         trained = TRAIN[side](args.method, model, tokenizer, training, Path(folder))
@@ -94,6 +96,16 @@ def run(side: str, args: argparse.Namespace) -> dict[str, float]:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # before anything else raises it
         figure = held_out(args.method, trained.float(), known)
     return {"seconds": seconds, "tokens_a_second": tokens / seconds, "peak_gb": peak, "held_out": figure}
+
+
+def libraries() -> None:
+    """Import all that either side does while it trains: reading them from disc is no part of a run's speed."""
+    import datasets  # noqa: F401
+    from peft import PeftModel  # noqa: F401
+    from trl import DPOTrainer, KTOTrainer, RewardTrainer, SFTTrainer  # noqa: F401
+
+    from assistant.adapters import quick_lora  # noqa: F401
+    from training import reward_model, shared_prompts, trainers  # noqa: F401
 
 
 def held_out(method: str, trained: Any, known: Sequence[Row]) -> float:
