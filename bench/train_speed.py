@@ -99,7 +99,7 @@ def run(side: str, args: argparse.Namespace) -> dict[str, float]:
 
 
 def libraries() -> None:
-    """Import all that either side does while it trains: reading them from disc is no part of a run's speed."""
+    """Import all that either side needs to train: reading it from disc is no part of a run's speed."""
     import datasets  # noqa: F401
     from peft import PeftModel  # noqa: F401
     from trl import DPOTrainer, KTOTrainer, RewardTrainer, SFTTrainer  # noqa: F401
