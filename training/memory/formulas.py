@@ -96,7 +96,7 @@ def estimate(shape: Shape, plan: Plan) -> Estimate:
         "optimiser": optimiser_bytes(shape, plan),
         "libraries": libraries_bytes(shape, plan),
     }
-    if plan.device == "cpu":  # until training.memory.heap gives them back after a batch
+    if plan.device == "cpu":
         for name in ("turn", "backward", "step"):
             moments[name]["holes"] = plan.holes * _from_heap(shape, plan)
     whole = {name: always | parts for name, parts in moments.items()}

@@ -1,7 +1,7 @@
 """What a process that trains keeps though nobody needs it any more, and how it lets go. Knows no model.
 
 glibc keeps what is freed below a block that is still held, and oneDNN what it made for each shape of a
-product. Batches are of other lengths, so that both grew from step to step (docs/memory.md).
+product. Batches are of other lengths, so that the latter grew from step to step (docs/memory.md).
 """
 
 import ctypes

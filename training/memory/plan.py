@@ -29,7 +29,7 @@ SHARES_PROMPT = ("dpo", "reward", "rlhf")
 """Methods for which training.shared_prompts computes a prompt once for all its answers."""
 HEAP_HOLES = 0.35
 """On a CPU: the share of activations and logits that glibc's heap holds beside, in holes that no later tensor
-fits. Measured on the embedded model, with the heap given back after each batch (training.memory.heap): 0.18
+fits. Measured on the embedded model, on rows of like length with the heap given back after each batch: 0.18
 and 0.27 (sft, 400 and 800 tokens), 0.24 (dpo), 0.27 (kto), 0.29 (NF4), 0.42 and 0.40 (rlhf). Maps of their
 own would spare it, but cost 0.8 times the computing again in page faults."""
 
