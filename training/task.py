@@ -26,6 +26,9 @@ from training.references import References
 if TYPE_CHECKING:
     from training.trainers import Hooks, Job
 
+ARITHMETIC = "one-rounding"
+"""How a model with an adapter computes (`quick_lora`): what was kept under another name is computed anew."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -95,7 +98,7 @@ def train(task: Task, hooks: Hooks, say: Callable[[str], None], crew: Crew = ALO
     elif task.references is None:
         folder = by_method[task.recipe.method](job(task, model, None, crew), hooks)
     else:  # another arithmetic gives other numbers
-        with closing(References(task.references, f"{task.said_by}/{model.dtype}")) as known:
+        with closing(References(task.references, f"{task.said_by}/{model.dtype}/{ARITHMETIC}")) as known:
             folder = by_method[task.recipe.method](job(task, model, known, crew), hooks)
     return Trained(folder, peak_bytes(task.base.device))
 

@@ -1,7 +1,7 @@
 """Training through TRL, with our settings. Imports torch and TRL only when a run trains. Knows no store.
 
 TRL's defaults are for large GPUs. Ours: no gradient checkpointing, the reference's log-probabilities
-computed once, adapters in fp32 on the frozen base, batches of examples of like length.
+computed once, adapters in fp32 on the frozen base, batches with nothing to fill up or of like lengths.
 
 The reference of DPO is the version that the run starts from: the base with the adapter switched off; where
 the champion has an adapter, TRL's frozen copy of it (named `ref`); where weights themselves are trained, the
