@@ -274,8 +274,14 @@ def test_a_plan_that_no_trainer_runs_is_not_measured(home: Home) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["sft", "clm", "dpo", "kto", "reward", "rlhf"])
-@pytest.mark.parametrize("length", [96, 192])
+@pytest.mark.skipif(
+    machine.choose()[1] != "bfloat16",
+    reason="what docs/memory.md claims was measured on CPUs that compute in bfloat16, and in nothing else",
+)
+@pytest.mark.parametrize(
+    ("method", "length"),
+    [("sft", 192), ("clm", 96), ("dpo", 192), ("kto", 96), ("reward", 192), ("rlhf", 96)],
+)
 def test_every_method_on_the_embedded_model_is_within_15_percent(
     method: plans.Method, length: int, home: Home
 ) -> None:
