@@ -126,7 +126,9 @@ def _watch(job: Job, hooks: Hooks, told: Told) -> Any:
 
     @dataclass
     class Watch(TrainerCallback):
-        """Asks the judge every few steps, keeps the best policy so far, and stops when it is hacked."""
+        """Asks the judge every few steps, keeps the best policy so far, and stops when it is hacked. Gives
+        the heap back after each batch: what comes next, writing or another batch, fits none of its gaps.
+        """
 
         best_folder: Path = job.folder / "best"
         hacked: bool = False
@@ -148,7 +150,11 @@ def _watch(job: Job, hooks: Hooks, told: Told) -> Any:
             if "reward" in (logs or {}):
                 self.rewards.append(float(logs["reward"]))
 
+        def on_substep_end(self, *_: Any, **__: Any) -> None:
+            heap.give_back()
+
         def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            heap.give_back()
             if state.global_step % job.recipe.judge_every or not told.judge:
                 return
             gains = [now - then for now, then in zip(margins(model, told.judge), self.start, strict=True)]
