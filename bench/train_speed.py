@@ -8,11 +8,10 @@ would emulate at a fraction of the speed. Factory is TRL with what LLaMA-Factory
 to multiples of 8, one pair at a time in as many steps of accumulation. The rows are Anthropic's HH (helpful,
 MIT), drawn by a seed from those of at most --tokens tokens a side, TRL's own limit; they are read from --data
 and are not part of the project. Tokens are those of prompt and answer of each side, padding not counted;
-seconds are of making the trainer and training, the libraries imported before.
-Each trained model is asked the same held-out pairs, by the same code in float32: the
-share in which the chosen answer gained more than the rejected one (DPO, KTO), the mean nats of a chosen token
-(SFT), or the share whose chosen answer scores higher (reward). KTO takes the chosen and rejected answers of
-the same pairs as liked and not.
+seconds are of making the trainer and training, the libraries imported before. Each trained model is asked the
+same held-out pairs, by the same code in float32: the share in which the chosen answer gained more than the
+rejected one (DPO, KTO), the mean nats of a chosen token (SFT), or the share whose chosen answer scores higher
+(reward). KTO takes the chosen and rejected answers of the same pairs as liked and not.
 """
 
 import argparse

@@ -172,6 +172,13 @@ class Section:
             raise FormatError(self.lines[key], f"{key!r} must be a list")
         return [_section(item, self.first_line, keys) for item in node.value]
 
+    def some(self, key: str, keys: tuple[str, ...], one: str) -> list["Section"]:
+        """The sections under `key`, `one` of which there must be."""
+        found = self.sections(key, keys)
+        if not found:
+            raise FormatError(self.first_line, f"{key!r} must be a list with at least one {one}")
+        return found
+
     def _item(self, key: str, item: yaml.Node) -> "Section":
         """An item of the list under `key`, as if it stood alone there."""
         line = self._line_of(item)

@@ -34,7 +34,7 @@ class _Added(torch.autograd.Function):
     ) -> Tensor:
         """x: (..., in), weight: (out, in), down: (rank, in), up: (out, rank)."""
         rows, kept = x.reshape(-1, x.shape[-1]), down.dtype
-        down, up = down.to(x.dtype), (up * scale).to(x.dtype)
+        down, up = _in_numbers_of(x, down, up, scale)
         narrow = rows @ down.T
         found = (narrow @ up.T).addmm_(rows, weight.T)
         if bias is not None:
@@ -53,6 +53,11 @@ class _Added(torch.autograd.Function):
             by_x = (narrow_slope @ down).addmm_(slope, weight).view(*upstream[0].shape[:-1], rows.shape[-1])
         by_down, by_up = narrow_slope.T @ rows, (slope.T @ narrow).mul_(ctx.scale)
         return by_x, None, None, by_down.to(ctx.kept), by_up.to(ctx.kept), None
+
+
+def _in_numbers_of(x: Tensor, down: Tensor, up: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """A and s B, scaled before they are rounded."""
+    return down.to(x.dtype), (up * scale).to(x.dtype)
 
 
 def install(model: Any) -> int:
@@ -95,9 +100,10 @@ def _mixed(layer: Linear, x: Tensor, names: Sequence[str]) -> Tensor | None:
         return None
     base: Any = layer.get_base_layer()
     found = x.new_zeros(*x.shape[:-1], base.out_features)
-    for name, (down, up, scale) in parts.items():
+    for name, part in parts.items():
         rows = [row for row, asked in enumerate(names) if asked == name]
-        found[rows] = (x[rows] @ down.to(x.dtype).T) @ (up * scale).to(x.dtype).T
+        down, up = _in_numbers_of(x, *part)
+        found[rows] = (x[rows] @ down.T) @ up.T
     found.view(-1, found.shape[-1]).addmm_(x.reshape(-1, x.shape[-1]), base.weight.T)
     return found if base.bias is None else found.add_(base.bias)
 

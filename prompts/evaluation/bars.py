@@ -51,17 +51,10 @@ def read(file: Path) -> list[Bar]:
     return section_files.read(
         file,
         ("tests",),
-        lambda section: _bars(section, file.parent),
+        lambda section: [_bar(one, file.parent) for one in section.some("tests", KEYS, "test")],
         str(file),
         "docs/evaluation.md shows how such a file is written.",
     )
-
-
-def _bars(section: Section, folder: Path) -> list[Bar]:
-    tests = section.sections("tests", KEYS)
-    if not tests:
-        raise FormatError(1, "`tests` must be a list with at least one test")
-    return [_bar(one, folder) for one in tests]
 
 
 def _bar(section: Section, folder: Path) -> Bar:

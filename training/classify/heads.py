@@ -154,9 +154,8 @@ def report(home: Home, info: HeadInfo) -> str:
     """The report of a classifier, as HTML. HoneError when it is not what was kept."""
     folder = folder_of_all(home) / info.name
     try:
-        kept = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
         content = (folder / REPORT).read_bytes()
-        if hashlib.sha256(content).hexdigest() != kept[REPORT]:
+        if hashlib.sha256(content).hexdigest() != _kept(folder)[REPORT]:
             raise ValueError("it differs from what was kept")
         return content.decode()
     except (OSError, ValueError, KeyError) as error:
@@ -167,8 +166,7 @@ def report(home: Home, info: HeadInfo) -> str:
 
 def check_files(folder: Path) -> None:
     """HoneError when a file of a classifier is missing, new, or differs from what was kept."""
-    kept = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
-    found = files_in(folder)
+    kept, found = _kept(folder), files_in(folder)
     wrong = sorted(name for name in {*kept, *found} if kept.get(name) != found.get(name))
     if wrong:
         raise HoneError(
@@ -176,6 +174,11 @@ def check_files(folder: Path) -> None:
             f"Its file {wrong[0]} differs from what was kept, or is missing.",
             "Restore it, or train it again.",
         )
+
+
+def _kept(folder: Path) -> dict[str, str]:
+    """What the manifest says of each file: its SHA-256."""
+    return dict(json.loads((folder / MANIFEST).read_text("utf-8"))["files"])
 
 
 def discard(folder: Path) -> None:

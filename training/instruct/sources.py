@@ -76,17 +76,10 @@ def read_mix(file: Path) -> list[Source]:
     return section_files.read(
         file,
         ("sources",),
-        lambda section: _sources(section, file.parent),
+        lambda section: [_source(one, file.parent) for one in section.some("sources", KEYS, "source")],
         f"The mix {file.name}",
         "docs/training.md shows how a mix is written.",
     )
-
-
-def _sources(section: Section, folder: Path) -> list[Source]:
-    found = section.sections("sources", KEYS)
-    if not found:
-        raise FormatError(1, "'sources' must be a list with at least one source")
-    return [_source(one, folder) for one in found]
 
 
 def _source(section: Section, folder: Path) -> Source:
