@@ -58,7 +58,13 @@ def short(number: int) -> str:
 
 
 def turn(number: int, place: int) -> str:
-    """One of the messages of a long conversation: about 100 tokens."""
+    """One of the messages of a long conversation: about 20 tokens, as people write (HH's: 14 in the mean)."""
+    question, _ = SHOTS[(number + place) % len(SHOTS)]
+    return f"{question} Tell me more of it than you would tell a child."
+
+
+def quoting(number: int, place: int) -> str:
+    """The same with a text put into it: about 100 tokens."""
     question, answer = SHOTS[(number + place) % len(SHOTS)]
     return (
         f"Message {place}. I asked a friend: {question} The friend said: {answer} I am not sure that this "

@@ -98,34 +98,47 @@ def decode(plan: Plan) -> list[Figure]:
 def conversation(plan: Plan) -> list[Figure]:
     """The tenth turn of a long conversation, with and without what the cache knows."""
     figures = []
-
-    def measured(server: Server) -> tuple[float, float, float]:
-        warm(server)
-        known, unknown, read = [], [], []
-        for number in range(plan.repeats):
-            said: list[dict[str, str]] = [{"role": "system", "content": f"{number + 1000} is this chat."}]
-            for place in range(1, TURNS):
-                said.append({"role": "user", "content": prompts.turn(number, place)})
-                said.append({"role": "assistant", "content": one(server, said, 48).text})
-            said.append({"role": "user", "content": prompts.turn(number, TURNS)})
-            answer = one(server, said, 8)
-            known.append(answer.first_s)
-            read.append(answer.prompt_tokens)
-            said[0] = {"role": "system", "content": f"{number + 5000} is this chat."}
-            unknown.append(one(server, said, 8).first_s)
-        return median(known) * 1000, median(unknown) * 1000, median(read)
-
-    with peers.hone(plan.home) as server:
-        with_cache, without, read = measured(server)
-    what = f"tenth turn ({read:.0f} tokens), first token"
-    figures.append(at_most(f"{what}: with / without the prefix cache", (with_cache, without, "ms"), 0.2))
-    figures.append(told(f"{what}, with the prefix cache", with_cache, "ms", 60))
-    if plan.has("llamacpp"):
-        with peers.llama(peers.gguf_4bit(plan.home)) as server:
-            theirs, cold, _ = measured(server)
-        figures.append(told("the same at llama.cpp, with its cache", theirs, "ms"))
-        figures.append(told("the same at llama.cpp, without", cold, "ms"))
+    for what, message, tokens in (
+        ("tenth turn", prompts.turn, ANSWER),
+        ("tenth turn, a text quoted in each message", prompts.quoting, 48),
+    ):
+        with peers.hone(plan.home) as server:
+            known, unknown, last, read = _tenth(server, plan.repeats, message, tokens)
+        told_as = f"{what} ({read:.0f} tokens, {last:.0f} of them its message), first token"
+        figures.append(at_most(f"{told_as}: with / without the prefix cache", (known, unknown, "ms"), 0.2))
+        figures.append(told(f"{told_as}, with the prefix cache", known, "ms", 60))
+        if plan.has("llamacpp"):
+            with peers.llama(peers.gguf_4bit(plan.home)) as server:
+                theirs, cold, _, _ = _tenth(server, plan.repeats, message, tokens)
+            figures.append(told("the same at llama.cpp, with its cache", theirs, "ms"))
+            figures.append(told("the same at llama.cpp, without", cold, "ms"))
     return figures
+
+
+def _tenth(
+    server: Server, repeats: int, message: Callable[[int, int], str], tokens: int
+) -> tuple[float, float, float, float]:
+    """Milliseconds to the first token of the tenth turn with the cache, and without; the tokens of its
+    message, and of all that it reads. `tokens`: of each reply before it, at most.
+    """
+    warm(server)
+    known, unknown, last, read = [], [], [], []
+    for number in range(repeats):
+        said: list[dict[str, str]] = [{"role": "system", "content": f"{number + 1000} is this chat."}]
+        before = 0
+        for place in range(1, TURNS):
+            said.append({"role": "user", "content": message(number, place)})
+            answer = one(server, said, tokens)
+            said.append({"role": "assistant", "content": answer.text})
+            before = answer.prompt_tokens + answer.tokens
+        said.append({"role": "user", "content": message(number, TURNS)})
+        answer = one(server, said, 8)
+        known.append(answer.first_s)
+        read.append(answer.prompt_tokens)
+        last.append(answer.prompt_tokens - before)
+        said[0] = {"role": "system", "content": f"{number + 5000} is this chat."}
+        unknown.append(one(server, said, 8).first_s)
+    return median(known) * 1000, median(unknown) * 1000, median(last), median(read)
 
 
 def overhead(plan: Plan) -> list[Figure]:

@@ -4,6 +4,9 @@ The cache is cut into blocks of `BLOCK` tokens. A block whose tokens, and all to
 a new prompt need not be computed again: blocks are found by what they hold (as in vLLM's automatic prefix
 caching, Kwon et al. 2023, https://arxiv.org/abs/2309.06180). Blocks that nobody uses stay findable until
 their room is needed, the longest unused first.
+
+The last block of a text is seldom full. Once the text is over it can be found too, by a text that goes on
+where it ended, as the next turn of a chat does; who finds it writes on in it.
 """
 
 from collections import OrderedDict
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 BLOCK = 32
 
 Key = tuple[int, tuple[int, ...]]
-"""(number of the text before, tokens of this block). A text's number is the key's place in `_texts`."""
+"""(number of the text before, tokens of this block: fewer than BLOCK where a text ended)."""
 
 ROOT = 0
 
@@ -29,6 +32,7 @@ class Held:
     found: int = 0
     _registered: int = 0  # full blocks that can be found by others
     _text: int = ROOT  # the number of the text in them
+    _tail: tuple[int, ...] = ()  # tokens that are computed in the block after them
 
 
 class KvBlocks:
@@ -55,9 +59,12 @@ class KvBlocks:
         for block in found:
             self._users[block] += 1
             self._idle.pop(block, None)
-        fresh = [self._take() for _ in range(needed)]
-        known = len(found) * BLOCK
-        return Held([*found, *fresh], known, known, len(found), text)
+        ended = self._ended(text, tokens[len(found) * BLOCK :])
+        tail = ended[1] if ended else ()
+        over = [self._take_over(ended)] if ended else []
+        fresh = [self._take() for _ in range(needed - len(over))]
+        known = len(found) * BLOCK + len(tail)
+        return Held([*found, *over, *fresh], known, known, len(found), text, tail)
 
     def next_key(self, held: Held, tokens: Sequence[int]) -> Key | None:
         """What the next block of a sequence that begins with `tokens` will be found by; None beyond them.
@@ -90,14 +97,16 @@ class KvBlocks:
             at = held._registered
             key = (held._text, tuple(tokens[at * BLOCK : (at + 1) * BLOCK]))
             if key not in self._texts:
-                self._texts[key] = (self._next_text, held.blocks[at])
-                self._key_of[held.blocks[at]] = key
-                self._next_text += 1
+                self._register(key, held.blocks[at])
             held._text = self._texts[key][0]
             held._registered += 1
+        held._tail = tuple(tokens[held._registered * BLOCK : known])
 
     def release(self, held: Held) -> None:
         """The sequence is over; what it computed stays findable while there is room."""
+        key = (held._text, held._tail)
+        if held._tail and key not in self._texts:
+            self._register(key, held.blocks[held._registered])
         # The end of a text is the first to go: without its beginning it cannot be found.
         for block in reversed(held.blocks):
             self._users[block] -= 1
@@ -123,6 +132,23 @@ class KvBlocks:
             text, block = entry
             blocks.append(block)
         return blocks, text
+
+    def _ended(self, text: int, tokens: Sequence[int]) -> Key | None:
+        """What ended after the text of that number, and goes on with `tokens`: the most of it."""
+        keys = ((text, tuple(tokens[:size])) for size in range(min(BLOCK, len(tokens)) - 1, 0, -1))
+        return next((key for key in keys if key in self._texts), None)
+
+    def _take_over(self, key: Key) -> int:
+        """The block of a text that ended. It is nobody's: whoever found it before has taken it."""
+        _, block = self._texts.pop(key)
+        del self._key_of[block], self._idle[block]
+        self._users[block] += 1
+        return block
+
+    def _register(self, key: Key, block: int) -> None:
+        self._texts[key] = (self._next_text, block)
+        self._key_of[block] = key
+        self._next_text += 1
 
     def _take(self) -> int:
         if not self._free:

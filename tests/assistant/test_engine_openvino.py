@@ -60,6 +60,23 @@ def test_a_prompt_that_begins_like_an_earlier_one_is_read_from_there(
     assert (second.text, alone.cached_tokens) == (alone.text, 0)
 
 
+def test_what_goes_on_where_another_ended_is_read_from_its_end(engine_case: EngineCase, home: Home) -> None:
+    plain = tiny_models.base_version(engine_case.base)
+    begins = "the dog looked at the cat " * 20 + "and sat"
+    asked = [begins, f"{begins} and ran and saw the cat"]
+    lengths = [engine_case.engine.count_tokens(text) for text in asked]
+    assert lengths[0] % BLOCK
+    whole(engine_case.engine, Request(asked[0], Sampling(0.0, 1.0, 1, 0), plain))
+    went_on = whole(engine_case.engine, Request(asked[1], GREEDY, plain))[1]
+    assert went_on.cached_tokens == lengths[0]
+    fresh = OpenVinoEngine(engine_case.base, home)
+    try:
+        alone = whole(fresh, Request(asked[1], GREEDY, plain))[1]
+    finally:
+        fresh.close()
+    assert (went_on.text, alone.cached_tokens) == (alone.text, 0)
+
+
 def test_guessing_changes_no_reply(engine_case: EngineCase, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = tiny_models.base_version(engine_case.base)
     requests = [

@@ -6,10 +6,18 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from assistant.engines.kv_blocks import BLOCK, Held, KvBlocks
 
-TEXT = some.lists(some.integers(0, 1), min_size=1, max_size=4).map(
+WHOLE = some.lists(some.integers(0, 1), min_size=1, max_size=4).map(
     lambda kinds: [kind for kind in kinds for _ in range(BLOCK)]
 )
 """Texts made of few kinds of whole blocks: they often begin alike."""
+
+TEXT = some.builds(
+    lambda whole, kind, size: [*whole, *[kind] * size],
+    WHOLE,
+    some.integers(0, 1),
+    some.sampled_from((0, 1, 7, BLOCK - 1)),
+)
+"""The same, most with a last block that is not full."""
 
 
 def test_a_prompt_seen_before_is_found_but_for_its_last_block() -> None:
@@ -23,6 +31,33 @@ def test_a_prompt_seen_before_is_found_but_for_its_last_block() -> None:
     again = blocks.hold(tokens, 4 * BLOCK)
     assert again is not None
     assert again.known == 2 * BLOCK  # a token at least is left to compute
+
+
+def test_a_text_that_goes_on_where_another_ended_is_found_to_its_last_token() -> None:
+    blocks = KvBlocks(8)
+    turn = list(range(BLOCK + 9))
+    first = blocks.hold(turn, 2 * BLOCK)
+    assert first is not None
+    blocks.computed(first, turn, len(turn))
+    assert (
+        _known(blocks, [*turn, 99], 3 * BLOCK) == BLOCK
+    )  # while the first goes on, its last block is its own
+    blocks.release(first)
+    assert _known(blocks, [*turn[:-1], 99], 3 * BLOCK) == BLOCK  # another text
+    went_on = blocks.hold([*turn, 99], 3 * BLOCK)
+    assert went_on is not None
+    assert (went_on.known, went_on.found) == (len(turn), len(turn))
+    assert _known(blocks, [*turn, 99], 3 * BLOCK) == BLOCK  # now it is written on
+    blocks.release(went_on)  # before it computed anything: what it found is found again
+    assert _known(blocks, [*turn, 98], 3 * BLOCK) == len(turn)
+
+
+def _known(blocks: KvBlocks, tokens: list[int], length: int) -> int:
+    """How much of a text would be found."""
+    held = blocks.hold(tokens, length)
+    assert held is not None
+    blocks.release(held)
+    return held.known
 
 
 def test_two_who_begin_alike_share_blocks_while_both_run() -> None:
@@ -81,7 +116,7 @@ def test_the_longest_unused_text_makes_room_first() -> None:
     assert known == {1: 0, 2: BLOCK}
 
 
-@given(text=TEXT, other=TEXT)
+@given(text=WHOLE, other=WHOLE)
 def test_what_is_found_is_a_common_beginning(text: list[int], other: list[int]) -> None:
     blocks = KvBlocks(16)
     held = blocks.hold(text, len(text))
@@ -96,17 +131,21 @@ def test_what_is_found_is_a_common_beginning(text: list[int], other: list[int]) 
 
 
 class Pool(RuleBasedStateMachine):
-    """Sequences come, compute and go in any order."""
+    """Sequences come, compute and go in any order. `written`: what was computed at each place of a block,
+    told by all tokens up to there, on which keys and values depend.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.blocks = KvBlocks(12)
         self.running: list[tuple[Held, list[int]]] = []
+        self.written: dict[tuple[int, int], tuple[int, ...]] = {}
 
     @rule(text=TEXT, more=some.integers(0, 2))
     def begin(self, text: list[int], more: int) -> None:
         held = self.blocks.hold(text, len(text) + more * BLOCK)
         if held is not None:
+            assert held.known < len(text)
             self.running.append((held, text))
 
     @precondition(lambda self: self.running)
@@ -114,7 +153,16 @@ class Pool(RuleBasedStateMachine):
     def compute(self, data: some.DataObject) -> None:
         held, text = data.draw(some.sampled_from(self.running))
         if held.known < len(text):
-            self.blocks.computed(held, text, data.draw(some.integers(held.known + 1, len(text))))
+            known = data.draw(some.integers(held.known + 1, len(text)))
+            for place in range(held.known, known):
+                self.written[_place(held, place)] = tuple(text[: place + 1])
+            self.blocks.computed(held, text, known)
+
+    @invariant()
+    def what_is_known_was_computed(self) -> None:
+        for held, text in self.running:
+            for place in range(held.known):
+                assert self.written[_place(held, place)] == tuple(text[: place + 1])
 
     @precondition(lambda self: self.running)
     @rule(data=some.data())
@@ -140,6 +188,10 @@ class Pool(RuleBasedStateMachine):
                 assert block not in owners or (whole and owners[block] == begins)
                 owners[block] = begins
         assert self.blocks.used == len(owners)
+
+
+def _place(held: Held, place: int) -> tuple[int, int]:
+    return held.blocks[place // BLOCK], place % BLOCK
 
 
 TestPool = Pool.TestCase
