@@ -20,6 +20,9 @@ from prompts.evaluation.units import NATS, SHARE, Unit
 PARTS = Path(__file__).parent / "page"
 LABELS = ("items", "seconds", "tokens read", "written")
 
+STRONG = 0.87
+"""Where on the scale of the map the ground is so dark (by night, so light) that the text changes its colour."""
+
 Ends = Mapping[tuple[str, Unit], tuple[float, float]]
 """Between which numbers the scores of one dataset in one unit are drawn."""
 
@@ -112,7 +115,7 @@ def _heat_cell(cell: Cell | None, ends: Ends) -> str:
         return '<td class="none">-</td>'
     place = _places(cell, cell.score, ends).value
     value, low, high = (cell.unit.glance(one) for one in (cell.score.value, cell.score.low, cell.score.high))
-    strong = " strong" if place >= 0.55 else ""
+    strong = " strong" if place >= STRONG else ""
     return (
         f'<td class="heat{strong}" style="--share:{place:.3f}"><b>{value}</b>'
         f"<small>{low} to {high}</small></td>"
@@ -170,7 +173,8 @@ def _tests(report: Report) -> str:
         f'<td class="n">{test.paired.p:.2g}</td><td class="n">{test.adjusted_p:.2g}</td></tr>'
         for test in report.tests
     )
-    labels = ("dataset", "this", "against", "difference (95 %)", "better : worse", "p", "p, all tests")
+    sides = " or ".join(dict.fromkeys(f"{test.unit.up} : {test.unit.down}" for test in report.tests))
+    labels = ("dataset", "this", "against", "difference (95 %)", sides, "p", "p, all tests")
     head = "".join(f'<th scope="col">{label}</th>' for label in labels)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 

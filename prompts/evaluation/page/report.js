@@ -30,7 +30,7 @@ function belongs(cell, which, value) {
 }
 
 function signed(value) {
-  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+  return `${value < 0 ? "" : "+"}${value.toFixed(2)}`;
 }
 
 function read(cell, row) {

@@ -170,9 +170,9 @@ def test_answers_can_be_put_in_the_order_of_their_rewards(rewards: Report, tmp_p
             "all", "lowest first", "highest first", "not judged",
         ]  # fmt: skip
         first = shown.locator("#rows summary").first
-        assert first.inner_text().startswith("−2.00")
+        assert first.inner_text().startswith("-2.00")
         shown.select_option("#which", "high")
-        assert first.inner_text().startswith("−0.90")
+        assert first.inner_text().startswith("-0.90")
         shown.select_option("#cell", "1")
         assert first.inner_text().startswith("+0.35")
         shown.select_option("#which", "failed")
