@@ -138,6 +138,11 @@ class Cell:
         return sum(outcome.value is None for outcome in self.outcomes)
 
     @property
+    def cut_off(self) -> int:
+        """Answers that the limit of tokens ended: what is judged of them is a beginning."""
+        return sum(not outcome.ended for outcome in self.outcomes)
+
+    @property
     def seconds(self) -> float:
         return sum(outcome.seconds for outcome in self.outcomes)
 

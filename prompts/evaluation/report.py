@@ -90,7 +90,9 @@ def as_data(found: Report) -> Mapping[str, object]:
     for cell in found.cells:
         read, written = cell.tokens()
         cost = {"seconds": cell.seconds, "tokens_read": read, "tokens_written": written}
-        cells.append({**asdict(cell), "unit": cell.unit.name, "failed": cell.failed, **cost})
+        cells.append(
+            {**asdict(cell), "unit": cell.unit.name, "failed": cell.failed, "cut_off": cell.cut_off, **cost}
+        )
     tests = [{**asdict(test), "unit": test.unit.name, "sentence": test.sentence} for test in found.tests]
     return {"made_at": found.made_at, "command": found.command, "cells": cells, "tests": tests}
 
@@ -135,7 +137,10 @@ def table(found: Report) -> str:
     for cell in found.cells:
         read, written = cell.tokens()
         by = cell.by + (f", calibrated by {cell.calibrated}" if cell.calibrated != "no" else "")
-        items = str(len(cell.outcomes) - cell.failed) + (f" ({cell.failed} failed)" if cell.failed else "")
+        notes = [
+            f"{count} {what}" for count, what in ((cell.failed, "failed"), (cell.cut_off, "cut off")) if count
+        ]
+        items = str(len(cell.outcomes) - cell.failed) + (f" ({', '.join(notes)})" if notes else "")
         column = name(cell, found.cells)
         score, interval = "-", "-"
         if cell.score:

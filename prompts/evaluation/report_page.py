@@ -21,7 +21,7 @@ PARTS = Path(__file__).parent / "page"
 LABELS = ("items", "seconds", "tokens read", "written")
 
 STRONG = 0.87
-"""Where on the scale of the map the ground is so dark (by night, so light) that the text changes its colour."""
+"""Where on the scale of the map the ground is so dark (by night, so light) that the text changes colour."""
 
 Ends = Mapping[tuple[str, Unit], tuple[float, float]]
 """Between which numbers the scores of one dataset in one unit are drawn."""
@@ -128,9 +128,13 @@ def _cells(cells: Sequence[Cell], ends: Ends) -> str:
         read, written = cell.tokens()
         by = cell.by + (f", calibrated by {cell.calibrated}" if cell.calibrated != "no" else "")
         failed = f" <em>({cell.failed} could not be judged)</em>" if cell.failed else ""
+        failed += f" <em>({cell.cut_off} cut off)</em>" if cell.cut_off else ""
         texts = (cell.dataset, name(cell, cells), by, cell.examples)
         parts = [f"<td>{escape(text)}</td>" for text in texts]
-        parts += [f"<td>{_bar(cell, ends)}</td>", f"<td>{len(cell.outcomes) - cell.failed}{failed}</td>"]
+        parts += [
+            f"<td>{_bar(cell, ends)}</td>",
+            f'<td class="n">{len(cell.outcomes) - cell.failed}{failed}</td>',
+        ]
         parts += [
             f'<td class="n">{text}</td>' for text in (f"{cell.seconds:.1f}", f"{read:,}", f"{written:,}")
         ]

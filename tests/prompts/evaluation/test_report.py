@@ -68,6 +68,16 @@ def test_the_table_names_scores_intervals_failures_and_cost(found: Report) -> No
     assert "1 (1 failed)" in lines[4]
 
 
+def test_answers_that_were_cut_off_are_counted_beside_the_items(found: Report) -> None:
+    first = found.cells[0]
+    cut = replace(first, outcomes=tuple(replace(one, ended=False) for one in first.outcomes))
+    shown = replace(found, cells=(cut, *found.cells[1:]))
+    assert "10 (10 cut off)" in table(shown)
+    assert "cut off" not in table(found)
+    assert "<em>(10 cut off)</em>" in page(shown)
+    assert json.loads(as_json(shown))["cells"][0]["cut_off"] == 10
+
+
 def test_json_and_csv_hold_every_answer_with_its_exact_prompt(found: Report) -> None:
     data = json.loads(as_json(found))
     assert data["cells"][1]["score"]["value"] == 1.0
