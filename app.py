@@ -25,6 +25,7 @@ from feedback.command_line import HoneGroup, home_option, open_store
 from feedback.commands import feedback as feedback_group
 from feedback.home import Home
 from training import commands as training_commands
+from training import reward_metric
 from training.classify.commands import classify, train_classifier
 from training.demo_command import demo
 from training.instruct.commands import data_group
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
 
 @click.group(cls=HoneGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hone", prog_name="hone")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """A chat assistant that its own users make better: chat, vote, retrain, prove, promote."""
+    context.obj = reward_metric.opener  # prompts are judged by what only a later room can load
 
 
 @cli.command()

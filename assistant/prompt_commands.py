@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from assistant import prompt_evaluation
 from assistant.base import BaseChoice, EngineName, Quantize
-from assistant.prompt_evaluation import EngineModel
+from assistant.prompt_evaluation import EngineModel, RewardsOf
 from feedback.command_line import HoneGroup, home_option, json_option, say
 from feedback.errors import HoneError
 from feedback.home import Home
@@ -30,9 +30,11 @@ from prompts.evaluation.columns import GREEDY, By, Calibrate, Cell, Column, How
 from prompts.evaluation.datasets import Source, Wording
 from prompts.evaluation.items import Dataset
 from prompts.evaluation.matrix import Work
+from prompts.evaluation.metrics import Rewards, no_rewards
 from prompts.evaluation.model import CancelledError
 from prompts.evaluation.report import Report
 from prompts.evaluation.shown import CHOOSING, Choosing, Picking
+from prompts.evaluation.units import NATS
 from prompts.plain import AUTO
 
 EXIT_BELOW_BAR = 1
@@ -96,13 +98,16 @@ def base_choice(base: str, quantize: str, engine: str, remotes: tuple[str, ...])
 @click.option("--answer", default="", metavar="JINJA", help="The right answer, for plain files.")
 @click.option("--option", "options", multiple=True, help="One of the answers to choose from. Repeat it.")
 @click.option(
-    "--metric", default="", help="exact, choice, number, ifeval, regex:..., length:..., json-schema:..."
+    "--metric",
+    default="",
+    help="exact, choice, number, ifeval, regex:..., length:..., json-schema:..., reward:RUN",
 )
 @click.option("--out", multiple=True, type=click.Path(path_type=Path), help="A report: .html, .json or .csv.")
 @base_options
 @json_option
 @home_option
-def evaluate(home: Home, as_json: bool, **asked: Any) -> None:
+@click.pass_obj
+def evaluate(rewards_of: RewardsOf, home: Home, as_json: bool, **asked: Any) -> None:
     """Measure prompts on data: every strategy on every model and dataset.
 
     FORMAT is gsm8k, bbh, sst2, ag-news, mmlu, ifeval, or jsonl or csv with --question and --answer. What was
@@ -110,14 +115,14 @@ def evaluate(home: Home, as_json: bool, **asked: Any) -> None:
     """
     check_out(asked["out"])
     wording = Wording(asked["question"], asked["answer"], asked["options"], asked["metric"])
-    sets = datasets_of(asked["data"], asked["train"], wording, asked["limit"])
+    choice = base_choice(asked["base"], asked["quantize"], asked["engine"], asked["remotes"])
+    sets = datasets_of(asked["data"], asked["train"], wording, asked["limit"], rewards_of(home, choice))
     how = How(
         cast(By, asked["by"]),
         cast(Calibrate, asked["calibrate"]),
         Picking(asked["shots"], cast("Choosing | None", asked["choose"]), asked["draw"]),
         replace(GREEDY, max_tokens=asked["max_tokens"]),
     )
-    choice = base_choice(asked["base"], asked["quantize"], asked["engine"], asked["remotes"])
     store = own.opened(home)
     ways = [_way(store, written, how) for written in asked["strategies"]]
     with prompt_evaluation.opened(home, choice) as bench:
@@ -129,7 +134,7 @@ def evaluate(home: Home, as_json: bool, **asked: Any) -> None:
     found = report.report(cells, now(), f"hone {shlex.join(sys.argv[1:])}")
     write(found, asked["out"])
     where = "".join(f"\nReport: {file}" for file in asked["out"]) or "\nNext: --out report.html shows it all."
-    where = f"Kept for auto, which chooses by them: {kept} measures.{where}" if kept else where.lstrip()
+    where = f"{_kept_for_auto(kept, works)}{where}".lstrip()
     say(f"{report.table(found)}\n\n{where}", report.as_data(found), as_json)
 
 
@@ -144,11 +149,13 @@ def test(context: click.Context, home: Home, file: Path, as_json: bool, **base: 
 
     FILE is YAML: a list of tests, each with a strategy, data and a bar. docs/evaluation.md shows one.
     """
-    tests = bars.read(file)
-    sets = [datasets.load(one.data, one.train, one.wording, one.limit) for one in tests]
+    tests, choice = bars.read(file), base_choice(**base)
+    rewards_of: RewardsOf = context.obj
+    rewards = rewards_of(home, choice)
+    sets = [datasets.load(one.data, one.train, one.wording, one.limit, rewards) for one in tests]
     store = own.opened(home)
     ways = [_way(store, one.strategy, one.how) for one in tests]
-    with prompt_evaluation.opened(home, base_choice(**base)) as bench:
+    with prompt_evaluation.opened(home, choice) as bench:
         columns = [way(bench.model(one.model)) for way, one in zip(ways, tests, strict=True)]
         pairs = zip(columns, sets, strict=True)
         cells = _fill(home, [work for column, one in pairs for work in matrix.plan([column], [one])])
@@ -160,10 +167,18 @@ def test(context: click.Context, home: Home, file: Path, as_json: bool, **base: 
         context.exit(EXIT_BELOW_BAR)
 
 
+def _kept_for_auto(kept: int, works: Sequence[Work]) -> str:
+    """What `auto` will know of what was measured."""
+    if any(work.metric is not None and work.metric.unit == NATS for work in works):
+        return "Not kept for auto, which counts right answers: these are rewards."
+    return f"Kept for auto, which chooses by them: {kept} measures." if kept else ""
+
+
 def _test_data(verdicts: Sequence[Verdict]) -> list[dict[str, object]]:
     return [
         {
             "name": verdict.bar.name, "passed": verdict.passed, "bar": verdict.bar.bar,
+            "unit": verdict.cell.unit.name,
             "score": verdict.cell.score, "items": len(verdict.cell.outcomes), "failed": verdict.cell.failed,
             "sentence": verdict.sentence,
         }
@@ -196,14 +211,18 @@ def write(found: Report, files: Sequence[Path]) -> None:
 
 
 def datasets_of(
-    data: Sequence[str], train: Sequence[str], wording: Wording, limit: int | None
+    data: Sequence[str],
+    train: Sequence[str],
+    wording: Wording,
+    limit: int | None,
+    rewards: Rewards = no_rewards,
 ) -> list[Dataset]:
     """Each dataset with the training file of its format; of its part, where that file is named with one."""
     shown = [datasets.source(one) for one in train]
     found = []
     for asked in (datasets.source(one) for one in data):
         examples = _examples_for(asked, shown)
-        found.append(datasets.load(asked, examples, wording, limit))
+        found.append(datasets.load(asked, examples, wording, limit, rewards))
     return found
 
 
@@ -252,7 +271,7 @@ def _bar() -> Iterator[Tell]:
     with tqdm(bar_format="{desc} {bar} {n_fmt}/{total_fmt} [{remaining} left]", leave=False) as bar:
 
         def tell(what: str, done: int, total: int) -> None:
-            bar.set_description_str(what, refresh=False)
+            bar.set_description_str(what, refresh=what.startswith("Judging"))
             bar.total = total
             bar.update(done - bar.n)
 

@@ -4,7 +4,7 @@ Knows engines and versions; no dataset and no score.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,10 +22,15 @@ from feedback.home import Home
 from feedback.ids import ModelVersionId
 from feedback.store import Store
 from prompts.chat import ChatTemplate
+from prompts.evaluation.metrics import Rewards
 from prompts.evaluation.model import CancelledError, Likelihood, Written
 
 WORDS_KEPT = 4096
 """Prompts whose tokens are remembered: fitting, calibration and reports ask for the same ones again."""
+
+RewardsOf = Callable[[Home, BaseChoice], Rewards]
+"""The reward models of a home, on a base. app.py hands it to the commands as click's object: a reward model
+is of a room that this one may not know."""
 
 
 class EngineModel:

@@ -15,9 +15,10 @@ from feedback.home import Home
 from feedback.ids import LOCAL_USER, PromptVersionId
 from feedback.store import Store, now
 from prompts import library, own
-from prompts.evaluation import named, report
+from prompts.evaluation import metrics, named, report
 from prompts.evaluation.columns import GREEDY, By, Calibrate, How
 from prompts.evaluation.datasets import Wording
+from prompts.evaluation.units import SHARE
 from prompts.library import NewVersion, PromptVersion
 from prompts.search import evidence, optimise, votes
 from prompts.search.candidates import Candidate, Start
@@ -53,7 +54,7 @@ EVIDENCE_SHARE = 0.3
 @click.option("--question", default="", metavar="JINJA", help="The question, over the fields of a row.")
 @click.option("--answer", default="", metavar="JINJA", help="The right answer, for plain files.")
 @click.option("--option", "options", multiple=True, help="One of the answers to choose from. Repeat it.")
-@click.option("--metric", default="", help="As for evaluate.")
+@click.option("--metric", default="", help="As for evaluate, but no reward.")
 @click.option(
     "--out", multiple=True, type=click.Path(path_type=Path), help="The evidence: .html, .json, .csv."
 )
@@ -99,6 +100,12 @@ def _material(store: Store, asked: dict[str, Any]) -> tuple[Material, How]:
         )
     if asked["on_votes"]:
         return votes.material(store), How("likelihood", "plain", sampling=sampling)
+    if metrics.unit_of(asked["metric"]) != SHARE:
+        raise HoneError(
+            "A search cannot go by a reward model.",
+            "What it finds would be proved by the same model that it was fitted to.",
+            "Search on --votes, or on right answers; hone prompts evaluate then measures rewards.",
+        )
     wording = Wording(asked["question"], asked["answer"], asked["options"], asked["metric"])
     train = (asked["train"],) if asked["train"] else ()
     dataset = datasets_of([asked["data"]], train, wording, None)[0]

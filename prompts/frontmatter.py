@@ -14,7 +14,7 @@ FENCE = "---"
 
 T = TypeVar("T", bound=str)
 
-_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_DECIMAL = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 class FormatError(Exception):
@@ -107,8 +107,8 @@ class Section:
             raise FormatError(self.lines[key], f"{key!r} may be {most} at most")
         return int(digits)
 
-    def number(self, key: str, most: float) -> float | None:
-        """A decimal number from 0 to `most`, or None where the key is absent."""
+    def number(self, key: str, most: float, least: float = 0.0) -> float | None:
+        """A decimal number from `least` to `most`, or None where the key is absent."""
         node = self.nodes.get(key)
         if node is None:
             return None
@@ -116,6 +116,8 @@ class Section:
             raise FormatError(self.lines[key], f"{key!r} must be a number such as 0.7")
         if float(node.value) > most:
             raise FormatError(self.lines[key], f"{key!r} may be {most:g} at most")
+        if float(node.value) < least:
+            raise FormatError(self.lines[key], f"{key!r} may be {least:g} at least")
         return float(node.value)
 
     def true(self, key: str) -> bool:

@@ -103,8 +103,9 @@ def check_base(head: Head, base_id: str, chat_template_sha256: str) -> None:
     if (head.base_id, head.chat_template_sha256) != (base_id, chat_template_sha256):
         raise HoneError(
             f"{head.name} cannot judge these answers.",
-            f"It stands on {head.base_id} and the chat template it was trained with; the run has others.",
-            "Train a reward model on this base: hone train reward.",
+            f"It reads {head.base_id} by the chat template it was trained with; they are of {base_id}"
+            + (", by another chat template." if head.base_id == base_id else "."),
+            "Choose the base that it stands on, or train a reward model on this one: hone train reward.",
         )
 
 

@@ -94,6 +94,7 @@ class ItemTeller:
     def __init__(self, asking: Asking, sampling: Sampling) -> None:
         self._asking, self._sampling = asking, sampling
         self.kept: list[Kept] = []
+        self._ended: dict[int, bool] = {}  # of the answer, by draw
 
     @property
     def template(self) -> ChatTemplate:
@@ -111,6 +112,10 @@ class ItemTeller:
     def stopped(self) -> bool:
         return self._asking.stop.is_set()
 
+    def ended(self, draw: int) -> bool:
+        """Whether the model itself ended the answer of this draw; False: its limit of tokens did."""
+        return self._ended[draw]
+
     def count_tokens(self, text: str) -> int:
         return self._asking.model.count_tokens(text)
 
@@ -122,6 +127,12 @@ class ItemTeller:
         """All texts are written side by side, and each comes as one piece."""
         kept = self._asking.write([(ask.prompt_text, self._settings(ask)) for ask in asks])
         self.kept += kept
+        # The end token is not among those counted, so an answer that came to its end has room left for it.
+        self._ended |= {
+            ask.draw: one.answer.tokens < ask.max_tokens
+            for ask, one in zip(asks, kept, strict=True)
+            if ask.final
+        }
         for which, one in enumerate(kept):
             if isinstance(one.answer, Written):
                 yield which, one.answer.text

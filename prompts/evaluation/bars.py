@@ -1,15 +1,17 @@
 """Bars: what a prompt must reach, written in a YAML file, for `hone prompts test`. Knows no model.
 
-A test fails when the share of right answers is below its bar, and when an item could not be judged: a failure
-is never a score, and what was skipped is never a pass.
+A test fails when the share of right answers, or the mean reward, is below its bar, and when an item could not
+be judged: a failure is never a score, and what was skipped is never a pass.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import get_args
 
 from prompts import section_files
+from prompts.evaluation import metrics
 from prompts.evaluation.columns import By, Calibrate, Cell, How
 from prompts.evaluation.datasets import Source, Wording, source
 from prompts.evaluation.shown import CHOOSING, Picking
@@ -23,7 +25,9 @@ KEYS = (
 
 @dataclass(frozen=True)
 class Bar:
-    """One test: what is measured, and the share of right answers it must reach, 0 to 1."""
+    """One test: what is measured, and what its mean must reach: of right answers a share, 0 to 1; of rewards
+    any number, in nats.
+    """
 
     name: str
     strategy: str
@@ -58,7 +62,9 @@ def read(file: Path) -> list[Bar]:
 
 
 def _bar(section: Section, folder: Path) -> Bar:
-    bar = section.number("bar", 1.0)
+    metric = _text(section, "metric")
+    least, most = metrics.unit_of(metric).ends or (-inf, inf)
+    bar = section.number("bar", most, least)
     if bar is None:
         raise FormatError(section.opens, "'bar' is missing: the share of right answers, such as 0.8")
     strategy = section.text("strategy")
@@ -72,7 +78,7 @@ def _bar(section: Section, folder: Path) -> Bar:
             _text(section, "question"),
             _text(section, "answer"),
             tuple(section.texts("options")) if section.has("options") else (),
-            _text(section, "metric"),
+            metric,
         ),
         limit=section.positive("limit"),
         how=_how(section),
@@ -122,8 +128,9 @@ def judge(bar: Bar, cell: Cell) -> Verdict:
             else "the interval reaches above it, so that it may be chance"
         )  # fmt: skip
     side = "reaches" if passed else "is below"
+    found, least, most = (cell.unit.written(one) for one in (value, low, high))
     sentence = (
-        f"{bar.name}: {'passes' if passed else 'fails'}; {value:.3f} ({low:.3f} to {high:.3f}, "
+        f"{bar.name}: {'passes' if passed else 'fails'}; {found} ({least} to {most}, "
         f"{len(cell.outcomes)} items) {side} the bar {bar.bar:g}; {support}."
     )
     return Verdict(bar, cell, passed, sentence)

@@ -11,6 +11,7 @@ from feedback.errors import HoneError
 from feedback.statistics import Interval
 from prompts.evaluation.model import Model
 from prompts.evaluation.shown import CHOOSING, Picking
+from prompts.evaluation.units import SHARE, Unit
 from prompts.strategy import Strategy
 
 By = Literal["auto", "likelihood", "generation"]
@@ -84,7 +85,9 @@ class Column:
 class Outcome:
     """What came of one item. `value`: None when it could not be judged; `error` says why.
 
-    `prompt`: the exact text that the answer was given to. `shares`: of each option, where they were compared;
+    `prompt`: the exact text that the answer was given to. `said`: what a person would read; `taken`: what the
+    answer's rule took of it, "" where there is none or it could take nothing; `ended`: the model came to its
+    end; False: it was cut off. `shares`: of each option, where they were compared;
     `lean`: what calibration took out. `seconds`: of computing; tokens are summed over all that was asked.
     """
 
@@ -104,11 +107,14 @@ class Outcome:
     calls: int = 0
     seconds: float = 0.0
     error: str = ""
+    taken: str = ""
+    ended: bool = True
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A column on a dataset. `score`: the mean over the items that could be judged; None when none could.
+    """A column on a dataset. `score`: the mean over the items that could be judged, in `unit`; None when none
+    could.
 
     `chosen`: of the column `auto`, for each kind of question what it took and why.
     """
@@ -125,10 +131,16 @@ class Cell:
     outcomes: tuple[Outcome, ...] = field(repr=False)
     score: Interval | None = None
     chosen: tuple[str, ...] = ()
+    unit: Unit = SHARE
 
     @property
     def failed(self) -> int:
         return sum(outcome.value is None for outcome in self.outcomes)
+
+    @property
+    def cut_off(self) -> int:
+        """Answers that the limit of tokens ended: what is judged of them is a beginning."""
+        return sum(not outcome.ended for outcome in self.outcomes)
 
     @property
     def seconds(self) -> float:

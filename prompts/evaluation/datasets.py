@@ -14,6 +14,7 @@ from feedback.errors import HoneError
 from prompts.evaluation import metrics, rows, texts
 from prompts.evaluation.formats import FORMATS, NOTHING, Format, Gold, RowError
 from prompts.evaluation.items import Dataset, Item, Metric
+from prompts.evaluation.metrics import Rewards, no_rewards
 from prompts.evaluation.rows import Row
 
 PLAIN = ("jsonl", "csv")
@@ -63,7 +64,11 @@ def source(written: str) -> Source:
 
 
 def load(
-    asked: Source, shown: Source | None = None, wording: Wording = Wording(), limit: int | None = None
+    asked: Source,
+    shown: Source | None = None,
+    wording: Wording = Wording(),
+    limit: int | None = None,
+    rewards: Rewards = no_rewards,
 ) -> Dataset:
     """The dataset in `asked`, at most `limit` items of it, with examples from `shown`. A question that is
     asked is never shown: such examples are left out. HoneError for files and rows that cannot be used.
@@ -76,7 +81,7 @@ def load(
     if shown is not None:
         their_form = _worded(shown, wording)
         train = _items(_rows(shown, their_form), shown, their_form, wording, examples=True)
-    kept = Dataset(asked.name, items, _judge(form, wording, items), (), content).limited(limit)
+    kept = Dataset(asked.name, items, _judge(form, wording, items, rewards), (), content).limited(limit)
     questions = {item.question for item in kept.items}
     return replace(kept, train=tuple(item for item in train if item.question not in questions))
 
@@ -170,9 +175,9 @@ def _content_free(form: Format, row: Row, asked: Source) -> tuple[str, ...]:
     return tuple(texts.render(form.question, one, where) for one in emptied)
 
 
-def _judge(form: Format, wording: Wording, items: Sequence[Item]) -> Callable[[], Metric]:
+def _judge(form: Format, wording: Wording, items: Sequence[Item], rewards: Rewards) -> Callable[[], Metric]:
     if wording.metric:
-        return lambda: metrics.named(wording.metric)
+        return lambda: metrics.named(wording.metric, rewards)
     if form.judge == "gold":
         return lambda: metrics.suited(items)
     return lambda: metrics.named(form.judge)

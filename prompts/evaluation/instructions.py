@@ -10,13 +10,13 @@ from functools import lru_cache
 from typing import Any
 
 from feedback.errors import HoneError
-from prompts.evaluation.items import Item, Score, extra_of
+from prompts.evaluation.items import ByRule, Item, Score, extra_of
 
 INSTALL = "pip install if-verifiable==0.1.2"
 
 
 @dataclass(frozen=True)
-class Instructions:
+class Instructions(ByRule):
     """All of a prompt's instructions are followed, to the letter ("strict" in Zhou et al. 2023)."""
 
     name: str = "ifeval"

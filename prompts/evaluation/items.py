@@ -1,16 +1,21 @@
-"""What an evaluation asks: items with gold answers, in datasets. Plain data; knows no file, no model."""
+"""What an evaluation asks, items in datasets, and what says how much a reply is worth. Plain data; knows no
+file, no model.
+"""
 
 import json
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from feedback.canonical import sha256_of
+from feedback.errors import HoneError
+from prompts.evaluation.units import SHARE, Unit
 
 
 @dataclass(frozen=True)
 class Item:
-    """One question with its gold answer.
+    """One question with its gold answer, if it has one.
 
     `options`: the answers to choose from; () where anything may be answered. `worked`: the way to the answer
     in words, for examples that show one; "" where the data have none. `group`: the part of the data that it
@@ -28,17 +33,29 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Reply:
+    """What was answered to `item`. `text`: all that a person reads. `taken`: what the answer's rule took of
+    it; the text where there is no rule. `ended`: the model came to its end; False: it was cut off.
+    """
+
+    item: Item
+    text: str
+    taken: str
+    ended: bool
+
+
+@dataclass(frozen=True)
 class Score:
-    """What an answer is worth, 0 to 1. `read`: what the metric read in it."""
+    """What a reply is worth, in the unit of its metric. `read`: what the metric read in it."""
 
     value: float
     read: str
 
 
 class Metric(Protocol):
-    """What an answer is worth. A reward model that scores replies is one more of these.
+    """What replies are worth.
 
-    `name` and `rule` say to people what counts as right.
+    `name` and `rule` say to people what counts; `unit` in what.
     """
 
     @property
@@ -47,9 +64,32 @@ class Metric(Protocol):
     @property
     def rule(self) -> str: ...
 
-    def score(self, said: str, item: Item) -> Score:
-        """Raises HoneError when `said` cannot be judged: that is no score of 0."""
+    @property
+    def unit(self) -> Unit: ...
+
+    def judge(self, replies: Sequence[Reply]) -> list[Score | HoneError]:
+        """The score of each; the reason where one cannot be judged: that is no score of 0."""
         ...
+
+
+class ByRule(ABC):
+    """A metric that looks at one answer at a time, and says what share of it is right."""
+
+    unit = SHARE
+
+    @abstractmethod
+    def score(self, said: str, item: Item) -> Score:
+        """0 to 1. Raises HoneError when `said` cannot be judged."""
+
+    def judge(self, replies: Sequence[Reply]) -> list[Score | HoneError]:
+        """See `Metric`."""
+        return [self._judged(reply) for reply in replies]
+
+    def _judged(self, reply: Reply) -> Score | HoneError:
+        try:
+            return self.score(reply.taken, reply.item)
+        except HoneError as error:
+            return error
 
 
 @dataclass(frozen=True)
@@ -58,8 +98,8 @@ class Dataset:
 
     `name`: for people, such as `sst2:dev.jsonl`. `train`: never asked, only shown in few-shot prompts.
     `content_free`: question texts that ask the same of nothing, for contextual calibration; () where the
-    format has none. `judge`: makes the metric; called once, so that a heavy library opens only when used.
-    `whole`: options are whole replies, whose ends count, and not their beginnings.
+    format has none. `judge`: gives the metric; called when work is planned, so that a heavy library opens
+    only when used. `whole`: options are whole replies, whose ends count, and not their beginnings.
     """
 
     name: str

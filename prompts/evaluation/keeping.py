@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from feedback.ids import ModelVersionId, PromptVersionId
 from prompts.evaluation.columns import Cell, Column, Outcome
 from prompts.evaluation.matrix import Work
+from prompts.evaluation.units import SHARE
 from prompts.kinds import kind_of
 from prompts.measures import Measure, Measuring, item_sha256
 
@@ -13,7 +14,8 @@ def measurings(
     works: Sequence[Work], cells: Sequence[Cell], model_ids: Mapping[str, ModelVersionId]
 ) -> list[Measuring]:
     """What came of `works`, in their order, on the model versions of these names. Left out are what could not
-    be judged, and the column `auto`: it may not feed itself.
+    be judged, and the column `auto`: it may not feed itself. Rewards too: `auto` counts right answers, and
+    what a reward model likes is a guess at what people would, whose votes `auto` asks themselves.
     """
     return [
         Measuring(
@@ -24,7 +26,7 @@ def measurings(
             _measures(cell, {item.id for item in part.items}),
         )
         for work, cell in zip(works, cells, strict=True)
-        if isinstance(work.column, Column)
+        if isinstance(work.column, Column) and cell.unit == SHARE
         for part in work.parts
     ]
 

@@ -7,7 +7,7 @@ is read once and found in the engine's cache by those that follow.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,16 +19,18 @@ from prompts.evaluation.asking import Asking, Clock, ItemTeller
 from prompts.evaluation.by_kind import AutoColumn, pick
 from prompts.evaluation.calls import Calls
 from prompts.evaluation.columns import Calibrate, Cell, Column, Outcome
-from prompts.evaluation.items import Dataset, Item, Metric
+from prompts.evaluation.items import Dataset, Item, Metric, Reply, Score
 from prompts.evaluation.likelihoods import Likelihoods
 from prompts.evaluation.model import Written
 from prompts.evaluation.shown import Shown
-from prompts.evaluation.statistics import share
+from prompts.evaluation.statistics import mean
+from prompts.evaluation.units import SHARE
 from prompts.events import Finished
 from prompts.kinds import PLURAL, Kind, kind_of
 from prompts.measures import Way, item_sha256
 from prompts.plain import AUTO
 from prompts.run import run as run_strategy
+from prompts.strategy import Strategy
 
 CHUNK = 32
 """Items whose options are compared together. What a kill loses is one chunk at most."""
@@ -127,17 +129,25 @@ def _check_calibration(calibrate: Calibrate, dataset: Dataset) -> None:
 
 
 def _by_likelihood(column: Column, dataset: Dataset) -> bool:
-    step = column.strategy.steps[-1]
-    plain = len(column.strategy.steps) == 1 and step.samples == 1 and step.answer.marker is None
-    optional = all(len(item.options) > 1 and item.answer in item.options for item in dataset.items)
-    if column.how.by == "likelihood" and not (plain and optional):
-        why = f"The items of {dataset.name} do not all have options" if plain else (
-            "It thinks, votes or takes several steps before it answers")  # fmt: skip
+    why = _must_write(column.strategy, dataset)
+    if column.how.by == "likelihood" and why:
         raise HoneError(
             f"{column.label} cannot be measured by likelihood.", f"{why}.",
             "Leave --by out: each column is then measured as it can be.",
         )  # fmt: skip
-    return column.how.by != "generation" and plain and optional
+    return column.how.by != "generation" and not why
+
+
+def _must_write(strategy: Strategy, dataset: Dataset) -> str:
+    """Why answers must be written, as a sentence; "" where it is enough to compare options."""
+    step = strategy.steps[-1]
+    if len(strategy.steps) > 1 or step.samples > 1 or step.answer.marker is not None:
+        return "It thinks, votes or takes several steps before it answers"
+    if not all(len(item.options) > 1 and item.answer in item.options for item in dataset.items):
+        return f"The items of {dataset.name} do not all have options"
+    if dataset.judge().unit != SHARE:
+        return "A reward is of a whole reply, and so one must be written"
+    return ""
 
 
 def run(
@@ -158,12 +168,14 @@ def run(
             done += 1
             if progress is not None:
                 progress(work.title, done, total)
-        cells.append(_cell(work, [by_id[item.id] for item in work.dataset.items]))
+        if progress is not None and work.metric is not None:
+            progress(f"Judging {work.title}", done, total)
+        cells.append(_cell(work, _judged(work, by_id)))
     return cells
 
 
 def _outcomes(work: Work, asking: Asking) -> Iterator[Outcome]:
-    """What came of each item, in any order."""
+    """What came of each item, in any order. What was written is not judged yet."""
     for part in work.parts:
         items = sorted(part.items, key=lambda item: _examples_of(part, item))
         if work.by_likelihood:
@@ -171,7 +183,7 @@ def _outcomes(work: Work, asking: Asking) -> Iterator[Outcome]:
             for first in range(0, len(items), CHUNK):
                 yield from choosing.outcomes(items[first : first + CHUNK])
         else:
-            answer = partial(_written, part, work.metric, asking)
+            answer = partial(_written, part, asking)
             yield from _at_once(items, answer, asking)
 
 
@@ -200,8 +212,8 @@ def _at_once(items: Sequence[Item], answer: Callable[[Item], Outcome], asking: A
             raise
 
 
-def _written(part: Part, metric: Metric | None, asking: Asking, item: Item) -> Outcome:
-    """An item answered in words, and judged."""
+def _written(part: Part, asking: Asking, item: Item) -> Outcome:
+    """An item answered in words."""
     teller = ItemTeller(asking, part.column.how.sampling)
     running = run_strategy(part.shown.strategy, (), item.question, teller, part.shown.pool(item))
     try:
@@ -210,37 +222,48 @@ def _written(part: Part, metric: Metric | None, asking: Asking, item: Item) -> O
         # Chiefly a question that does not fit the window. A failure is never a score.
         return Outcome(item.id, item.question, item.answer, None, error=str(error))
     written = [kept.answer for kept in teller.kept if isinstance(kept.answer, Written)]
-    value, read, error_text = _judged(metric, finished.taken or finished.answer, item)
     return Outcome(
         item_id=item.id,
         question=item.question,
         gold=item.answer,
-        value=value,
+        value=None,
         prompt=finished.prompt_text,
         said=finished.answer,
-        read=read,
+        taken=finished.taken if finished.taken != finished.answer else "",
+        ended=teller.ended(finished.chosen),
         reasoning=finished.reasoning,
         written_tokens=sum(one.tokens for one in written),
         prompt_tokens=sum(one.prompt_tokens for one in written),
         cached_tokens=sum(one.cached_tokens for one in written),
         calls=len(written),
         seconds=sum(kept.seconds for kept in teller.kept),
-        error=error_text,
     )
 
 
-def _judged(metric: Metric | None, said: str, item: Item) -> tuple[float | None, str, str]:
-    assert metric is not None
-    try:
-        score = metric.score(said, item)
-    except HoneError as error:
-        return None, "", str(error)
-    return score.value, score.read, ""
+def _judged(work: Work, by_id: Mapping[str, Outcome]) -> list[Outcome]:
+    """The outcomes in the order of the items, each reply with its score, or why it has none."""
+    outcomes = [by_id[item.id] for item in work.dataset.items]
+    if work.metric is None:
+        return outcomes
+    replies = [
+        Reply(item, one.said, one.taken or one.said, one.ended)
+        for item, one in zip(work.dataset.items, outcomes, strict=True)
+        if not one.error
+    ]
+    found = dict(zip((reply.item.id for reply in replies), work.metric.judge(replies), strict=True))
+    return [_scored(one, found[one.item_id]) if not one.error else one for one in outcomes]
+
+
+def _scored(outcome: Outcome, found: Score | HoneError) -> Outcome:
+    if isinstance(found, HoneError):
+        return replace(outcome, error=str(found))
+    return replace(outcome, value=found.value, read=found.read)
 
 
 def _cell(work: Work, outcomes: Sequence[Outcome]) -> Cell:
     scores = [outcome.value for outcome in outcomes if outcome.value is not None]
     column, metric = work.column, work.metric
+    unit = SHARE if metric is None else metric.unit
     calibrated = dict.fromkeys(part.way.calibrate for part in work.parts)
     examples = dict.fromkeys(part.shown.what for part in work.parts)
     return Cell(
@@ -254,6 +277,7 @@ def _cell(work: Work, outcomes: Sequence[Outcome]) -> Cell:
         metric="choice" if metric is None else metric.name,
         rule=LIKELIHOOD_RULE if metric is None else metric.rule,
         outcomes=tuple(outcomes),
-        score=share(scores) if scores else None,
+        score=mean(scores, unit) if scores else None,
         chosen=tuple(part.chosen for part in work.parts if part.chosen),
+        unit=unit,
     )

@@ -1,16 +1,22 @@
 """What makes an answer right, each with its rule in words. Pure: texts in, scores out.
 
-A scorer that needs a model, such as a reward model, is one more `Metric`: it goes where these go.
+A reward model is a metric too; it is handed in, for nothing here knows a model.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from feedback.errors import HoneError
 from prompts.answers import first_named, last_number, normal
-from prompts.evaluation.items import Item, Metric, Score
+from prompts.evaluation.items import ByRule, Item, Metric, Score
+from prompts.evaluation.units import NATS, SHARE, Unit
+
+REWARD = "reward"
+
+Rewards = Callable[[str], Metric]
+"""A reward model, by its name, as a metric. HoneError where there is none, or it cannot judge here."""
 
 CONCLUSION = re.compile(r"(?:the\s+)?answer\s+(?:is|would be)\s*:?|answer\s*:|####", re.IGNORECASE)
 """What opens the conclusion of a text that thinks aloud; the last one counts."""
@@ -24,7 +30,7 @@ def conclusion(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Exact:
+class Exact(ByRule):
     name: str = "exact"
     rule: str = "The answer is the gold answer; case, blank space, and marks at both ends do not count."
 
@@ -33,7 +39,7 @@ class Exact:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(ByRule):
     name: str = "choice"
     rule: str = (
         'The option that the answer names first, as a whole word, is the gold one; after "answer is" or'
@@ -60,7 +66,7 @@ def _letter(text: str, options: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Number:
+class Number(ByRule):
     name: str = "number"
     rule: str = (
         'The last number is the gold number: after "answer is", "Answer:" or "####" if the text says so, else'
@@ -73,7 +79,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Regex:
+class Regex(ByRule):
     """`pattern`: Python's regular expressions; the person who runs the evaluation wrote it."""
 
     pattern: str
@@ -89,7 +95,7 @@ class Regex:
 
 
 @dataclass(frozen=True)
-class Length:
+class Length(ByRule):
     """`most`: words, at most."""
 
     most: int
@@ -104,9 +110,14 @@ class Length:
         return Score(float(0 < words <= self.most), f"{words} words")
 
 
-def named(spec: str) -> Metric:
-    """The metric that `spec` names: exact, choice, number, ifeval, regex:PATTERN, length:WORDS or
-    json-schema:FILE. HoneError for another, and for one that cannot be used.
+def no_rewards(model: str) -> Metric:
+    """`Rewards` of whoever has none."""
+    raise HoneError(f"The reward model {model} cannot be used here.", todo="Choose another metric.")
+
+
+def named(spec: str, rewards: Rewards = no_rewards) -> Metric:
+    """The metric that `spec` names: exact, choice, number, ifeval, regex:PATTERN, length:WORDS,
+    json-schema:FILE or reward:RUN. HoneError for another, and for one that cannot be used.
     """
     name, _, more = spec.partition(":")
     simple: dict[str, Metric] = {"exact": Exact(), "choice": Choice(), "number": Number()}
@@ -125,11 +136,19 @@ def named(spec: str) -> Metric:
         from prompts.evaluation.schema_metric import JsonSchema
 
         return JsonSchema.of(Path(more).expanduser())
+    if name == REWARD and more:
+        return rewards(more)
     raise HoneError(
         f"There is no metric {spec!r}.",
-        "Known are exact, choice, number, ifeval, regex:PATTERN, length:WORDS and json-schema:FILE.",
+        "Known are exact, choice, number, ifeval, regex:PATTERN, length:WORDS, json-schema:FILE and"
+        " reward:RUN.",
         "Choose one of these.",
     )
+
+
+def unit_of(spec: str) -> Unit:
+    """In what the metric that `spec` names counts; known without opening it."""
+    return NATS if spec.partition(":")[0] == REWARD else SHARE
 
 
 def _regex(pattern: str) -> Regex:
@@ -150,7 +169,7 @@ def suited(items: Sequence[Item]) -> Metric:
         raise HoneError(
             "The data have no gold answers.",
             "So nothing says what is right.",
-            "Give --answer, or a --metric that needs none, such as regex:PATTERN.",
+            "Give --answer, or a --metric that needs none, such as regex:PATTERN or reward:RUN.",
         )
     if all(item.options for item in items):
         return Choice()

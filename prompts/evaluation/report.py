@@ -14,6 +14,7 @@ from feedback.canonical import plain_json
 from feedback.columns import aligned
 from prompts.evaluation.columns import Cell, scores_of_both
 from prompts.evaluation.statistics import Paired, holm, paired
+from prompts.evaluation.units import SHARE, Unit
 
 CONFIDENCE = "95 %"
 SURE = 0.05
@@ -21,7 +22,9 @@ SURE = 0.05
 
 @dataclass(frozen=True)
 class Test:
-    """Two columns on one dataset: `b` against `a`. `adjusted_p`: for all tests of the report (Holm)."""
+    """Two columns on one dataset: `b` against `a`, in `unit`. `adjusted_p`: for all tests of the report
+    (Holm).
+    """
 
     __test__ = False  # for pytest: this is no test of the code
 
@@ -30,19 +33,19 @@ class Test:
     b: str
     paired: Paired
     adjusted_p: float
+    unit: Unit = SHARE
 
     @property
     def sentence(self) -> str:
         """What it says, in words. Better or worse is said where the p for all tests is below 0.05."""
-        found, points = self.paired.difference, self.paired.difference.value * 100
+        found, unit = self.paired, self.unit
         verdict = "cannot be told from"
         if self.adjusted_p < SURE:
-            verdict = "is better than" if points > 0 else "is worse than"
+            verdict = unit.above if found.difference.value > 0 else unit.below
         return (
-            f"{self.b} {verdict} {self.a} on {self.dataset}: {points:+.1f} points "
-            f"({found.low * 100:+.1f} to {found.high * 100:+.1f}), {self.paired.better} items better, "
-            f"{self.paired.worse} worse of {self.paired.items}, p = {self.paired.p:.2g} "
-            f"({self.adjusted_p:.2g} for all tests)."
+            f"{self.b} {verdict} {self.a} on {self.dataset}: {unit.difference(found.difference)}, "
+            f"{found.better} items {unit.up}, {found.worse} {unit.down} of {found.items}, "
+            f"p = {found.p:.2g} ({self.adjusted_p:.2g} for all tests)."
         )
 
 
@@ -61,11 +64,11 @@ def report(cells: Sequence[Cell], made_at: str, command: str = "") -> Report:
     found = [
         (a, b, paired(*both))
         for a, b in combinations(cells, 2)
-        if a.dataset == b.dataset and (both := scores_of_both(a, b)) is not None
+        if (a.dataset, a.unit) == (b.dataset, b.unit) and (both := scores_of_both(a, b)) is not None
     ]
     adjusted = holm([one.p for _, _, one in found])
     tests = tuple(
-        Test(a.dataset, name(a, cells), name(b, cells), one, p)
+        Test(a.dataset, name(a, cells), name(b, cells), one, p, a.unit)
         for (a, b, one), p in zip(found, adjusted, strict=True)
     )
     return Report(tuple(cells), tests, made_at, command)
@@ -76,14 +79,21 @@ def name(cell: Cell, cells: Sequence[Cell]) -> str:
     return f"{cell.column} on {cell.model}" if len({one.model for one in cells}) > 1 else cell.column
 
 
+def headings(cells: Sequence[Cell]) -> str:
+    """What stands over the scores of `cells`."""
+    return " or ".join(dict.fromkeys(cell.unit.heading for cell in cells))
+
+
 def as_data(found: Report) -> Mapping[str, object]:
     """Everything, as plain data: `cells` with their outcomes, `tests`, `made_at`, `command`."""
     cells = []
     for cell in found.cells:
         read, written = cell.tokens()
         cost = {"seconds": cell.seconds, "tokens_read": read, "tokens_written": written}
-        cells.append({**asdict(cell), "failed": cell.failed, **cost})
-    tests = [{**asdict(test), "sentence": test.sentence} for test in found.tests]
+        cells.append(
+            {**asdict(cell), "unit": cell.unit.name, "failed": cell.failed, "cut_off": cell.cut_off, **cost}
+        )
+    tests = [{**asdict(test), "unit": test.unit.name, "sentence": test.sentence} for test in found.tests]
     return {"made_at": found.made_at, "command": found.command, "cells": cells, "tests": tests}
 
 
@@ -92,7 +102,8 @@ def as_json(found: Report) -> str:
 
 
 FIELDS = (
-    *("dataset", "column", "version", "model", "by", "item_id", "question", "gold", "value", "read", "said"),
+    *("dataset", "column", "version", "model", "by", "metric", "unit"),
+    *("item_id", "question", "gold", "value", "read", "said", "ended"),
     *("prompt", "written_tokens", "prompt_tokens", "cached_tokens", "calls", "seconds", "error"),
 )
 
@@ -104,7 +115,11 @@ def as_csv(found: Report) -> str:
     writer.writeheader()
     for cell in found.cells:
         for outcome in cell.outcomes:
-            row = {**vars(cell), **vars(outcome)}  # asdict would copy every outcome, each time
+            row = {
+                **vars(cell),
+                "unit": cell.unit.name,
+                **vars(outcome),
+            }  # asdict would copy every outcome, each time
             writer.writerow({field: _safe(row[field]) for field in FIELDS})
     return out.getvalue()
 
@@ -115,20 +130,23 @@ def _safe(value: object) -> object:
 
 def table(found: Report) -> str:
     """Cells for a terminal, and the tests of each against the first column on the same data."""
+    scores = headings(found.cells)
     rows = [
-        ("dataset", "column", "by", "examples", "right", CONFIDENCE, "items", "seconds", "read", "written")
+        ("dataset", "column", "by", "examples", scores, CONFIDENCE, "items", "seconds", "read", "written")
     ]
     for cell in found.cells:
         read, written = cell.tokens()
         by = cell.by + (f", calibrated by {cell.calibrated}" if cell.calibrated != "no" else "")
-        items = str(len(cell.outcomes) - cell.failed) + (f" ({cell.failed} failed)" if cell.failed else "")
+        notes = [
+            f"{count} {what}" for count, what in ((cell.failed, "failed"), (cell.cut_off, "cut off")) if count
+        ]
+        items = str(len(cell.outcomes) - cell.failed) + (f" ({', '.join(notes)})" if notes else "")
         column = name(cell, found.cells)
-        right, interval = "-", "-"
+        score, interval = "-", "-"
         if cell.score:
-            right = f"{cell.score.value:.3f}"
-            interval = f"{cell.score.low:.3f}-{cell.score.high:.3f}"
+            score, interval = cell.unit.written(cell.score.value), cell.unit.span(cell.score)
         cost = (f"{cell.seconds:.1f}", f"{read:,}", f"{written:,}")
-        rows.append((cell.dataset, column, by, cell.examples, right, interval, items, *cost))
+        rows.append((cell.dataset, column, by, cell.examples, score, interval, items, *cost))
     lines = aligned(rows, ruled=True)
     firsts = {test.dataset: test.a for test in reversed(found.tests)}
     for cell in found.cells:

@@ -12,13 +12,13 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from feedback.errors import HoneError
-from prompts.evaluation.items import Item, Score
+from prompts.evaluation.items import ByRule, Item, Score
 
 FENCED = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class JsonSchema:
+class JsonSchema(ByRule):
     """`file`: where the schema came from, for people."""
 
     file: str

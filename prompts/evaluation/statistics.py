@@ -1,12 +1,13 @@
 """How sure a score is, and whether one column is better than another. Pure; numbers in, numbers out.
 
-Scores of one item lie in [0, 1]. Two columns are compared on the items that both have a score for.
+Two columns are compared on the items that both have a score for, in the same unit.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from feedback.statistics import Interval, bootstrap_mean, sign_test, wilson
+from prompts.evaluation.units import SHARE, Unit
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,12 @@ class Paired:
     p: float
 
 
-def share(scores: Sequence[float]) -> Interval:
-    """The mean of `scores` with its interval: Wilson's where every score is 0 or 1, else a bootstrap.
+def mean(scores: Sequence[float], unit: Unit) -> Interval:
+    """The mean of `scores` with its interval: Wilson's of a share of which all are 0 or 1, else a bootstrap.
 
     ValueError for no scores.
     """
-    if all(score in (0.0, 1.0) for score in scores):
+    if unit == SHARE and all(score in (0.0, 1.0) for score in scores):
         return wilson(sum(scores), len(scores))
     return bootstrap_mean(scores)
 

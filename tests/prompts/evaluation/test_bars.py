@@ -1,14 +1,16 @@
 """Bars in a file: what is read, what is refused, and what the interval says of a verdict."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from feedback.errors import HoneError
-from feedback.statistics import wilson
+from feedback.statistics import Interval, wilson
 from prompts.evaluation import bars
 from prompts.evaluation.bars import judge, read
 from prompts.evaluation.columns import Cell, Outcome
+from prompts.evaluation.units import NATS
 
 FILE = """\
 tests:
@@ -108,3 +110,32 @@ def test_an_item_that_could_not_be_judged_is_never_a_pass(tmp_path: Path) -> Non
     assert not any(verdict.passed for verdict in verdicts)
     assert "1 of 101 items could not be judged, the first because: too long" in verdicts[0].sentence
     assert not bars.all_pass(verdicts)
+
+
+REWARDED = """\
+tests:
+  - strategy: zero-shot
+    data: jsonl:questions.jsonl
+    question: "{{ q }}"
+    metric: reward:reward-1
+    bar: %s
+"""
+
+
+@pytest.mark.parametrize(("bar", "passed"), [("-1.5", True), ("-0.25", False), ("2", False)])
+def test_a_bar_for_rewards_is_any_number_of_nats(tmp_path: Path, bar: str, passed: bool) -> None:
+    file = tmp_path / "bars.yaml"
+    file.write_text(REWARDED % bar)
+    (one,) = read(file)
+    assert one.bar == float(bar)
+    rewarded = replace(cell(1, 2), score=Interval(-0.5, -1.0, 0.25), unit=NATS)
+    verdict = judge(one, rewarded)
+    assert verdict.passed is passed
+    assert "-0.500 (-1.000 to +0.250, 2 items)" in verdict.sentence
+
+
+def test_a_share_has_no_bar_below_0(tmp_path: Path) -> None:
+    file = tmp_path / "bars.yaml"
+    file.write_text(FILE.replace("bar: 0.1", "bar: -0.1"))
+    with pytest.raises(HoneError, match="0 at least"):
+        read(file)

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from feedback.conversations import Sampling
+from feedback.errors import HoneError
 from feedback.ids import ModelVersionId, PromptVersionId
 from prompts.evaluation import matrix, report, report_page
 from prompts.evaluation.by_kind import AutoColumn
 from prompts.evaluation.calls import Calls
 from prompts.evaluation.columns import Cell, Column, How
 from prompts.evaluation.datasets import load, source
-from prompts.evaluation.items import Dataset, Item, Score
+from prompts.evaluation.items import ByRule, Dataset, Item, Reply, Score
 from prompts.evaluation.keeping import measurings
+from prompts.evaluation.units import NATS
 from prompts.library import PromptVersion
 from prompts.measures import Measuring
 from prompts.plain import shipped
@@ -72,11 +74,23 @@ def mixed(tmp_path: Path, first: int) -> Dataset:
     return Dataset("mixed", (*data.items, *open_ones), ContainsGold)
 
 
-class ContainsGold:
+class ContainsGold(ByRule):
     name, rule = "contains", "The answer holds the gold answer."
 
     def score(self, said: str, item: Item) -> Score:
         return Score(float(item.answer in said), said)
+
+
+class Rewarding:
+    name, rule, unit = "reward:one", "The longer, the better.", NATS
+
+    def judge(self, replies: Sequence[Reply]) -> list[Score | HoneError]:
+        return [Score(float(len(reply.text)), "") for reply in replies]
+
+
+def test_rewards_are_not_kept_for_auto(tmp_path: Path, calls: Calls) -> None:
+    rewarded = replace(mixed(tmp_path, 100), judge=Rewarding)
+    assert measured(calls, rewarded, RuledModel(says=thinking_helps), "zero-shot", "think") == []
 
 
 def test_each_kind_is_asked_in_the_way_that_won_on_other_items(tmp_path: Path, calls: Calls) -> None:

@@ -1,7 +1,8 @@
 """The matrix: what is asked of the model, what is kept, and what a stop and a second run do."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from prompts.evaluation import matrix
 from prompts.evaluation.calls import Calls
 from prompts.evaluation.columns import Cell, Column, How
 from prompts.evaluation.datasets import load, source
-from prompts.evaluation.items import Dataset, Item, Score
+from prompts.evaluation.items import Dataset, Item, Reply, Score
 from prompts.evaluation.model import CancelledError
+from prompts.evaluation.units import NATS
 from prompts.plain import shipped
 from prompts.strategy import Strategy, parse
 from tests.evaluation_ground import RuledModel, reviews, sums
@@ -38,6 +40,12 @@ TWO = parse(
         '{% message "user" %}{{ plan }} / {{ question }}{% endmessage %}',
     },
 )
+THINK = parse(
+    "think",
+    {"think.jinja": '---\ntitle: Think\ndescription: Thinks.\nvariables: [question]\n'
+                    'answer: {marker: "Answer:", take: last number}\n---\n'
+                    '{% message "user" %}{{ question }}{% endmessage %}'},
+)  # fmt: skip
 PLAIN = How()
 
 
@@ -284,20 +292,79 @@ def test_a_model_that_breaks_is_an_error_and_never_a_score(tmp_path: Path, calls
         fill(calls, RuledModel(says=breaks), load(source(f"gsm8k:{sums(tmp_path / 't.jsonl', 8)}")))
 
 
-class Reward:
-    """A scorer with a model of its own, as a reward model would be."""
+class Likes:
+    """A scorer with a model of its own, as a reward model is: it likes digits, and cannot read one word."""
 
-    name, rule = "reward", "The longer, the better, up to ten words."
+    name, rule, unit = "likes", "The more digits, the better.", NATS
 
-    def score(self, said: str, item: Item) -> Score:
-        return Score(min(1.0, len(said.split()) / 10), said)
+    def __init__(self) -> None:
+        self.asked: list[list[Reply]] = []
+
+    def judge(self, replies: Sequence[Reply]) -> list[Score | HoneError]:
+        self.asked.append(list(replies))
+        return [self._liked(reply) for reply in replies]
+
+    def _liked(self, reply: Reply) -> Score | HoneError:
+        if len(reply.text.split()) == 1:
+            return HoneError("It is one word.")
+        return Score(-2.5 + sum(letter.isdigit() for letter in reply.text), "")
 
 
-def test_a_scorer_of_ones_own_goes_where_the_others_go(tmp_path: Path, calls: Calls) -> None:
-    items = load(source(f"gsm8k:{sums(tmp_path / 't.jsonl', 4)}")).items
-    (cell,) = fill(calls, RuledModel(says=doubled), Dataset("d", items, Reward))
+def test_a_scorer_of_ones_own_gets_all_replies_at_once_as_a_person_reads_them(
+    tmp_path: Path, calls: Calls
+) -> None:
+    items = load(source(f"gsm8k:{sums(tmp_path / 't.jsonl', 12)}")).items
+    likes = Likes()
+    model = RuledModel(says=lambda prompt, sampling: f"Hm. Answer: {doubled(prompt, sampling)}")
+    (cell,) = fill(calls, model, Dataset("d", items, lambda: likes), PLAIN, THINK)
+    (asked,) = likes.asked
+    assert [reply.item.id for reply in asked] == [item.id for item in items]
+    assert {reply.text for reply in asked} == {f"That makes {2 * n}." for n in range(12)}
+    assert {reply.taken for reply in asked} == {str(2 * n) for n in range(12)}
+    assert all(reply.ended for reply in asked)
     assert cell.score is not None
-    assert round(cell.score.value, 6) == 0.3
+    # Five sums have one digit, seven have two.
+    assert cell.score.value == pytest.approx(-2.5 + (5 + 2 * 7) / 12)
+    assert (cell.unit, cell.score.high < 0) == (NATS, True)
+
+
+def test_a_scorer_is_told_which_replies_were_cut_off_and_what_it_cannot_judge_has_no_score(
+    tmp_path: Path, calls: Calls
+) -> None:
+    items = load(source(f"gsm8k:{sums(tmp_path / 't.jsonl', 3)}")).items
+    likes = Likes()
+    replies = {"0": "one two three four", "1": "word", "2": "one two"}
+    model = RuledModel(says=lambda prompt, sampling: replies[prompt.rpartition("Ann has ")[2][0]])
+    (cell,) = fill(calls, model, Dataset("d", items, lambda: likes), How().changed("max_tokens=4"))
+    assert [reply.ended for reply in likes.asked[0]] == [False, True, True]
+    assert [one.ended for one in cell.outcomes] == [False, True, True]
+    assert [one.value for one in cell.outcomes] == [-2.5, None, -2.5]
+    assert (cell.failed, cell.outcomes[1].error) == (1, "It is one word.")
+
+
+def test_the_sample_that_became_the_reply_says_whether_it_was_cut_off(tmp_path: Path, calls: Calls) -> None:
+    items = load(source(f"gsm8k:{sums(tmp_path / 't.jsonl', 1)}")).items
+    seeds: dict[int, str] = {}
+
+    def says(prompt: str, sampling: Sampling) -> str:
+        seeds.setdefault(sampling.seed or 0, "")
+        return "b b b b" if sampling.seed == 0 else "a a"
+
+    likes = Likes()
+    how = How().changed("max_tokens=4")
+    fill(calls, RuledModel(says=says), Dataset("d", items, lambda: likes), how, VOTE)
+    ((reply,),) = likes.asked
+    assert len(seeds) == 3
+    assert (reply.text, reply.ended) == ("a a", True)
+
+
+def test_a_reward_is_of_what_is_written_never_of_an_options_likelihood(tmp_path: Path, calls: Calls) -> None:
+    asked = load(source(f"sst2:{reviews(tmp_path / 'd.jsonl')}"))
+    rewarded = replace(asked, judge=Likes)
+    (cell,) = fill(calls, RuledModel(says=lambda prompt, sampling: "It is good."), rewarded)
+    assert (cell.by, cell.unit) == ("generation", NATS)
+    with pytest.raises(HoneError, match="A reward is of a whole reply"):
+        fill(calls, RuledModel(), rewarded, How(by="likelihood"))
 
 
 @pytest.mark.parametrize("written", ["by=magic", "shots=-1", "choose=best", "colour=red", "max_tokens=0"])

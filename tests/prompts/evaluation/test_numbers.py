@@ -1,23 +1,56 @@
 """Intervals, paired tests and calibration, against values worked by hand."""
 
 from math import isclose, log
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prompts.evaluation.calibration import calibrated, leaning, shares
-from prompts.evaluation.statistics import holm, paired, share
+from prompts.evaluation.statistics import holm, mean, paired
+from prompts.evaluation.units import NATS, SHARE
 
 scores = st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=60)
 nats = st.lists(st.floats(-200, 0), min_size=2, max_size=6)
+rewards = st.lists(st.floats(-50, 50), min_size=1, max_size=40)
 
 
 def test_a_share_of_right_and_wrong_has_wilsons_interval_and_graded_scores_a_bootstrap() -> None:
-    found = share([1.0] * 8 + [0.0] * 2)
+    found = mean([1.0] * 8 + [0.0] * 2, SHARE)
     assert (round(found.low, 3), found.value, round(found.high, 3)) == (0.490, 0.8, 0.943)
-    graded = share([0.25, 0.5, 0.75])
+    graded = mean([0.25, 0.5, 0.75], SHARE)
     assert graded.low < graded.value == 0.5 < graded.high
+
+
+@given(rewards, st.floats(-20, 20))
+def test_a_mean_reward_lies_in_its_interval_and_both_move_with_the_rewards(
+    found: list[float], by: float
+) -> None:
+    there, moved = mean(found, NATS), mean([one + by for one in found], NATS)
+    assert min(found) - 1e-9 <= there.low <= there.value <= there.high <= max(found) + 1e-9
+    for before, after in zip(vars(there).values(), vars(moved).values(), strict=True):
+        assert isclose(before + by, after, abs_tol=1e-6)
+
+
+def test_rewards_that_happen_to_be_0_and_1_are_no_share() -> None:
+    ones = mean([1.0] * 9, NATS)
+    assert (ones.low, ones.value, ones.high) == (1.0, 1.0, 1.0)
+    assert mean([1.0] * 9, SHARE).low < 0.8
+
+
+@given(rewards, st.floats(-20, 20), st.randoms(use_true_random=False))
+def test_a_difference_of_rewards_does_not_hang_on_where_their_zero_is(
+    a: list[float], by: float, dice: Random
+) -> None:
+    b = [one + dice.choice((-1, 0, 2)) for one in a]
+    there, moved = paired(a, b), paired([one + by for one in a], [one + by for one in b])
+    assert isclose(there.difference.value, moved.difference.value, abs_tol=1e-6)
+    assert isclose(paired(b, a).difference.value, -there.difference.value, abs_tol=1e-9)
+    assert (there.better, there.worse) == (
+        sum(y > x for x, y in zip(a, b, strict=True)),
+        sum(y < x for x, y in zip(a, b, strict=True)),
+    )
 
 
 def test_mcnemar_counts_only_the_items_that_differ() -> None:
