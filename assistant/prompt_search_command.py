@@ -22,7 +22,7 @@ from prompts.library import NewVersion, PromptVersion
 from prompts.search import evidence, optimise, votes
 from prompts.search.candidates import Candidate, Start
 from prompts.search.evidence import Evidence
-from prompts.search.optimise import Budget, Found, Material, Search
+from prompts.search.optimise import Budget, Ended, Found, Material, Search
 from prompts.search.race import Placed
 
 SHOWN = 5
@@ -130,13 +130,16 @@ def _known(store: Store, version: PromptVersion) -> PromptVersionId | None:
     return version.id if version.id in known else None
 
 
+MORE: dict[Ended, str] = {
+    "the questions were spent": "more --questions",
+    "the time was spent": "more --minutes",
+}
 SAYS = {
     "better": "It is better than every start, on items it never saw.",
-    "not sure": "Whether it is better is not sure: try more --questions, or more data to prove it on.",
-    "worse": "On items it never saw it is worse: nothing is kept. Try another --seed, or more --questions.",
-    "the start": "No candidate did better than the start: nothing is kept. Try another --seed, or more"
-    " --questions.",
-}  # fmt: skip
+    "not sure": "Whether it is better is not sure: try {more}, or more data to prove it on.",
+    "worse": "On items it never saw it is worse: nothing is kept. Try another --seed, or {more}.",
+    "the start": "No candidate did better than the start: nothing is kept. Try another --seed, or {more}.",
+}
 
 
 def _told(found: Found, proof: Evidence, kept: PromptVersion | None, table: str) -> str:
@@ -150,13 +153,15 @@ def _told(found: Found, proof: Evidence, kept: PromptVersion | None, table: str)
         "",
         table,
         "",
-        SAYS[proof.verdict],
+        SAYS[proof.verdict].format(more=MORE[found.ended_by]),
     ]
     if kept is not None:
+        further = f"`hone prompts label {kept.name} production {kept.id}`"
+        if proof.verdict != "better":
+            further = "let people tell: the tab Trial divides conversations between it and what answers now"
         lines += [
             f"{kept.id} is the draft of {kept.name}.",
-            f"Next: `hone prompts show {kept.id}`, try it on the page /prompts, or"
-            f" `hone prompts label {kept.name} production {kept.id}`.",
+            f"Next: `hone prompts show {kept.id}`, try it on the page /prompts, or {further}.",
         ]
     return "\n".join(lines)
 

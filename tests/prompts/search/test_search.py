@@ -124,8 +124,14 @@ def test_no_more_is_asked_than_may_be_spent(tmp_path: Path, calls: Calls, questi
 
 
 def test_time_that_is_spent_ends_a_search_with_what_it_has(tmp_path: Path, calls: Calls) -> None:
-    search = replace(searched(calls, right_when(OPTIONS), parted(data(tmp_path))), budget=Budget(4000, 0.05))
+    told: list[tuple[int, int]] = []
+    search = replace(
+        searched(calls, right_when(OPTIONS), parted(data(tmp_path))),
+        budget=Budget(4000, 0.05),
+        tell=lambda _, done, whole: told.append((done, whole)),
+    )
     found = search.run()
+    assert told[-1][0] <= told[-1][1] < 4000  # progress counts what the time allows
     assert found.ended_by == "the time was spent"
     assert found.placed[0].runner == found.best
 
@@ -201,6 +207,9 @@ def test_too_little_to_search_on_is_refused(tmp_path: Path) -> None:
         ('Instruction: "Say yes."\n\nThis is because', "Say yes."),
         ("**New instruction**: Say\n  yes.", "Say yes."),
         ("", ""),
+        ("The instructions: Say yes.", "Say yes."),
+        ("Output:", ""),
+        ("Answer like this:\n\nYes.", ""),
         ("One. " * 100, ("One. " * 80).strip()),
         ("x" * 500, ""),
     ],
