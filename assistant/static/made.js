@@ -3,7 +3,8 @@ import { h } from "./dom.js";
 
 /** How many said what, and in full what the others said. */
 export function votesBody(made) {
-  const list = h("ol.hc-votes", {}, ...made.votes.map(([answer, count]) => h("li", {}, h("b", {}, answer), `: ${count}`)));
+  const said = (count) => `: ${count === 1 ? "1 vote" : `${count} votes`}`;
+  const list = h("ul.hc-votes", {}, ...made.votes.map(([answer, count]) => h("li", {}, h("b", {}, answer), said(count))));
   const others = made.samples.filter((sample) => !sample.agrees);
   return [list, ...others.map((sample) => h("details.hc-fold", { testid: "other-answer" },
     h("summary", {}, `Another answer: ${sample.taken}`),
