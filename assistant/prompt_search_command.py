@@ -1,5 +1,7 @@
 """`hone prompts optimise`: a search for a better prompt, its evidence, its draft. Knows click."""
 
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -81,7 +83,7 @@ def optimise_prompt(home: Home, as_json: bool, **asked: Any) -> None:
         found = search.run()
         proof = evidence.prove(search, found, tell)
     kept = _keep(store, name, found, proof, found_in, starts)
-    shown = report.report([*proof.starts, proof.found], now(), "hone prompts optimise")
+    shown = report.report([*proof.starts, proof.found], now(), f"hone {shlex.join(sys.argv[1:])}")
     write(shown, asked["out"])
     say(_told(found, proof, kept, report.table(shown)), _data(found, proof, kept), as_json)
 

@@ -58,9 +58,8 @@ def _heat_cell(cell: Cell | None) -> str:
     if cell is None or cell.score is None:
         return '<td class="none">-</td>'
     value, low, high = cell.score.value, cell.score.low, cell.score.high
-    strong = " strong" if value >= 0.55 else ""
     return (
-        f'<td class="heat{strong}" style="--share:{value:.3f}"><b>{value:.1%}</b>'
+        f'<td class="heat" style="--share:{value:.3f}"><b>{value:.1%}</b>'
         f"<small>{low:.1%} to {high:.1%}</small></td>"
     )
 

@@ -114,7 +114,9 @@ def test_a_strategy_goes_out_of_service_with_its_file_and_comes_back_with_it(
     (folder / "short.jinja").write_text(MINE)
     (folder / "other.jinja").write_text(MINE)
     (own, *_) = [one for one in register_own(store, folder) if one.name == "short"]
-    longer = library.add(store, LOCAL_USER, NewVersion("short", {"short.jinja": MINE.replace("Briefly", "At length")}))
+    longer = library.add(
+        store, LOCAL_USER, NewVersion("short", {"short.jinja": MINE.replace("Briefly", "At length")})
+    )
     trials.start(store, LOCAL_USER, "short", [Arm(own.id, 0.5), Arm(longer.id, 0.5)])
     (folder / "short.jinja").unlink()
     register_own(store, folder)
@@ -133,7 +135,9 @@ def test_a_strategy_goes_out_of_service_with_its_file_and_comes_back_with_it(
 def test_what_a_person_put_in_production_stays_without_the_file(store: Store, folder: Path) -> None:
     (folder / "short.jinja").write_text(MINE)
     register_own(store, folder)
-    mine = library.add(store, LOCAL_USER, NewVersion("short", {"short.jinja": MINE.replace("Briefly", "Short")}))
+    mine = library.add(
+        store, LOCAL_USER, NewVersion("short", {"short.jinja": MINE.replace("Briefly", "Short")})
+    )
     service.put(store, LOCAL_USER, mine.id)
     (folder / "short.jinja").unlink()
     folder.rmdir()
