@@ -62,6 +62,10 @@ _ALLOWED_FILTERS = (
 )
 
 
+class UnusedError(TemplateSyntaxError):
+    """A variable is declared and never used. Its line is where it is declared, which is not known here."""
+
+
 class LimitError(TemplateError):
     """The template runs or writes more than a prompt ever needs."""
 
@@ -190,7 +194,7 @@ def _compile(body: str, variables: tuple[str, ...]) -> Template:
         raise TemplateSyntaxError(f"the variable {name!r} is not declared under `variables`", line)
     for name in variables:
         if name not in used:
-            raise TemplateSyntaxError(f"the variable {name!r} is declared and never used", 1)
+            raise UnusedError(f"the variable {name!r} is declared and never used", 1)
     for loop in tree.find_all(nodes.For):
         loop.iter = nodes.Filter(loop.iter, "counted", [], [], None, None, lineno=loop.lineno)
     return Template.from_code(environment, environment.compile(tree), environment.globals)

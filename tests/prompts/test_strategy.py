@@ -157,7 +157,7 @@ def test_a_template_that_says_too_much_is_refused_at_its_line(body: str, line: i
         ("title: T\ntitle: U\nvariables: [question]\n", 3, "twice"),
         ("variables: [question]\n", 2, "'title' is missing"),
         ("title: T\nvariables: [question, plan]\n", 3, "'plan' is not known"),
-        ("title: T\nvariables: [question, history]\n", 1, "never used"),
+        ("title: T\nvariables: [question, history]\n", 3, "never used"),
         ("title: T\nvariables: [question]\nmax_tokens: many\n", 4, "whole number"),
         ("title: T\nvariables: [question]\nmax_tokens: 0\n", 4, "above 0"),
         ("title: T\nvariables: [question]\nanswer:\n  mark: x\n", 5, "'mark' is unknown"),
