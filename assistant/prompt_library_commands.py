@@ -56,7 +56,7 @@ def show_prompt(home: Home, version: str, as_json: bool) -> None:
     found = library.find(store, version)
     record = library.record(store, found.id)
     texts = [f"== {name}\n{text.rstrip()}" for name, text in found.strategy.files]
-    text = "\n".join([_record_line(record), *([record.note] if record.note else []), *texts])
+    text = "\n".join([_record_line(record), *texts])
     say(text, {**asdict(record), "files": dict(found.strategy.files)}, as_json)
 
 

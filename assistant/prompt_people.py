@@ -12,7 +12,7 @@ from prompts.plain import ZERO_SHOT
 from prompts.retrain import Choice, Report
 from prompts.standings import People
 
-NEVER_RETRAINED = "No other model has answered yet: train one and promote it, and this compares both ways."
+NEVER_RETRAINED = "There has been one champion. Train a model: any candidate can be named as the new one."
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,15 @@ def prompt_or_retrain(
 ) -> Answer:
     """`old`, `new`: names or ids of model versions; `best`: a prompt version as `library.find` takes it.
 
-    What is left out is chosen: the champion before, the champion, what most surely beats zero-shot on `old`.
+    What is left out is chosen: as `new` the champion, as `old` the champion before it (of a candidate, the
+    present one), as `best` what most surely beats zero-shot on `old`.
     """
-    former = registry.get(store, old) if old else before(store)
+    champion = registry.champion(store)
+    latter = registry.get(store, new) if new else champion
+    replaced = before(store) if latter.id == champion.id else champion
+    former = registry.get(store, old) if old else replaced
     if former is None:
         return Answer(None, NEVER_RETRAINED)
-    latter = registry.get(store, new) if new else registry.champion(store)
     if former.id == latter.id:
         raise NotFoundError(f"{latter.name} cannot be compared with itself.", todo="Choose another model.")
     said = people or standings.read(store)

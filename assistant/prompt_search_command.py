@@ -1,5 +1,7 @@
 """`hone prompts optimise`: a search for a better prompt, its evidence, its draft. Knows click."""
 
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +25,7 @@ from prompts.library import NewVersion, PromptVersion
 from prompts.search import evidence, optimise, votes
 from prompts.search.candidates import Candidate, Start
 from prompts.search.evidence import Evidence
-from prompts.search.optimise import Budget, Found, Material, Search
+from prompts.search.optimise import Budget, Ended, Found, Material, Search
 from prompts.search.race import Placed
 
 SHOWN = 5
@@ -82,7 +84,7 @@ def optimise_prompt(home: Home, as_json: bool, **asked: Any) -> None:
         found = search.run()
         proof = evidence.prove(search, found, tell)
     kept = _keep(store, name, found, proof, found_in, starts)
-    shown = report.report([*proof.starts, proof.found], now(), "hone prompts optimise")
+    shown = report.report([*proof.starts, proof.found], now(), f"hone {shlex.join(sys.argv[1:])}")
     write(shown, asked["out"])
     say(_told(found, proof, kept, report.table(shown)), _data(found, proof, kept), as_json)
 
@@ -121,8 +123,8 @@ def _keep(
     versions: Sequence[PromptVersion],
     starts: Sequence[Start],
 ) -> PromptVersion | None:
-    """The draft; None where the search found nothing better, or the evidence says that it is worse."""
-    if proof.verdict in ("worse", "the start"):
+    """The draft; None where the search found nothing better, or the evidence speaks for a start."""
+    if proof.verdict in ("worse", "no better", "the start"):
         return None
     parent = versions[list(starts).index(found.best.start)]
     files = dict(found.best.strategy(name).files)
@@ -137,13 +139,17 @@ def _known(store: Store, version: PromptVersion) -> PromptVersionId | None:
     return version.id if version.id in known else None
 
 
+MORE: dict[Ended, str] = {
+    "the questions were spent": "more --questions",
+    "the time was spent": "more --minutes",
+}
 SAYS = {
     "better": "It is better than every start, on items it never saw.",
-    "not sure": "Whether it is better is not sure: try more --questions, or more data to prove it on.",
-    "worse": "On items it never saw it is worse: nothing is kept. Try another --seed, or more --questions.",
-    "the start": "No candidate did better than the start: nothing is kept. Try another --seed, or more"
-    " --questions.",
-}  # fmt: skip
+    "not sure": "Whether it is better is not sure: try {more}, or more data to prove it on.",
+    "no better": "On items it never saw it did no better: nothing is kept. Try another --seed, or {more}.",
+    "worse": "On items it never saw it is worse: nothing is kept. Try another --seed, or {more}.",
+    "the start": "No candidate did better than the start: nothing is kept. Try another --seed, or {more}.",
+}
 
 
 def _told(found: Found, proof: Evidence, kept: PromptVersion | None, table: str) -> str:
@@ -157,13 +163,15 @@ def _told(found: Found, proof: Evidence, kept: PromptVersion | None, table: str)
         "",
         table,
         "",
-        SAYS[proof.verdict],
+        SAYS[proof.verdict].format(more=MORE[found.ended_by]),
     ]
     if kept is not None:
+        further = f"`hone prompts label {kept.name} production {kept.id}`"
+        if proof.verdict != "better":
+            further = "let people tell: the tab Trial divides conversations between it and what answers now"
         lines += [
             f"{kept.id} is the draft of {kept.name}.",
-            f"Next: `hone prompts show {kept.id}`, try it on the page /prompts, or"
-            f" `hone prompts label {kept.name} production {kept.id}`.",
+            f"Next: `hone prompts show {kept.id}`, try it on the page /prompts, or {further}.",
         ]
     return "\n".join(lines)
 

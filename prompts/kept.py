@@ -9,6 +9,8 @@ from feedback.errors import HoneError
 from prompts.strategy import parse
 
 TITLE_CHARS = 60
+WRITES_PROMPTS = "prompt"
+"""The name of a chain's step whose text is a prompt: the chat offers to keep it."""
 
 _JINJA = re.compile(r"\{(?=[{%#\r])|\r|[\ud800-\udfff]")
 """What may not stand in a template as it is: what opens a tag, also before what is

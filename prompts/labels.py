@@ -25,7 +25,7 @@ LONGEST_NOTE = 500
 @dataclass(frozen=True)
 class Move:
     """One move of a strategy's production label. `shipped`: it followed its file, of
-    Hone or of the home.
+    Hone or of the home, also out of service when the file was taken away.
 
     `from_id` None: nothing was in production; `to_id` None: nothing is since.
     """
@@ -130,6 +130,8 @@ def line(moves: Sequence[Move]) -> tuple[PromptVersionId, ...]:
             standing = standing[:-1]
         elif move.to_id is not None:
             standing.append(move.to_id)
+        else:
+            standing = []  # its file is gone
     return tuple(standing)
 
 
@@ -151,6 +153,23 @@ def follow_file(store: Store, name: str, version_id: PromptVersionId) -> None:
         return
     _place(store, name, "production", version_id, SYSTEM_USER)
     _record(store, SYSTEM_USER, name, "shipped", (row["id"] if row else None, version_id), "")
+
+
+def followers(store: Store) -> list[str]:
+    """The strategies that are in production because a file of the home says so."""
+    rows = store.rows(
+        "SELECT l.name FROM prompt_labels l JOIN prompt_versions v ON v.id = l.prompt_version_id"
+        " WHERE l.label = 'production' AND l.moved_by = ? AND v.origin = 'own' ORDER BY l.name",
+        SYSTEM_USER,
+    )
+    return [row["name"] for row in rows]
+
+
+def leave_with_file(store: Store, name: str) -> None:
+    """Take `name`, one of `followers`, out of service: its file is gone. Within the caller's transaction."""
+    before = in_production(store, name)
+    store.execute("DELETE FROM prompt_labels WHERE name = ? AND label = 'production'", name)
+    _record(store, SYSTEM_USER, name, "shipped", (before, None), "")
 
 
 def checked_note(note: str) -> str:

@@ -127,7 +127,10 @@ def verdict(found: Report) -> str:
     """What the votes say, in two sentences at most; that they say too little, where they do."""
     prompted, both = found.prompted, found.both
     if prompted is None or both is None:
-        return "Nobody has voted on any other prompt beside the plain one on the old model yet."
+        return (
+            "Nobody has voted on any other prompt beside the plain one on the old model yet."
+            " Name one, and ask labellers about all four."
+        )
     names = {
         "the better prompt": prompted,
         "the retrained model": found.retrained,

@@ -17,7 +17,9 @@ from jinja2 import (
     StrictUndefined,
     Template,
     TemplateError,
+    TemplateRuntimeError,
     TemplateSyntaxError,
+    Undefined,
     meta,
     nodes,
     pass_context,
@@ -60,13 +62,24 @@ _ALLOWED_FILTERS = (
 )
 
 
+class UnusedError(TemplateSyntaxError):
+    """A variable is declared and never used. Its line is where it is declared, which is not known here."""
+
+
 class LimitError(TemplateError):
     """The template runs or writes more than a prompt ever needs."""
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Not a method either: it cannot be called here, and written it would show an address in memory."""
+        return super().is_safe_attribute(obj, attr, value) and not callable(value)
 
 
 @dataclass
 class _Collected:
     messages: list[ChatMessage] = field(default_factory=list)
+    last_line: int = 1
     loop_steps: int = 0
     written_chars: int = 0
 
@@ -91,11 +104,15 @@ class _Messages(Extension):
             parser.fail(f"a message's role is one of {', '.join(get_args(Role))}, in quotes", token.lineno)
         body = parser.parse_statements(("name:endmessage",), drop_needle=True)
         _trim(body)
-        call = self.call_method("collect", [here, role])
+        call = self.call_method("collect", [here, role, nodes.Const(token.lineno, lineno=token.lineno)])
         return nodes.CallBlock(call, [], [], body, lineno=token.lineno)
 
-    def collect(self, context: Context, role: Role, caller: Any) -> str:
-        context[_COLLECTED].messages.append(ChatMessage(role, str(caller())))
+    def collect(self, context: Context, role: Role, line: int, caller: Any) -> str:
+        collected: _Collected = context[_COLLECTED]
+        if role == "system" and collected.messages:
+            raise TemplateSyntaxError("only the first message may be the system's", line)
+        collected.messages.append(ChatMessage(role, str(caller())))
+        collected.last_line = line
         return ""
 
     def insert(self, context: Context, history: Sequence[Turn]) -> None:
@@ -125,6 +142,9 @@ def _counted(context: Context, values: Iterable[Any]) -> Iterator[Any]:
 
 @pass_context
 def _written(context: Context, value: Any) -> str:
+    if not isinstance(value, str | int | float | Undefined | None):
+        kind = "a list" if isinstance(value, list | tuple) else f"a {type(value).__name__.lower()}"
+        raise TemplateRuntimeError(f"{kind} is not text: write a part of it, or go through it with `for`")
     return context[_COLLECTED].write(str(value))
 
 
@@ -136,8 +156,8 @@ def _join(context: Context, values: Iterable[Any], separator: str = "") -> str:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
+def _environment() -> _Sandbox:
+    environment = _Sandbox(
         undefined=StrictUndefined,
         autoescape=False,
         trim_blocks=True,
@@ -174,16 +194,20 @@ def _compile(body: str, variables: tuple[str, ...]) -> Template:
         raise TemplateSyntaxError(f"the variable {name!r} is not declared under `variables`", line)
     for name in variables:
         if name not in used:
-            raise TemplateSyntaxError(f"the variable {name!r} is declared and never used", 1)
+            raise UnusedError(f"the variable {name!r} is declared and never used", 1)
     for loop in tree.find_all(nodes.For):
         loop.iter = nodes.Filter(loop.iter, "counted", [], [], None, None, lineno=loop.lineno)
     return Template.from_code(environment, environment.compile(tree), environment.globals)
 
 
 def render_messages(template: Template, values: Mapping[str, Any]) -> list[ChatMessage]:
-    """The messages that the template writes. Raises TemplateError when it fails or goes over a limit."""
+    """The messages that the template writes, the last of them the user's. Raises TemplateError when it fails
+    or goes over a limit.
+    """
     collected = _Collected()
     template.render({**values, _COLLECTED: collected})
+    if not collected.messages or collected.messages[-1].role != "user":
+        raise TemplateSyntaxError("the last message must be the user's", collected.last_line)
     return collected.messages
 
 

@@ -10,7 +10,7 @@ from prompts.answers import AnswerRule, Take
 from prompts.checks import Check
 from prompts.examples import Choice, Example
 from prompts.frontmatter import FormatError, Section, mapping, split
-from prompts.sandbox import compile_body
+from prompts.sandbox import UnusedError, compile_body
 from prompts.step import GIVEN, FromPool, Step, refused
 
 KEYS = (
@@ -76,7 +76,10 @@ def _read(name: str, file: str, text: str, place: Place) -> tuple[Step, str | No
         go_on=_target(section, "go_on", place),
     )
     _agree(section, step, place)
-    compile_body(step.body, step.variables)
+    try:
+        compile_body(step.body, step.variables)
+    except UnusedError as error:
+        raise FormatError(section.line("variables"), str(error.message)) from error
     return step, section.text("description") if section.has("description") else None
 
 

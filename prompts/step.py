@@ -83,21 +83,16 @@ class Step:
         known = {**given, "instruction": self.instruction, **(outputs or {})}
         try:
             template = compile_body(self.body, self.variables)
-            written = render_messages(template, {name: known[name] for name in self.variables})
+            return render_messages(template, {name: known[name] for name in self.variables})
         except (TemplateError, TypeError, ValueError) as error:
             raise refused(self.file, line_of(error), str(error)) from error
-        if not written or written[-1].role != "user":
-            raise refused(self.file, None, "the last message must be the user's")
-        if any(message.role == "system" for message in written[1:]):
-            raise refused(self.file, None, "only the first message may be the system's")
-        return written
 
 
 def refused(file: str, line: int | None, reason: str) -> HoneError:
     """A template that cannot be used: which file, which line, why."""
-    where = f"Line {line}: " if line else ""
+    why = f"Line {line}: {reason}" if line else f"{reason[:1].upper()}{reason[1:]}"
     return HoneError(
         f"The template {file} cannot be used.",
-        f"{where}{reason.rstrip('.')}.",
+        f"{why.rstrip('.')}.",
         "Mend the file; docs/prompts.md says what a template may hold.",
     )

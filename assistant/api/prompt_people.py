@@ -93,7 +93,8 @@ def prompt_or_retrain(
     best: Said | None = None,
 ) -> dict[str, Any]:
     """The best prompt on the old model, the plain prompt on the new, and both, from the same votes. Left out:
-    `old` is the champion before, `new` the champion, `best` what most surely beats zero-shot on `old`.
+    `new` is the champion, `old` the champion before it (of a candidate, the present one), `best` what most
+    surely beats zero-shot on `old`.
     """
     found = prompt_people.prompt_or_retrain(parts.store, old, new, best)
     return {"report": plain(found.report) if found.report else None, "said": found.said}

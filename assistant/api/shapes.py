@@ -17,6 +17,7 @@ from feedback.ids import UserId
 from feedback.markdown import to_html
 from feedback.store import Store
 from prompts.answers import normal
+from prompts.kept import WRITES_PROMPTS
 
 # A thread is sent anew after each reply; its finished texts do not change.
 _kept_html = lru_cache(maxsize=4096)(to_html)
@@ -52,6 +53,7 @@ def _said(state: ReplyState, texts: list[dict[str, Any]]) -> dict[str, Any]:
         "status": state.status,
         "steps": [
             {"name": step.name, "title": step.title, "done": step.done, "remark": remarks.step_remark(step)}
+            | {"prompt": step.record.taken if step.record and step.name == WRITES_PROMPTS else ""}
             | text
             for step, text in zip(state.steps, texts, strict=True)
         ],

@@ -92,7 +92,9 @@ def build(desk: Desk, picked: Picked) -> tuple[gr.State, Any]:
         return (found, version_id, *_shown(found), version.name, "", "")
 
     def write(person: Person, text: str, at: str | None, found: Files, said: str) -> tuple[object, object]:
-        changed = {**found, at: text} if at else found
+        # The editor leaves out a file's last line end; without it, no change would be a change.
+        end = "\n" if found.get(at or "", "").endswith("\n") and not text.endswith("\n") else ""
+        changed = {**found, at: text + end} if at else found
         return changed, judged(changed, said)
 
     def choose(person: Person, at: str | None, found: Files) -> object:

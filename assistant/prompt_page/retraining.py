@@ -40,7 +40,7 @@ def build(desk: Desk, picked: Picked) -> Part:
         models = [(version.name, str(version.id)) for version in registry.listing(desk.store)]
         prompts = [(f"{v.name}, {described(v)}", str(v.id)) for v in library.versions(desk.store)]
         lists = (
-            [("The champion before", AUTO), *models],
+            [("The champion before it", AUTO), *models],
             [("The champion", AUTO), *models],
             [("The one that does best on the old model", AUTO), *prompts],
         )

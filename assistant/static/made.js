@@ -1,9 +1,11 @@
-// How an answer came about: the votes of self-consistency, and the examples that its prompt showed. Plain text only, no HTML.
-import { h } from "./dom.js";
+// How an answer came about: the votes of self-consistency, the examples that its prompt showed, the prompt that a step
+// wrote and that can be kept. Plain text only, no HTML.
+import { api, attempt, h, iconButton, toast } from "./dom.js";
 
 /** How many said what, and in full what the others said. */
 export function votesBody(made) {
-  const list = h("ol.hc-votes", {}, ...made.votes.map(([answer, count]) => h("li", {}, h("b", {}, answer), `: ${count}`)));
+  const said = (count) => `: ${count === 1 ? "1 vote" : `${count} votes`}`;
+  const list = h("ul.hc-votes", {}, ...made.votes.map(([answer, count]) => h("li", {}, h("b", {}, answer), said(count))));
   const others = made.samples.filter((sample) => !sample.agrees);
   return [list, ...others.map((sample) => h("details.hc-fold", { testid: "other-answer" },
     h("summary", {}, `Another answer: ${sample.taken}`),
@@ -18,4 +20,28 @@ export function examplesTitle(examples) {
 export function examplesBody(examples) {
   return examples.map((example) => h("div.hc-example", { testid: "example" },
     h("p.hc-plain", {}, h("b", {}, example.question)), h("p.hc-plain", {}, example.answer), h("small", {}, example.source)));
+}
+
+/** Whether the page of prompts is offered to this person. The server checks by itself. */
+export function maySeePrompts() {
+  return Boolean(document.querySelector('[data-testid="nav-prompts"]'));
+}
+
+/** A prompt that the model wrote becomes the draft of a strategy: it can be changed, and needs a name. */
+export function keepPanel(reply, written) {
+  const field = h("textarea", { "aria-label": "The prompt", testid: "keep-text", rows: "3", maxlength: "32000" });
+  field.value = written;
+  const words = written.toLowerCase().match(/[a-z0-9]+/g) ?? [];
+  const name = h("input", { type: "text", "aria-label": "Name of the strategy", testid: "keep-name", maxlength: "60", required: true });
+  name.value = words.slice(0, 3).join("-").slice(0, 60) || "prompt-1";
+  const save = () => attempt(async () => {
+    const kept = await api("POST", `/prompts/${encodeURIComponent(name.value.trim())}/written`, { text: field.value });
+    reply.panels.replaceChildren();
+    toast(`${kept.name} is kept as a draft. Try it on the page Prompts, then put it in production.`, "good");
+  });
+  return h("form.hc-panel", { testid: "keep-panel", onsubmit: (event) => { event.preventDefault(); save(); } },
+    h("div.hc-panel-head", {}, h("b", {}, "Keep this prompt: it is put after each question"),
+      iconButton("close", "Close", "keep-close", () => reply.panels.replaceChildren())),
+    field,
+    h("div.row", {}, name, h("button.primary", { type: "submit", testid: "keep-save" }, "Keep as a draft")));
 }

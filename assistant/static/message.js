@@ -1,7 +1,7 @@
 // One message on show: a question with its edit, a reply with its text, steps, notes and tools. Told what to show by thread.js.
 import { api, attempt, autosize, copyText, h, iconButton, showHtml, toast } from "./dom.js";
 import { detailsPanel, demonstrationPanel, ratingPopover } from "./judge.js";
-import { examplesBody, examplesTitle, votesBody } from "./made.js";
+import { examplesBody, examplesTitle, keepPanel, maySeePrompts, votesBody } from "./made.js";
 
 /** The `< 2/3 >` switcher, or nothing where there is one branch. */
 function switcher(item, page) {
@@ -103,10 +103,17 @@ export class ReplyNode {
           h("summary", {}, step.title, h("span.hc-remark")), h("div.hone-md"));
         this.steps.append(fold);
       }
-      if (step.done && !fold.dataset.done) { fold.dataset.done = "yes"; fold.open = false; }
+      if (step.done && !fold.dataset.done) {
+        fold.dataset.done = "yes";
+        fold.open = false;
+        if (step.prompt && maySeePrompts()) {
+          const keep = () => this.toggle("keep", () => keepPanel(this, step.prompt));
+          fold.append(h("button.link", { type: "button", testid: "keep-prompt", onclick: keep }, "Keep this prompt"));
+        }
+      }
       fold.classList.toggle("running", writing && !step.done);
       fold.firstChild.lastChild.textContent = step.remark && ` (${step.remark})`;
-      showHtml(fold.lastChild, step.html);
+      showHtml(fold.children[1], step.html);
     });
   }
 

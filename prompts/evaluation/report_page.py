@@ -20,8 +20,6 @@ from prompts.evaluation.units import NATS, SHARE, Unit
 PARTS = Path(__file__).parent / "page"
 LABELS = ("items", "seconds", "tokens read", "written")
 
-STRONG = 0.87
-"""Where on the scale of the map the ground is so dark (by night, so light) that the text changes colour."""
 
 Ends = Mapping[tuple[str, Unit], tuple[float, float]]
 """Between which numbers the scores of one dataset in one unit are drawn."""
@@ -115,11 +113,7 @@ def _heat_cell(cell: Cell | None, ends: Ends) -> str:
         return '<td class="none">-</td>'
     place = _places(cell, cell.score, ends).value
     value, low, high = (cell.unit.glance(one) for one in (cell.score.value, cell.score.low, cell.score.high))
-    strong = " strong" if place >= STRONG else ""
-    return (
-        f'<td class="heat{strong}" style="--share:{place:.3f}"><b>{value}</b>'
-        f"<small>{low} to {high}</small></td>"
-    )
+    return f'<td class="heat" style="--share:{place:.3f}"><b>{value}</b><small>{low} to {high}</small></td>'
 
 
 def _cells(cells: Sequence[Cell], ends: Ends) -> str:

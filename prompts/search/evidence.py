@@ -12,7 +12,8 @@ from prompts.evaluation.statistics import Paired, paired
 from prompts.search import candidates
 from prompts.search.optimise import Found, Search
 
-Verdict = Literal["better", "not sure", "worse", "the start"]
+Verdict = Literal["better", "not sure", "no better", "worse", "the start"]
+"""Beside the starts. Not sure: the difference is above zero, and its interval is not."""
 
 FOUND = "found"
 
@@ -68,4 +69,6 @@ def _verdict(against: Sequence[Paired]) -> Verdict:
     """Better only where it is better than every start: whoever gave two had a reason."""
     if all(one.difference.low > 0 for one in against):
         return "better"
-    return "worse" if any(one.difference.high < 0 for one in against) else "not sure"
+    if any(one.difference.high < 0 for one in against):
+        return "worse"
+    return "no better" if any(one.difference.value <= 0 for one in against) else "not sure"

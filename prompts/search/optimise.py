@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from feedback.canonical import sha256_of
 from feedback.errors import HoneError
@@ -42,7 +43,9 @@ TIES = 0.01
 that few items cannot."""
 
 Tell = Callable[[str, int, int], None]
-"""Called as (what is done now, questions asked, questions in all)."""
+"""Called as (what is done now, questions asked, questions in all: as many as budget and time allow)."""
+
+Ended = Literal["the questions were spent", "the time was spent"]
 
 
 @dataclass(frozen=True)
@@ -95,13 +98,13 @@ class Budget:
 
 @dataclass(frozen=True)
 class Found:
-    """What came of a search. `placed`: all candidates, the best first. `ended_by`: in words."""
+    """What came of a search. `placed`: all candidates, the best first."""
 
     best: Candidate
     placed: tuple[Placed[Candidate], ...]
     questions: int
     seconds: float
-    ended_by: str
+    ended_by: Ended
 
 
 @dataclass
@@ -127,7 +130,7 @@ class Search:
         self._known: dict[tuple[object, ...], Candidate] = {}
         self._asked = 0
         self._began = time.monotonic()
-        self._ended_by = ""
+        self._ended_by: Ended | None = None
 
     def run(self) -> Found:
         """The best that the budget allows. CancelledError when `stop` was set; HoneError for bad starts."""
@@ -239,8 +242,13 @@ class Search:
         cell = matrix.run(works, self.calls, None, self.stop)[0]
         self._asked += len(items)
         if self.tell is not None:
-            self.tell("Searching", self._asked, self.budget.questions)
+            self.tell("Searching", self._asked, self._in_all())
         return list(cell.outcomes)
+
+    def _in_all(self) -> int:
+        """Questions that will have been asked at the end, at the pace so far."""
+        timely = self._asked * self.budget.seconds / (time.monotonic() - self._began)
+        return max(self._asked, min(self.budget.questions, int(timely)))
 
     def _standing(self) -> list[Placed[Candidate]]:
         """Every candidate that was scored, those on most items first, and of these the best."""

@@ -25,7 +25,9 @@ SHOWN, FAILURES = 6, 4
 CUT = 300
 """Characters of an example that are shown here."""
 
-_LABEL = re.compile(r"^\s*(?:\**(?:new |better )?instruction\**|answer)\s*:\s*", re.IGNORECASE)
+_LABEL = re.compile(
+    r"^\s*(?:\**(?:the |new |better )?instructions?\**|answer|input|output)\s*:\s*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,13 @@ class Writer:
 
 
 def cleaned(written: str) -> str:
-    """The instruction in what a model wrote: its first paragraph, without a label or quotes around it."""
+    """The instruction in what a model wrote: its first paragraph, without a label or quotes around it. "" for
+    one that ends where it should begin, as in "Do this:".
+    """
     paragraph = written.strip().partition("\n\n")[0]
     plain = " ".join(_LABEL.sub("", paragraph).split()).strip("\"'“”*` ")
+    if plain.endswith(":"):
+        return ""
     if len(plain) <= LONGEST:
         return plain
     sentences = re.split(r"(?<=[.!?])\s", plain[:LONGEST])

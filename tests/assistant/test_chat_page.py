@@ -329,3 +329,23 @@ def test_each_step_says_what_became_of_it_and_the_examples_are_named(
     answered(page)
     summary = page.get_by_test_id("step").first.locator("summary")
     assert "A prompt for this request (asked again 2 times; its text has 70 words" in summary.inner_text()
+
+
+def test_the_prompt_that_meta_prompting_wrote_is_kept_as_a_draft(
+    page: Any, engine: ScriptedEngine, store: Store
+) -> None:
+    engine.says = "Explain in three short steps how light is scattered."
+    choose(page, "Meta prompt")
+    ask(page)
+    answered(page)
+    assert page.get_by_test_id("keep-prompt").count() == 1  # under the step that writes a prompt, no other
+    page.get_by_test_id("step").nth(2).locator("summary").click()
+    page.get_by_test_id("keep-prompt").click()
+    assert page.get_by_test_id("keep-name").input_value() == "explain-in-three"
+    page.get_by_test_id("keep-name").fill("three-steps")
+    page.get_by_test_id("keep-save").click()
+    page.get_by_text("three-steps is kept as a draft.").wait_for()
+    draft = library.find(store, "three-steps@draft")
+    assert "three-steps" not in library.names(store)  # nobody is answered by it yet
+    (message,) = draft.strategy.steps[0].messages("Why?")
+    assert message.content == f"Why?\n\n{engine.says}"

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from assistant import registry
 from assistant.accounts import Access
 from assistant.engines.interface import Completion, Request
 from assistant.server import Site, make_app
@@ -193,6 +194,9 @@ def test_a_trial_runs_and_shows_how_each_version_does(api: httpx.Client, store: 
 def test_prompt_or_retrain_says_what_the_votes_say(api: httpx.Client, store: Store) -> None:
     assert said(api.get("/prompt-or-retrain"))["report"] is None
     newer = version(store, "dpo-1")
+    guessed = said(api.get("/prompt-or-retrain", params={"new": newer.name}))
+    assert guessed["report"]["choice"]["old"] == registry.champion(store).id
+    assert "Name one, and ask labellers" in guessed["said"]
     told = said(
         api.get("/prompt-or-retrain", params={"old": "scripted", "new": newer.name, "best": "few-shot"})
     )

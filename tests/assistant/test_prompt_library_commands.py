@@ -64,8 +64,10 @@ def test_the_list_tells_the_homes_own_files_from_those_of_hone(tmp_path: Path, m
 
 
 def test_a_version_is_shown_and_compared(tmp_path: Path, mine: Path) -> None:
-    hone(tmp_path, "import", str(mine))
-    assert "Be brief." in hone(tmp_path, "show", f"{NAME}@draft").output
+    hone(tmp_path, "import", str(mine), "--note", "for short answers")
+    shown = hone(tmp_path, "show", f"{NAME}@draft").output
+    assert "Be brief." in shown
+    assert shown.count("for short answers") == 1
     changes = hone(tmp_path, "diff", "zero-shot", f"{NAME}@draft").output
     assert '+{% message "system" %}Be brief.{% endmessage %}' in changes
     assert "hold the same text" in hone(tmp_path, "diff", "chain", "chain").output

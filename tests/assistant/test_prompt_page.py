@@ -163,7 +163,7 @@ def test_a_version_is_changed_seen_tried_put_in_production_and_taken_back(site: 
         page.click("#pp-save")
         page.get_by_text("cannot be used").first.wait_for()
         assert labels.draft(site.store, "zero-shot") is None
-        page.locator("#pp-code .cm-content").fill(text)
+        page.locator("#pp-code .cm-content").fill(text.rstrip("\n"))
         page.get_by_text("It can be saved.").wait_for()
         page.click("#pp-look")
         page.wait_for_selector("[data-testid=preview]")
@@ -173,6 +173,7 @@ def test_a_version_is_changed_seen_tried_put_in_production_and_taken_back(site: 
         page.get_by_text("is the draft of zero-shot").wait_for()
         draft = labels.draft(site.store, "zero-shot")
         assert draft is not None
+        assert dict(library.get(site.store, draft).strategy.files)["zero-shot.jinja"] == text
         assert library.record(site.store, draft).parent_id == before.id
         assert site.engine.requests == []
 

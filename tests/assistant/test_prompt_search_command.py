@@ -81,6 +81,8 @@ def test_a_search_from_a_version_of_the_library_leaves_a_draft_of_it(
             break
     assert draft is not None
     assert f"{draft} is the draft of few-shot." in found.stdout
+    proven = "It is better than every start" in found.stdout
+    assert (f"label few-shot production {draft}" in found.stdout) == proven
     record = library.record(store, draft)
     assert record.parent_id == labels.in_production(store, "few-shot") != draft
 

@@ -8,9 +8,12 @@ from sqlite_utils import Database
 
 from feedback import schema
 from feedback.errors import HoneError
+from feedback.ids import LOCAL_USER
 from feedback.store import Store
-from prompts import labels, library
+from prompts import labels, library, service, trials
+from prompts.library import NewVersion
 from prompts.own import register_own
+from prompts.trials import Arm
 
 ASK = '{% message "user" %}Briefly: {{ question }}{% endmessage %}'
 MINE = f"---\ntitle: Short\nvariables: [question]\n---\n{ASK}"
@@ -102,6 +105,50 @@ def test_other_files_that_cannot_be_strategies_are_refused_by_name(store: Store,
     (folder / "half").mkdir()
     (folder / "half" / "one.jinja").write_text(MINE)
     with pytest.raises(HoneError, match=r"half/strategy\.yaml.*needs this file"):
+        register_own(store, folder)
+
+
+def test_a_strategy_goes_out_of_service_with_its_file_and_comes_back_with_it(
+    store: Store, folder: Path
+) -> None:
+    (folder / "short.jinja").write_text(MINE)
+    (folder / "other.jinja").write_text(MINE)
+    (own, *_) = [one for one in register_own(store, folder) if one.name == "short"]
+    longer = library.add(
+        store, LOCAL_USER, NewVersion("short", {"short.jinja": MINE.replace("Briefly", "At length")})
+    )
+    trials.start(store, LOCAL_USER, "short", [Arm(own.id, 0.5), Arm(longer.id, 0.5)])
+    (folder / "short.jinja").unlink()
+    register_own(store, folder)
+    assert "short" not in [one.name for one in service.offered(store)]
+    assert "other" in library.names(store)
+    assert trials.running(store, "short") is None
+    assert library.get(store, own.id).strategy.steps  # what answered once can still be read
+    left = labels.moves(store, "short")[0]
+    assert (left.from_id, left.to_id, left.kind) == (own.id, None, "shipped")
+    (folder / "short.jinja").write_text(MINE)
+    register_own(store, folder)
+    assert library.production(store, "short").id == own.id
+    assert not labels.can_go_back(store, "short")
+
+
+def test_what_a_person_put_in_production_stays_without_the_file(store: Store, folder: Path) -> None:
+    (folder / "short.jinja").write_text(MINE)
+    register_own(store, folder)
+    mine = library.add(
+        store, LOCAL_USER, NewVersion("short", {"short.jinja": MINE.replace("Briefly", "Short")})
+    )
+    service.put(store, LOCAL_USER, mine.id)
+    (folder / "short.jinja").unlink()
+    folder.rmdir()
+    register_own(store, folder)
+    assert library.production(store, "short").id == mine.id
+
+
+@pytest.mark.parametrize("name", ["My Strategy", "Short", "a_b", "x" * 61])
+def test_a_file_whose_name_cannot_be_asked_for_is_refused(store: Store, folder: Path, name: str) -> None:
+    (folder / f"{name}.jinja").write_text(MINE)
+    with pytest.raises(HoneError, match="cannot be a strategy's name"):
         register_own(store, folder)
 
 

@@ -190,6 +190,22 @@ def test_answers_can_be_put_in_the_order_of_their_rewards(rewards: Report, tmp_p
         assert shown.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+CONTRASTS = """() => [0, 0.3, 0.55, 0.75, 0.9, 1].map((share) => {
+  const cell = document.querySelector(".heat");
+  cell.style.setProperty("--share", share);
+  const parts = (color) => color.match(/[0-9.]+/g).map(Number);
+  const ground = parts(getComputedStyle(document.body).backgroundColor);
+  const [r, g, b, alpha = 1] = parts(getComputedStyle(cell).backgroundColor);
+  const over = [r, g, b].map((part, at) => part * alpha + ground[at] * (1 - alpha));
+  const linear = (c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  const light = (rgb) => rgb.slice(0, 3).map((c) => linear(c / 255))
+    .reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);
+  const [high, low] = [light(over), light(parts(getComputedStyle(cell).color))].sort((a, b) => b - a);
+  return (high + 0.05) / (low + 0.05);
+})"""
+"""Of a cell of the heat map, at scores from none to all: its ink on its ground."""
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("dark", [False, True])
 def test_answers_can_be_filtered_and_opened_in_a_browser(found: Report, tmp_path: Path, dark: bool) -> None:
@@ -198,6 +214,7 @@ def test_answers_can_be_filtered_and_opened_in_a_browser(found: Report, tmp_path
     with browser.page(width=390, height=800, dark=dark) as shown:
         shown.goto(file.as_uri())
         assert shown.locator("#rows details").count() == 10
+        assert min(shown.evaluate(CONTRASTS)) >= 4.5  # WCAG AA
         shown.select_option("#which", "wrong")
         assert shown.locator("#count").inner_text() == "8 of 10"
         shown.fill("#find", "Question 7")

@@ -76,6 +76,23 @@ def test_a_better_instruction_is_found_and_proven_on_items_the_search_never_aske
     )
 
 
+def test_what_was_lucky_on_the_items_of_the_search_is_no_better_on_others(
+    tmp_path: Path, calls: Calls
+) -> None:
+    material, knows = parted(data(tmp_path)), right_when(OPTIONS)
+    held = {item.question.rpartition("Review:")[2] for item in material.held.items}
+    plain = right_when("words that no prompt has")
+
+    def finds(prompt: str, answer: str) -> float:
+        new = any(question in prompt.rpartition("Review:")[2] for question in held)
+        return (plain if new else knows).finds(prompt, answer)
+
+    search = searched(calls, RuledModel(says=knows.says, finds=finds), material)
+    found = search.run()
+    assert OPTIONS in found.best.instruction
+    assert evidence.prove(search, found).verdict == "no better"
+
+
 def test_better_examples_are_found(tmp_path: Path, calls: Calls) -> None:
     start = Start("bare", parse("bare", {"bare.jinja": BARE}))
     material = parted(data(tmp_path))
@@ -124,8 +141,14 @@ def test_no_more_is_asked_than_may_be_spent(tmp_path: Path, calls: Calls, questi
 
 
 def test_time_that_is_spent_ends_a_search_with_what_it_has(tmp_path: Path, calls: Calls) -> None:
-    search = replace(searched(calls, right_when(OPTIONS), parted(data(tmp_path))), budget=Budget(4000, 0.05))
+    told: list[tuple[int, int]] = []
+    search = replace(
+        searched(calls, right_when(OPTIONS), parted(data(tmp_path))),
+        budget=Budget(4000, 0.05),
+        tell=lambda _, done, whole: told.append((done, whole)),
+    )
     found = search.run()
+    assert told[-1][0] <= told[-1][1] < 4000  # progress counts what the time allows
     assert found.ended_by == "the time was spent"
     assert found.placed[0].runner == found.best
 
@@ -201,6 +224,9 @@ def test_too_little_to_search_on_is_refused(tmp_path: Path) -> None:
         ('Instruction: "Say yes."\n\nThis is because', "Say yes."),
         ("**New instruction**: Say\n  yes.", "Say yes."),
         ("", ""),
+        ("The instructions: Say yes.", "Say yes."),
+        ("Output:", ""),
+        ("Answer like this:\n\nYes.", ""),
         ("One. " * 100, ("One. " * 80).strip()),
         ("x" * 500, ""),
     ],
