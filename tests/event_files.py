@@ -16,8 +16,8 @@ Point = tuple[int, str, float]
 
 
 def events(folder: Path) -> list[Event]:
-    """All events of the one file in the folder, in their order."""
-    (file,) = folder.iterdir()
+    """All events of the one file in the folder that is not empty, in their order."""
+    (file,) = (one for one in folder.iterdir() if one.stat().st_size)
     data, found, at = file.read_bytes(), [], 0
     while at < len(data):
         (size,), (sum_of_size,) = (

@@ -133,8 +133,8 @@ class TensorBoard:
         from tensorboardX.summary import hparams, text
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        for old in self.folder.iterdir():
-            old.unlink()
+        for old in self.folder.iterdir():  # emptied, not deleted: a TensorBoard that reads it waits for it
+            os.truncate(old, 0)
         self.file = EventsWriter(str(self.folder / "events"))
         # A TensorBoard that watches forgets what it has read of the file before.
         self.file.write_event(Event(step=0, session_log=SessionLog(status=SessionLog.START)))

@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.base import Base
+from feedback import datasets
 from feedback.command_line import HoneGroup
 from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from tests import event_files, training_ground
 from tests.training_ground import Ground
-from training import commands, metrics_copy, recipes, run_commands, run_memory, runs, worker
+from training import commands, metrics_copy, run_commands, run_memory, runs, worker
 from training.metrics_copy import Copy, Recorded, TensorBoard
 from training.page.train import copy_html
 
@@ -33,15 +34,20 @@ def on(home: Home, tiny_base: Base) -> Ground:
 
 
 def finished(on: Ground, **changes: Any) -> runs.Run:
-    """A whole run with these settings, as its process does it, but here."""
-    run = runs.create(on.store, LOCAL_USER, dataclasses.replace(on.recipe, **changes), on.snapshot.id)
+    """A whole run with these settings, as its process does it, but here; clm on a text of its own."""
+    recipe, source = dataclasses.replace(on.recipe, **changes), on.snapshot.id
+    if recipe.method == "clm":
+        file = on.home.path / "text.txt"
+        file.write_text("\n\n".join(f"{number} ships sail to the harbour." for number in range(60)))
+        source = datasets.freeze_texts(on.store, on.home, LOCAL_USER, file).id
+    run = runs.create(on.store, LOCAL_USER, recipe, source)
     assert worker.claim(on.store, run.id)
     worker.run_to_end(worker.Seat(on.store, on.home, run.id))
     return runs.get(on.store, run.id)
 
 
 OF_A_METHOD: dict[str, dict[str, object]] = {
-    "sft": {}, "dpo": {}, "kto": {"unpair": True}, "reward": {},
+    "clm": {"max_length": 32}, "dpo": {}, "reward": {},
     "rlhf": {"reward": "rule:concise", "batch": 4, "answers": 2, "answer_tokens": 4, "judge_every": 2},
 }  # fmt: skip
 
@@ -53,7 +59,7 @@ def test_tensorboard_has_each_figure_of_each_step_as_the_store_has_it(on: Ground
     folder = metrics_copy.folder(on.home, run)
     assert folder.is_relative_to(runs.folder(on.home, run.id))
     expected = event_files.curves(on.store, run.id)
-    assert {step for step, _, _ in expected} == {1, 2, 3}
+    assert {step for step, _, _ in expected} == ({0, 1, 2, 3} if method == "clm" else {1, 2, 3})
     assert event_files.points(folder) == expected
 
 
@@ -72,13 +78,6 @@ def test_tensorboard_has_the_settings_of_the_run_and_when_each_step_was(on: Grou
         for one in recorded
         if one.name not in run_memory.KEPT
     }
-
-
-def test_nothing_is_copied_unless_a_recipe_asks_for_it(on: Ground) -> None:
-    run = finished(on, method="sft", max_steps=1)
-    assert not metrics_copy.folder(on.home, run).exists()
-    assert metrics_copy.shown_by(on.home, run) == ""
-    assert copy_html("") == ""
 
 
 def test_a_run_tells_how_its_copy_is_looked_at(on: Ground) -> None:
@@ -101,6 +100,7 @@ def test_a_run_tells_how_its_copy_is_looked_at(on: Ground) -> None:
         assert CliRunner().invoke(hone, ["train", "dpo", *words, *at_home]).exit_code == 0
         shown = CliRunner().invoke(hone, ["runs", "show", *at_home]).output
         assert (f"Its curves: {command}" in shown) if command else ("Its curves" not in shown)
+    assert copy_html("") == ""
     assert "<code>tensorboard --logdir &lt;here&gt;</code>" in copy_html("tensorboard --logdir <here>")
 
 
@@ -146,8 +146,3 @@ def test_whatever_is_killed_and_goes_on_each_figure_stands_once(
             reached = step
             points = [(one.step, one.name, one.value) for one in read(0, step)]
             assert event_files.points(folder) == points
-
-
-def test_each_place_is_a_setting_that_a_preset_takes() -> None:
-    for metrics in recipes.METRICS:
-        assert recipes.from_mapping({"metrics": metrics}, recipes.load("sft")).metrics == metrics

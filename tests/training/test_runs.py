@@ -88,6 +88,7 @@ def test_a_killed_run_resumes_to_the_same_adapter_on_the_same_snapshot(on: Groun
     assert expected.keys() == found.keys()
     assert max(float((expected[key] - found[key]).abs().max()) for key in expected) < 1e-5
     assert max(float(expected[key].abs().max()) for key in expected if "lora_B" in key) > 1e-4
+    assert not metrics_copy.folder(on.home, whole).exists()
     copied = event_files.points(metrics_copy.folder(on.home, mended))
     assert copied == event_files.curves(on.store, killed.id)
     assert {step for step, _, _ in copied} == set(range(1, whole.step + 1))
