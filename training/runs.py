@@ -25,10 +25,11 @@ from feedback.home import Home
 from feedback.ids import ModelVersionId, RunId, SnapshotId, UserId, new_id
 from feedback.snapshots import Snapshot
 from feedback.store import Store, now
-from training import recipes
+from training import metrics_copy, recipes
 from training.launch import configs
 from training.launch.configs import Launch
 from training.methods import METHODS
+from training.metrics_copy import Recorded
 from training.recipes import Recipe
 
 ACTIVE = ("running", "evaluating")
@@ -121,8 +122,10 @@ def create(
 
     `source_id`: a snapshot's, or a dataset's whose kind is what the method reads. Refuses one without what
     the method reads, and a snapshot that was frozen under another chat template than serving's. `launch`: the
-    config of several processes; refused where they cannot train this recipe on it.
+    config of several processes; refused where they cannot train this recipe on it. Refused as well where the
+    recipe's `metrics` are for what is not installed.
     """
+    metrics_copy.check(recipe)
     if launch is not None:
         configs.check(launch, recipe, measured=source_id.startswith("d_"))
     begin = registry.get(store, repeated.base_version_id) if repeated else registry.champion(store)
@@ -305,13 +308,24 @@ def metrics(store: Store, run_id: RunId, names: Sequence[str] = ()) -> list[Metr
     return [MetricPoint(**dict(row)) for row in found if not names or row["name"] in names]
 
 
+def recorded(store: Store, run_id: RunId, first: int, last: int) -> list[Recorded]:
+    """The run's figures of the steps from `first` to `last`, by step."""
+    found = store.rows(
+        """SELECT step, name, value, created_at FROM run_metrics
+           WHERE run_id = ? AND step BETWEEN ? AND ? ORDER BY step, name""",
+        run_id, first, last,
+    )  # fmt: skip
+    return [Recorded(**dict(row)) for row in found]
+
+
 def record(store: Store, run_id: RunId, step: int, figures: Mapping[str, float]) -> None:
     """Keep the figures of a step; the same name at the same step is replaced."""
     with store.transaction():
         for name, value in figures.items():
             store.execute(
                 """INSERT INTO run_metrics (run_id, step, name, value, created_at) VALUES (?, ?, ?, ?, ?)
-                   ON CONFLICT (run_id, name, step) DO UPDATE SET value = excluded.value""",
+                   ON CONFLICT (run_id, name, step) DO UPDATE
+                     SET value = excluded.value, created_at = excluded.created_at""",
                 *(run_id, step, name, value, now()),
             )
 

@@ -28,12 +28,13 @@ from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import RunId
 from feedback.store import Store, now
-from training import divergence, full_disc, gate, heads, lessons, run_memory, runs
+from training import divergence, full_disc, gate, heads, lessons, metrics_copy, run_memory, runs
 from training.crew import ROWS
 from training.launch.launcher import TASK
 from training.lessons import Lesson
 from training.memory.heap import FEW_KERNELS
 from training.methods import METHODS
+from training.metrics_copy import Copy, Recorded
 from training.recipes import Recipe
 from training.runs import Run
 
@@ -166,11 +167,11 @@ def make_head(seat: Seat, run: Run, base: bases.Base, started_from: registry.Mod
 
 
 def hooks(seat: Seat) -> Any:
-    """Steps and metrics into the store, and into the log."""
+    """Steps and metrics into the store, into the log, and to where the recipe wants them copied."""
     from training.trainers import Hooks
 
     recipe = runs.get(seat.store, seat.run_id).recipe
-    shows = METHODS[recipe.method].shows
+    shows, copy = METHODS[recipe.method].shows, copied(seat)
 
     def on_step(step: int, total: int) -> None:
         seat.store.execute("UPDATE runs SET step = ?, total_steps = ? WHERE id = ?", step, total, seat.run_id)
@@ -181,6 +182,8 @@ def hooks(seat: Seat) -> Any:
 
     def on_metrics(step: int, found: dict[str, float]) -> None:
         runs.record(seat.store, seat.run_id, step, found)
+        if copy:
+            copy.follow(step, set(found))
         # What is measured before the first step and after the last is told in sentences of its own.
         if shown := [f"{name} {found[name]:.4g}" for name in shows if name in found]:
             say(f"step {step}: {', '.join(shown)}")
@@ -194,6 +197,21 @@ def hooks(seat: Seat) -> Any:
         say(run_memory.sized(seat.store, seat.run_id, trained, of))
 
     return Hooks(on_step, on_metrics, on_reference, on_size)
+
+
+def copied(seat: Seat) -> Copy | None:
+    """The copy of the run's curves that its recipe asks for; None: it asks for none."""
+    run = runs.get(seat.store, seat.run_id)
+    place = metrics_copy.place(seat.home, run)
+    if place is None:
+        return None
+    say(f"Its curves are copied. Look: {metrics_copy.shown_by(seat.home, run)}")
+
+    def read(first: int, last: int) -> list[Recorded]:
+        found = runs.recorded(seat.store, run.id, first, last)
+        return [point for point in found if point.name not in run_memory.KEPT]
+
+    return Copy(place, read)
 
 
 def watch(seat: Seat, recipe: Recipe) -> None:

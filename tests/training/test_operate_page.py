@@ -149,13 +149,14 @@ def test_a_run_started_on_the_page_trains_the_servers_base_to_its_end(home: Home
             site.call(handler, values)  # fills the list of snapshots
         act = next(handler for handler in site.handlers() if [start, "click"] in handler["targets"])
         values |= {site.part("op-snapshot"): on.snapshot.id, site.part("op-steps"): 2}
+        values |= {site.part("op-metrics"): "tensorboard"}
         told = site.call(act, values)
     assert told.status_code == 200, told.text
     run = training_ground.finished(on, runs.get(on.store, "latest"))
     assert run.state == "done", runs.log_text(home, run.id)
     assert (run.step, run.snapshot_id, run.created_by) == (2, on.snapshot.id, LOCAL_USER)
     assert run.id in told.text
-    wanted = {"model": choice.model, "quantize": choice.quantize, "max_steps": 2}
+    wanted = {"model": choice.model, "quantize": choice.quantize, "max_steps": 2, "metrics": "tensorboard"}
     assert asdict(run.recipe) == asdict(replace(recipes.load("dpo"), **wanted))
 
 

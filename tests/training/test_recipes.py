@@ -34,6 +34,7 @@ ELSEWHERE = {
     "name": "said in lists and logs", "description": "said in lists",
     "model": "the worker resolves it (test_runs: another base is refused)", "quantize": "likewise",
     "evaluate": "the worker asks it (test_runs: with and without a gate report)",
+    "metrics": "the worker follows it (test_metrics_copy)",
     "replay": "the data follow it (test_rounds)",
     "unpair": "the data follow it (test_methods)", "reward": "what scores (test_methods)",
     "cut_off_penalty": "what an answer scores (test_methods)",
@@ -99,6 +100,7 @@ def test_a_recipe_file_is_read_as_a_preset_is(tmp_path: Path) -> None:
         ({"adapt": "all-linear"}, "adapt must be one of lora"),
         ({"adapt": "bias", "quantize": "nf4"}, "cannot be trained by bias"),
         ({"adapt": "layers", "layers": "the last"}, "layers must be like"),
+        ({"metrics": "tensorbord"}, "one of none, tensorboard, trackio.*Did you mean 'tensorboard'"),
         ({"virtual_tokens": 0}, "virtual_tokens must be above 0"),
     ],
 )

@@ -12,9 +12,9 @@ from feedback import snapshots
 from feedback.errors import ConflictError, HoneError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
-from tests import tiny_models, training_ground
+from tests import event_files, tiny_models, training_ground
 from tests.training_ground import Ground, finished, wait
-from training import data, gate, runs, trainers
+from training import data, gate, metrics_copy, runs, trainers
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_run_whose_version_cannot_be_merged_is_judged_by_the_engine_that_serve
 
 def test_a_killed_run_resumes_to_the_same_adapter_on_the_same_snapshot(on: Ground) -> None:
     whole = finished(on, started(on, epochs=3.0))
-    killed = started(on, epochs=3.0)
+    killed = started(on, epochs=3.0, metrics="tensorboard")
     at = wait(on, killed, lambda run: run.step >= 5)
     os.kill(at.pid, signal.SIGKILL)
     broken = finished(on, killed)
@@ -88,6 +88,10 @@ def test_a_killed_run_resumes_to_the_same_adapter_on_the_same_snapshot(on: Groun
     assert expected.keys() == found.keys()
     assert max(float((expected[key] - found[key]).abs().max()) for key in expected) < 1e-5
     assert max(float(expected[key].abs().max()) for key in expected if "lora_B" in key) > 1e-4
+    assert not metrics_copy.folder(on.home, whole).exists()
+    copied = event_files.points(metrics_copy.folder(on.home, mended))
+    assert copied == event_files.curves(on.store, killed.id)
+    assert {step for step, _, _ in copied} == set(range(1, whole.step + 1))
 
 
 def test_a_cancelled_run_ends_cleanly_and_can_be_resumed_and_terminated(on: Ground) -> None:

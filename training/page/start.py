@@ -23,7 +23,7 @@ from training.runs import Run
 VOTES, DATASET = "Votes", "A dataset"
 USUAL = ("dpo", "sft")
 """Presets that come first, and are chosen where another cannot stay."""
-KNOBS = ("epochs", "learning_rate", "max_steps", "seed")
+KNOBS = ("epochs", "learning_rate", "max_steps", "seed", "metrics")
 NO_SNAPSHOT = "There is no snapshot yet: freeze one under Data."
 NO_DATASET = "There is no dataset yet."
 
@@ -73,7 +73,7 @@ def build(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
     return Part([*chosen_here, picker], outputs, draw, touched=touched), started, picker
 
 
-def _settings(first: recipes.Recipe) -> list[gr.Number]:
+def _settings(first: recipes.Recipe) -> list[gr.components.Component]:
     """The knobs that most runs need, folded away."""
     with gr.Accordion("Settings", open=False, elem_id="op-settings"):
         with gr.Row():
@@ -84,7 +84,10 @@ def _settings(first: recipes.Recipe) -> list[gr.Number]:
                 0, label="Most steps (0: all)", precision=0, minimum=0, min_width=120, elem_id="op-steps"
             )
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=120)
-    return [epochs, rate, steps, seed]
+        copied = gr.Dropdown(
+            list(recipes.METRICS), value=first.metrics, label="Copy the curves to", elem_id="op-metrics"
+        )
+    return [epochs, rate, steps, seed, copied]
 
 
 def drawn(

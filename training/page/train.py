@@ -9,7 +9,7 @@ from feedback import parts as html
 from feedback import plots
 from feedback.ids import RunId
 from feedback.store import Store
-from training import curves, heads, repeats, runs
+from training import curves, heads, metrics_copy, repeats, runs
 from training.curves import Figures
 from training.heads import Head
 from training.methods import METHODS
@@ -58,6 +58,7 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
             html.join(
                 run_html(run, runs.metrics(desk.store, run.id), _beside(desk.store, run, beside or [])),
                 repeat_html(run, repeats.compare(desk.store, desk.home, run)),
+                copy_html(metrics_copy.shown_by(desk.home, run)),
                 head_html(heads.of_run(desk.store, run.id)),
             ),
             button(run.state not in ("done", "failed", "cancelled") and not run.cancel_requested),
@@ -141,6 +142,13 @@ def repeat_html(run: Run, compared: Comparison | None) -> html.Markup:
     if compared is None:
         return html.note(f"It repeats {run.repeats_id}.")
     return html.note(compared.sentence(), "good" if compared.same else "unsure")
+
+
+def copy_html(command: str) -> html.Markup:
+    """How the copy of the run's curves is looked at; empty without one."""
+    if not command:
+        return html.join()
+    return html.join(html.note("Its curves are copied. Look, on the server's machine:"), html.code(command))
 
 
 def head_html(head: Head | None) -> html.Markup:
