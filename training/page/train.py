@@ -10,10 +10,12 @@ from feedback import plots
 from feedback.ids import RunId
 from feedback.store import Store
 from training import curves, heads, repeats, runs
+from training.classify import heads as classifiers
+from training.classify.heads import HeadInfo
 from training.curves import Figures
 from training.heads import Head
 from training.methods import METHODS
-from training.page import start
+from training.page import classifier, start
 from training.page.desk import Desk, Part, Person, button, confirmation, say, shown
 from training.repeats import Comparison
 from training.runs import MetricPoint, Run
@@ -59,6 +61,7 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
                 run_html(run, runs.metrics(desk.store, run.id), _beside(desk.store, run, beside or [])),
                 repeat_html(run, repeats.compare(desk.store, desk.home, run)),
                 head_html(heads.of_run(desk.store, run.id)),
+                classifier.under_run(classifier_of(desk, run)),
             ),
             button(run.state not in ("done", "failed", "cancelled") and not run.cancel_requested),
             button(run.state in runs.RESUMABLE),
@@ -100,8 +103,8 @@ def _beside(store: Store, run: Run, ids: Sequence[str]) -> list[Figures]:
 def why_no_button(run: Run) -> str:
     """Why Resume, Repeat or Cancel cannot be pressed; empty when what is over can be resumed."""
     if run.state == "done":
-        makes_head = METHODS[run.method].makes == "head"
-        return f"It is done: see its {'report above' if makes_head else 'candidate under Gate'}."
+        makes_version = METHODS[run.method].makes == "version"
+        return f"It is done: see its {'candidate under Gate' if makes_version else 'report above'}."
     if run.is_over:
         return ""
     if run.cancel_requested:
@@ -155,6 +158,11 @@ def head_html(head: Head | None) -> html.Markup:
         html.note(" ".join(head.report.sentences())),
         html.table(("How sure it was", "How often it was right", "Pairs"), rows, "reward-report"),
     )
+
+
+def classifier_of(desk: Desk, run: Run) -> HeadInfo | None:
+    """What came out of a run that makes classifiers."""
+    return classifiers.of_run(desk.home, run.id) if METHODS[run.method].makes == "classifier" else None
 
 
 def how_long(run: Run) -> str:
