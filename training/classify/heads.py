@@ -27,7 +27,8 @@ MANIFEST = "manifest.json"
 HEAD, TRUNK, ADAPTER, REPORT = "head.safetensors", "trunk.safetensors", "adapter", "report.html"
 ADAPTER_FILES = (f"{ADAPTER}/adapter_config.json", f"{ADAPTER}/adapter_model.safetensors")
 LATEST = "latest"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+LONGEST = 64
+NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST - 1}}}")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def check_name(home: Home, name: str) -> None:
     if not NAME.fullmatch(name) or name == LATEST:
         raise HoneError(
             f"{name!r} is no name for a classifier.",
-            f"A name has letters, digits, dots, dashes and underscores, 64 at most, and is not {LATEST}.",
+            f"A name has letters, digits, dots, dashes, underscores, {LONGEST} at most, and is not {LATEST}.",
             "Choose another with --name.",
         )
     if (folder_of_all(home) / name).exists():
@@ -82,10 +83,12 @@ def check_name(home: Home, name: str) -> None:
 
 def free_name(home: Home, wanted: str) -> str:
     """`wanted`, or `wanted-2` and so on."""
-    base = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-._")[:50] or "classifier"
-    number = 1
-    while (folder_of_all(home) / (name := base if number == 1 else f"{base}-{number}")).exists():
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-._") or "classifier"
+    name, number = base[:LONGEST], 1
+    while (folder_of_all(home) / name).exists():
         number += 1
+        end = f"-{number}"
+        name = base[: LONGEST - len(end)] + end
     return name
 
 

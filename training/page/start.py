@@ -23,7 +23,7 @@ from training.recipes import Recipe
 from training.runs import Run
 
 VOTES, DATASET = "Votes", "A dataset"
-USUAL = ("dpo", "sft")
+USUAL = ("dpo", "sft", "classify")
 """Presets that come first, and are chosen where another cannot stay."""
 KNOBS = ("epochs", "learning_rate", "max_steps", "seed")
 NO_SNAPSHOT = "There is no snapshot yet: freeze one under Data."
