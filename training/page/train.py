@@ -124,7 +124,7 @@ def run_html(run: Run, points: Sequence[MetricPoint], beside: Sequence[Figures] 
         f'<h3 class="op-run">{html.text(run.recipe.name)} {html.code(run.id)} ',
         html.badge(run.state, STATE_TONES[run.state], "run-state"),
         "</h3>",
-        html.note(f"On {run.source}, {how_long(run)}, rate {run.recipe.learning_rate:g}."),
+        html.note(f"On {run.source}, {how_long(run)}."),
     )
     tone: html.Tone = "busy" if not run.is_over else STATE_TONES[run.state]
     progress = html.bar(run.step, run.total_steps or int(run.is_over), how_far(run, datetime.now(UTC)), tone)
@@ -168,9 +168,13 @@ def classifier_of(desk: Desk, run: Run) -> HeadInfo | None:
 def how_long(run: Run) -> str:
     """What the recipe asks for, in words."""
     recipe = run.recipe
+    if recipe.adapt == "frozen":
+        return "the head alone"
     if recipe.max_steps:
-        return f"{html.plural(recipe.max_steps, 'step')} at most"
-    return f"{recipe.epochs:g} epoch{'' if recipe.epochs == 1 else 's'}"
+        passes = f"{html.plural(recipe.max_steps, 'step')} at most"
+    else:
+        passes = f"{recipe.epochs:g} epoch{'' if recipe.epochs == 1 else 's'}"
+    return f"{passes}, rate {recipe.learning_rate:g}"
 
 
 def how_far(run: Run, at: datetime) -> str:
