@@ -44,7 +44,7 @@ def chosen_snapshot(store: Store, named: str) -> Snapshot:
 
 @click.group(cls=HoneGroup)
 def train() -> None:
-    """Train the champion further on a snapshot."""
+    """Train the champion further on votes or a dataset, or make a classifier."""
 
 
 FILES = {
