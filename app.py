@@ -26,7 +26,7 @@ from feedback.commands import feedback as feedback_group
 from feedback.home import Home
 from training import commands as training_commands
 from training import reward_metric
-from training.classify.commands import classify, train_classifier
+from training.classify.commands import classify
 from training.demo_command import demo
 from training.instruct.commands import data_group
 from training.memory_command import memory_command
@@ -158,7 +158,6 @@ cli.add_command(feedback_group)
 cli.add_command(training_commands.snapshot)
 cli.add_command(data_group)
 cli.add_command(training_commands.train)
-training_commands.train.add_command(train_classifier)
 cli.add_command(classify)
 cli.add_command(training_commands.runs_group)
 cli.add_command(training_commands.evaluate)

@@ -60,19 +60,25 @@ def ensure_base(store: Store, base: Base, template: ChatTemplate) -> ModelVersio
     the one promoted would be worse than not starting.
     """
     with store.transaction():
-        row = store.row(
-            "SELECT * FROM model_versions"
-            " WHERE base_id = ? AND chat_template_sha256 = ? AND adapter_dir IS NULL",
-            base.id,
-            template.sha256,
-        )
-        version = _version(row) if row else _insert(store, _as_version(store, base, template))
+        version = base_version(store, base, template)
         pointer = store.row("SELECT 1 FROM pointers WHERE name = ?", CHAMPION)
         if pointer is None:
             _point(store, SYSTEM_USER, version, kind="first")
         else:
             _check_same_base(champion(store), base.id, template.sha256)
     return version
+
+
+def base_version(store: Store, base: Base, template: ChatTemplate) -> ModelVersion:
+    """The base itself as a model version, whoever answers: what does not answer may start from any base."""
+    with store.transaction():
+        row = store.row(
+            "SELECT * FROM model_versions"
+            " WHERE base_id = ? AND chat_template_sha256 = ? AND adapter_dir IS NULL",
+            base.id,
+            template.sha256,
+        )
+        return _version(row) if row else _insert(store, _as_version(store, base, template))
 
 
 def add(

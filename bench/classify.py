@@ -11,32 +11,34 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from assistant import base as bases
 from assistant.base import BaseChoice
 from feedback.home import Home
+from training import recipes
 from training.classify import data, heads
-from training.classify.settings import Adapt, Settings
 from training.classify.train import Hooks, Job, train
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
-WAYS = get_args(Adapt)
+PRESETS = {"frozen": "classify-frozen", "lora": "classify", "full": "classify-full"}
+WAYS = tuple(PRESETS)
 
 
 def row(args: argparse.Namespace) -> dict[str, Any]:
     """Train and measure one way: the manifest's figures, and of this process the peak memory in GB and the
     CPU seconds, which tell what it would take on an idle machine.
     """
-    choice = BaseChoice()
-    base = bases.resolve(Home(args.home), choice)
+    base = bases.resolve(Home(args.home), BaseChoice())
     found = data.read(f"{args.format}:{args.train}")
     test = data.read(f"{args.format}:{args.test}", found.labels)
-    settings = Settings(adapt=args.side, wording=args.wording, epochs=args.epochs)
+    recipe = recipes.from_mapping(
+        {"wording": args.wording, "epochs": args.epochs}, recipes.load(PRESETS[args.side])
+    )
     hooks = Hooks(tell_step, lambda *_: None, tell)
     with tempfile.TemporaryDirectory() as folder:
-        info = heads.read(train(Job("bench", base, choice, settings, found, test, Path(folder)), hooks))
+        info = heads.read(train(Job("bench", base, recipe, found, test, Path(folder)), hooks))
     used = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "wording": info.wording.name,
@@ -79,7 +81,7 @@ def main() -> None:
     parser.add_argument("--train", type=Path, default=SHARED / "sst2_train_2000.jsonl")
     parser.add_argument("--test", type=Path, default=SHARED / "sst2_dev.jsonl")
     parser.add_argument("--format", choices=data.FORMATS_WITH_LABELS, default="sst2")
-    parser.add_argument("--epochs", type=int, default=Settings().epochs)
+    parser.add_argument("--epochs", type=int, default=int(recipes.load("classify").epochs))
     parser.add_argument("--wording", default="auto")
     parser.add_argument("--home", type=Path, default=ROOT / ".cache" / "bench")
     parser.add_argument("--only", choices=WAYS)

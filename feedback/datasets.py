@@ -21,14 +21,14 @@ from feedback.message import Turn
 from feedback.store import Store, now
 from feedback.whole_files import write_aside
 
-Kind = Literal["text", "answers"]
+Kind = Literal["text", "answers", "labels"]
 
 
 @dataclass(frozen=True)
 class Dataset:
     """One row of `datasets`. id is d_ and the first 12 hex digits of sha256; name that of the file it was.
 
-    `kind`: what a row is: a text, or a question with its answer.
+    `kind`: what a row is: a text, a question with its answer, or a text with its label.
     """
 
     id: str
@@ -54,7 +54,28 @@ class Answered:
         return splits.split_key(self.turns, self.system_text)
 
 
-def freeze_file(store: Store, home: Home, user_id: UserId, file: Path, kind: Kind) -> Dataset:
+@dataclass(frozen=True)
+class Example:
+    """A text and the label that a person gave it."""
+
+    text: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Texts with labels. `labels`: those that occur, in their order. `question`: how a text is asked for its
+    label, as Jinja over `text`; "" where nobody says.
+    """
+
+    labels: tuple[str, ...]
+    question: str
+    examples: tuple[Example, ...]
+
+
+def freeze_file(
+    store: Store, home: Home, user_id: UserId, file: Path, kind: Literal["text", "answers"]
+) -> Dataset:
     """Keep what a file holds, as `freeze_texts` or `freeze_answers` does."""
     if kind == "text":
         return freeze_texts(store, home, user_id, file)
@@ -88,6 +109,15 @@ def freeze_answers(
         return _keep(store, home, user_id, "answers", name, lines, **made)
 
 
+def freeze_labelled(store: Store, home: Home, user_id: UserId, name: str, found: Labelled) -> Dataset:
+    """Keep texts with their labels: the first line says which labels there are and how is asked for one, each
+    other is an example. The same content returns the dataset that is already there.
+    """
+    head = canonical_json({"labels": found.labels, "question": found.question})
+    lines = [canonical_json({"text": one.text, "label": one.label}) for one in found.examples]
+    return _keep(store, home, user_id, "labels", name, [head, *lines])
+
+
 def _messages(one: Answered) -> list[dict[str, str]]:
     said = [("system", one.system_text)] if one.system_text else []
     said += [*((turn.role, turn.content) for turn in one.turns), ("assistant", one.answer)]
@@ -106,7 +136,8 @@ def _keep(
         row = store.row("SELECT * FROM datasets WHERE sha256 = ?", sha256)
         if row is not None:
             return _dataset(row)
-        found = Dataset(f"d_{sha256[:12]}", sha256, kind, name, len(lines), user_id, now())
+        rows = len(lines) - (kind == "labels")  # whose first line is no example
+        found = Dataset(f"d_{sha256[:12]}", sha256, kind, name, rows, user_id, now())
         write_aside(_file(home, found), kept)
         store.execute(
             "INSERT INTO datasets (id, sha256, kind, name, rows, created_by, created_at)"
@@ -125,6 +156,17 @@ def texts(home: Home, dataset: Dataset) -> list[str]:
 def answers(home: Home, dataset: Dataset) -> list[Answered]:
     """The questions and answers of a dataset, in its order. HoneError when its file is not what was kept."""
     return [_answered(json.loads(line)) for line in _lines(home, dataset)]
+
+
+def labelled(home: Home, dataset: Dataset) -> Labelled:
+    """The texts of a dataset with their labels. HoneError when its file is not what was kept."""
+    head, *rows = (json.loads(line) for line in _lines(home, dataset))
+    return Labelled(tuple(head["labels"]), head["question"], tuple(Example(**row) for row in rows))
+
+
+def check(home: Home, dataset: Dataset) -> None:
+    """HoneError when a dataset's file is not what was kept."""
+    _lines(home, dataset)
 
 
 def _lines(home: Home, dataset: Dataset) -> list[str]:

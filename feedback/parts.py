@@ -56,9 +56,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], testid: str = "") 
     )
 
 
-def empty(title: str, todo: str, command: str = "") -> Markup:
-    """Nothing here yet, and what to do about it; `command`: what to type where it is no matter of a page."""
-    typed = f"<p>{code(command)}</p>" if command else ""
+def empty(title: str, todo: str, *commands: str) -> Markup:
+    """Nothing here yet, and what to do about it; `commands`: what to type where it is no matter of a page."""
+    typed = "".join(f"<p>{code(command)}</p>" for command in commands)
     return Markup(f'<div class="hone-empty"><b>{escape(title)}</b><p>{escape(todo)}</p>{typed}</div>')
 
 

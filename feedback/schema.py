@@ -78,3 +78,8 @@ def m0010_repeats(db: Database) -> None:
 @migrations()
 def m0011_launch(db: Database) -> None:
     run(db, "0011_launch.sql")
+
+
+@migrations()
+def m0012_labels(db: Database) -> None:
+    run(db, "0012_labels.sql")

@@ -19,10 +19,12 @@ from feedback.canonical import plain
 from feedback.datasets import Kind
 from feedback.errors import HoneError, NotFoundError
 from feedback.home import Home
+from feedback.ids import UserId
 from feedback.store import Store
 from prompts import library
 from prompts.plain import ZERO_SHOT
 from training import evaluating, gate, promotion, recipes, repeats, runs
+from training.classify import begin
 from training.classify import heads as classifiers
 from training.jobs import Jobs
 from training.methods import METHODS
@@ -44,11 +46,14 @@ class Shop:
 
 class NewRun(Body):
     """`recipe`: a shipped one. `settings`: what shall differ from it. `data`: in place of a snapshot, the id
-    of a dataset, or `latest`.
+    of a dataset, or `latest`. Of a classifier alone: `test`, the dataset that it is measured on, and `start`,
+    the model version that it starts from (default: the base).
     """
 
     snapshot: Name = "latest"
     data: Name | None = None
+    test: Name | None = None
+    start: Name | None = None
     recipe: Name = "dpo"
     settings: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
@@ -108,10 +113,8 @@ def _runs(shop: Shop) -> APIRouter:
 
     @made.post("/runs", status_code=201)
     def start(parts: Parts, user: Operator, body: NewRun) -> Any:
-        """Train the champion on a snapshot or dataset, in a process of its own; queued while another does."""
-        recipe = _recipe(shop, body)
-        run = runs.create(parts.store, user.id, recipe, _source(parts.store, recipe, body))
-        return _run(shop, parts.store, runs.start(shop.home, run.id))
+        """Train on a snapshot or a dataset, in a process of its own; queued while another run trains."""
+        return _run(shop, parts.store, runs.start(shop.home, _queued(shop, parts.store, user.id, body).id))
 
     @made.get("/runs")
     def listing(parts: Parts, user: Operator) -> Any:
@@ -121,7 +124,7 @@ def _runs(shop: Shop) -> APIRouter:
 
     @made.get("/runs/{run_id}")
     def read(parts: Parts, user: Operator, run_id: str) -> Any:
-        """One run (its id, the start of it, or `latest`) with its curves and the gate's report."""
+        """One run (its id, the start of it, or `latest`), its curves, and the gate's report or classifier."""
         runs.sweep(parts.store)
         return _run(shop, parts.store, runs.get(parts.store, run_id))
 
@@ -247,6 +250,20 @@ def _recipe(shop: Shop, body: NewRun) -> Recipe:
     return recipes.from_mapping(body.settings | served, recipes.presets()[body.recipe])
 
 
+def _queued(shop: Shop, store: Store, user_id: UserId, body: NewRun) -> Run:
+    recipe = _recipe(shop, body)
+    if METHODS[recipe.method].makes == "classifier":
+        data = datasets.find(store, body.data or "latest", METHODS[recipe.method].reads)
+        return begin.create(store, shop.home, user_id, recipe, begin.Wanted(data.id, body.test, body.start))
+    if body.test is not None or body.start is not None:
+        raise HoneError(
+            f"{recipe.method} takes neither test nor start.",
+            "A run starts from the champion, and its own data hold out what it is measured on.",
+            "Leave them out.",
+        )
+    return runs.create(store, user_id, recipe, _source(store, recipe, body))
+
+
 def _source(store: Store, recipe: Recipe, body: NewRun) -> str:
     """The id of the snapshot or the dataset that is asked for."""
     if body.data is None:
@@ -257,7 +274,7 @@ def _source(store: Store, recipe: Recipe, body: NewRun) -> str:
         raise HoneError(
             f"{recipe.method} does not learn from a dataset.",
             f"It learns from {reads}.",
-            "Choose a recipe for sft or clm.",
+            "Choose a recipe for sft, clm or classify.",
         )
     return datasets.find(store, body.data, reads).id
 
@@ -267,5 +284,6 @@ def _run(shop: Shop, store: Store, run: Run) -> dict[str, Any]:
         "run": plain(run),
         "metrics": plain(runs.metrics(store, run.id)),
         "gate": plain(gate.report(store, run.candidate_id)) if run.candidate_id else None,
+        "classifier": plain(classifiers.of_run(shop.home, run.id)),
         "repetition": plain(repeats.as_data(repeats.compare(store, shop.home, run))),
     }

@@ -17,6 +17,8 @@ TITLES = {
     "reward": ("Mean reward of its answers", None),
     "kl": ("KL to where it started, nats", 0.0),
     "answer_tokens": ("Tokens in an answer", None),
+    "calibration_loss": ("Loss on the calibration part, nats", None),
+    "calibration_accuracy": ("Share of the calibration part put right", None),
     "judge": ("Judge: nats gained on votes that nobody trains on", 0.0),
 }
 """The metrics shown, in this order, with their titles and the level that means: nothing learnt."""

@@ -14,7 +14,7 @@ from training import runs
 from training.runs import Run
 
 POLL_S = 0.5
-SHOWN = ("loss", "margin", "accuracy")
+SHOWN = ("loss", "margin", "accuracy", "calibration_loss")
 
 
 def to_end(store: Store, home: Home, run_id: RunId) -> Run:

@@ -1,12 +1,13 @@
 """One run's training from its rows in the store to a finished adapter: the store's side of the trainers.
 
 Reads the snapshot or the dataset, and makes a task of it and of what the method needs beside it (the
-champion's adapter, a reward model), which this process computes, or several do. Writes nothing to the store
-but a run's memory. torch and TRL come in when a run trains.
+champion's adapter, a reward model), which this process computes, or several do. Classifiers have a trainer
+of their own (training.classify). Writes nothing to the store but a run's memory. torch and TRL come in when a
+run trains.
 """
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ from prompts import library
 from prompts.plain import ZERO_SHOT
 from training import adaptations, data, heads, reward_report, rounds, rules, run_memory, texts
 from training import task as tasks
+from training.classify import heads as classifiers
+from training.classify.heads import HeadInfo
 from training.crew import ALONE
 from training.data import Rendering, Row, Rows
 from training.launch import launcher
@@ -100,6 +103,41 @@ def train_head(lesson: Lesson, hooks: "Hooks") -> heads.Made:
     for sentence in report.sentences():
         lesson.say(sentence)
     return heads.Made(adapter, report)
+
+
+def train_classifier(lesson: Lesson, hooks: "Hooks") -> HeadInfo:
+    """Train a classifier and measure it, keep it in the home; one that a killed process kept stands."""
+    from training.classify import train as classifying
+    from training.classify.tuning import Hooks as ClassifierHooks
+
+    run, recipe = lesson.run, lesson.run.recipe
+    if (kept := classifiers.of_run(lesson.home, run.id)) is not None:
+        return kept
+    learnt = datasets.get(lesson.store, str(run.dataset_id))
+    tested = datasets.get(lesson.store, run.test_dataset_id) if run.test_dataset_id else None
+    name = recipe.called or f"{Path(learnt.name).stem}-{recipe.adapt}"
+    job = classifying.Job(
+        name=classifiers.free_name(lesson.home, name),
+        base=lesson.base,
+        recipe=recipe,
+        data=datasets.labelled(lesson.home, learnt),
+        test=datasets.labelled(lesson.home, tested) if tested else None,
+        folder=lesson.folder,
+        start_adapter=_checked(lesson),
+        hashes={"train": learnt.sha256} | ({"test": tested.sha256} if tested else {}),
+        run_id=run.id,
+    )
+
+    def fits(ids: Sequence[Sequence[int]]) -> None:
+        rows = [Row(tuple(one), (), ()) for one in ids]
+        needs = run_memory.check(lesson.base, recipe, rows)
+        run_memory.expected(lesson.store, run.id, needs)
+        lesson.say(needs.sentence)
+
+    watched = ClassifierHooks(hooks.on_step, hooks.on_metrics, lesson.say, hooks.on_size, fits)
+    made = classifying.train(job, watched)
+    lesson.say(run_memory.measured(lesson.store, run.id, peak_bytes(lesson.base.device)))
+    return classifiers.read(classifiers.keep(lesson.home, made, job.name))
 
 
 @dataclass(frozen=True)
@@ -225,14 +263,18 @@ def _compute(lesson: Lesson, task: Task, hooks: "Hooks") -> Trained:
 
 def _start(lesson: Lesson) -> Path | None:
     """The champion's adapter, checked; None where the champion is the base."""
-    version = lesson.started_from
-    folder = registry.folder(lesson.home, version)
+    folder, version = _checked(lesson), lesson.started_from
     if folder is None:
         return None
-    registry.check_files(lesson.home, version)
     adaptations.check_start(lesson.run.recipe, folder, version.name)
     lesson.say(f"Training goes on from {version.name}: rank, targets and sizes of its adapter stand.")
     return folder
+
+
+def _checked(lesson: Lesson) -> Path | None:
+    """The folder of the version that the run starts from, known to be whole; None for the base."""
+    registry.check_files(lesson.home, lesson.started_from)
+    return registry.folder(lesson.home, lesson.started_from)
 
 
 def _online(lesson: Lesson, task: Task, hooks: "Hooks", rendering: Rendering, rows: Rows) -> Trained:

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Reads = Literal["pairs", "answers", "thumbs", "prompts", "text"]
-Makes = Literal["version", "head"]
+Reads = Literal["pairs", "answers", "thumbs", "prompts", "text", "labels"]
+Makes = Literal["version", "head", "classifier"]
+BESIDE = ("lora", "rslora", "dora", "ia3")
+"""What a reward model's layer can lie beside, and RLHF can switch off to see where it began."""
 
 
 @dataclass(frozen=True)
@@ -12,9 +14,10 @@ class Method:
     """One way to train.
 
     `reads`, of a snapshot: pairs; answers (the chosen ones and demonstrations); thumbs; prompts alone, which
-    the model answers itself. A dataset may stand in its place that holds what the method reads; text comes of
-    datasets alone. `makes`: a model version that may answer people, or a
-    head that judges. `shows`: the metrics that are told of each step, in a terminal and as curves.
+    the model answers itself. A dataset may stand in its place that holds what the method reads; text and
+    labels come of datasets alone. `makes`: a model version that may answer people, a head that judges, or a
+    classifier. `shows`: the metrics that are told of each step, in a terminal and as curves. `adapts`: what
+    of the model it can train; empty: any family of changes.
     """
 
     name: str
@@ -23,6 +26,7 @@ class Method:
     reads: Reads
     makes: Makes
     shows: tuple[str, ...]
+    adapts: tuple[str, ...] = ()
 
 
 METHODS = {
@@ -46,11 +50,16 @@ METHODS = {
         ),
         Method(
             "reward", "A reward model: a number for each answer, learnt from pairs.", "reward", "pairs",
-            "head", ("loss", "margin", "accuracy"),
+            "head", ("loss", "margin", "accuracy"), BESIDE,
         ),
         Method(
             "rlhf", "Online RL on a reward: the model answers, is scored, and learns (RLOO or GRPO).", "rlhf",
-            "prompts", "version", ("reward", "kl", "answer_tokens", "judge"),
+            "prompts", "version", ("reward", "kl", "answer_tokens", "judge"), BESIDE,
+        ),
+        Method(
+            "classify", "A classifier: a linear head on the last token's state, learnt from labelled texts.",
+            "classify", "labels", "classifier", ("loss", "calibration_loss", "calibration_accuracy"),
+            ("lora", "frozen", "full"),
         ),
     )
 }  # fmt: skip

@@ -26,8 +26,6 @@ SCHEDULES = ("linear", "cosine", "constant")
 ALGORITHMS = ("rloo", "grpo")
 METRICS = ("none", "tensorboard", "trackio")
 """Where a run's curves are copied to, beside Hone's own; see training.metrics_copy."""
-BESIDE = ("lora", "rslora", "dora", "ia3")
-"""What a reward model's layer can lie beside, and RLHF can switch off to see where it began."""
 POSITIVE = (
     *("epochs", "learning_rate", "max_grad_norm", "batch", "accumulation", "reference_batch"),
     *("max_length", "lora_rank", "lora_alpha", "save_every", "virtual_tokens", "bottleneck_size"),
@@ -61,6 +59,10 @@ class Recipe:
     `rule:NAME`; each prompt is answered `answers` times with at most `answer_tokens` tokens at `temperature`.
     An answer that is cut off, or empty, loses `cut_off_penalty` of its reward. Every `judge_every` steps the
     judge is asked; see training.judge. A batch counts answers, not prompts.
+
+    For classify, `wording` is `auto`, a name or a template (training.classify.wording); `calibration_share`
+    of the texts, by label, choose the wording and the epoch and fit the temperature; `called` is the
+    classifier's name, "" that of its data. `adapt` is `frozen`, `lora` or `full`.
 
     `metrics`: where the run's curves are copied to as it trains, beside Hone's own: `tensorboard` (files in
     the run's folder) or `trackio`.
@@ -103,6 +105,9 @@ class Recipe:
     temperature: float = 1.0
     cut_off_penalty: float = 1.0
     judge_every: int = 5
+    wording: str = "auto"
+    calibration_share: float = 0.15
+    called: str = ""
     replay: float = 1.0
     seed: int = 0
     save_every: int = 5
@@ -132,7 +137,6 @@ def _complaints(recipe: Recipe) -> list[str]:
         "method": tuple(METHODS),
         "schedule": SCHEDULES,
         "algorithm": ALGORITHMS,
-        "adapt": tuple(FAMILIES),
         "metrics": METRICS,
     }
     found += [
@@ -149,16 +153,26 @@ def _complaints(recipe: Recipe) -> list[str]:
         found.append("losses and loss_weights must be lists of one length.")
     if not 0 <= recipe.label_smoothing < 0.5:
         found.append("label_smoothing, the share of flipped votes, must lie in [0, 0.5).")
+    found += _of_adapting(recipe)
+    found += _of_methods(recipe)
+    if recipe.max_steps < 0:
+        found.append("max_steps must be 0 (no limit) or more.")
+    return found
+
+
+def _of_adapting(recipe: Recipe) -> list[str]:
+    """What is wrong with what it trains of the model."""
+    found = []
+    allowed = METHODS[recipe.method].adapts if recipe.method in METHODS else ()
+    if allowed and recipe.adapt not in allowed:
+        found.append(f"{recipe.method} trains by one of {', '.join(allowed)}, not by {recipe.adapt}.")
+    elif recipe.adapt not in (allowed or FAMILIES):
+        found.append(f"adapt must be one of {', '.join(FAMILIES)}, not {recipe.adapt!r}.")
     family = FAMILIES.get(recipe.adapt)
     if family and recipe.quantize in ("nf4", "int8") and recipe.quantize not in family.quantised:
         found.append(f"A base in {recipe.quantize} cannot be trained by {recipe.adapt}.")
     if recipe.adapt == "layers" and not LAYERS.fullmatch(recipe.layers):
         found.append(f"layers must be like last-2, first-4 or 0,5,11, not {recipe.layers!r}.")
-    if recipe.method in ("reward", "rlhf") and recipe.adapt not in BESIDE:
-        found.append(f"{recipe.method} trains by one of {', '.join(BESIDE)}, not by {recipe.adapt}.")
-    found += _of_methods(recipe)
-    if recipe.max_steps < 0:
-        found.append("max_steps must be 0 (no limit) or more.")
     return found
 
 
@@ -179,6 +193,10 @@ def _of_methods(recipe: Recipe) -> list[str]:
         found.append("KTO needs a batch of 2 or more: it measures the KL on answers to each other's prompts.")
     if recipe.method == "rlhf" and (recipe.answers < 2 or recipe.batch % recipe.answers):
         found.append("rlhf needs 2 answers or more for each prompt, and a batch that is a multiple of them.")
+    if not 0 < recipe.calibration_share < 1:
+        found.append("calibration_share must lie between 0 and 1.")
+    if recipe.method == "classify" and (recipe.accumulation > 1 or recipe.epochs != int(recipe.epochs)):
+        found.append("classify takes a step at each batch, and whole epochs: accumulation must be 1.")
     return found
 
 
@@ -206,7 +224,8 @@ def for_family(start: Recipe, adapt: str) -> Recipe:
     LoRA's, a soft prompt wants many times more. HoneError for a family that is not known.
     """
     changed = dataclasses.replace(start, adapt=adapt)
-    factor = FAMILIES[adapt].rate / FAMILIES[start.adapt].rate
+    rates = [FAMILIES[name].rate if name in FAMILIES else 1.0 for name in (adapt, start.adapt)]
+    factor = rates[0] / rates[1]  # a frozen trunk has none
     return dataclasses.replace(changed, learning_rate=start.learning_rate * factor)
 
 

@@ -19,8 +19,10 @@ from feedback.home import Home
 from feedback.ids import RunId, UserId
 from feedback.store import Store
 from training import heads, rules, run_memory, runs
+from training.classify import heads as classifiers
+from training.methods import METHODS
 from training.recipes import Recipe
-from training.runs import MetricPoint, Run
+from training.runs import Beside, MetricPoint, Run
 
 NOT_OF_THE_TRAINING = (run_memory.ESTIMATE, run_memory.PEAK)
 """Figures that hang on what else the machine was doing."""
@@ -101,7 +103,8 @@ def create(store: Store, home: Home, user_id: UserId, run_id: RunId) -> Run:
     try:
         recipe = _still_there(store, home, run)
         source = str(run.snapshot_id or run.dataset_id)
-        return runs.create(store, user_id, recipe, source, run.crew, repeated=run)
+        beside = Beside(launch=run.crew, repeated=run, test_id=run.test_dataset_id)
+        return runs.create(store, user_id, recipe, source, beside)
     except HoneError as error:
         raise ConflictError(
             f"The run {run.id} cannot be repeated.",
@@ -121,8 +124,8 @@ def _still_there(store: Store, home: Home, run: Run) -> Recipe:
         raise HoneError(
             f"The base {begin.base_id} is not there any more.", f"{recipe.model} is {found.id} now."
         )
-    if run.dataset_id is not None:
-        datasets.texts(home, datasets.get(store, run.dataset_id))
+    for dataset_id in filter(None, (run.dataset_id, run.test_dataset_id)):
+        datasets.check(home, datasets.get(store, dataset_id))
     if recipe.method != "rlhf" or rules.named(recipe.reward) is not None:
         return recipe
     head = heads.as_it_was(store, recipe.reward, run.started_at or run.created_at)
@@ -155,17 +158,21 @@ def _figures(store: Store, run_id: RunId) -> dict[tuple[int, str], float]:
 
 @dataclass(frozen=True)
 class _Kept:
-    """Weights that a run made."""
+    """Weights that a run made. `sha256`: of what they were when they were kept."""
 
-    file: Path
+    files: tuple[Path, ...]
     sha256: str | None
 
 
 def _weights(store: Store, home: Home, run: Run) -> _Kept | None:
+    if METHODS[run.method].makes == "classifier":
+        made = classifiers.of_run(home, run.id)
+        files, sha256 = classifiers.weights(home, made) if made else ([], "")
+        return _Kept(tuple(files), sha256) if made else None
     version, head = registry.of_run(store, run.id), heads.of_run(store, run.id)
     if version is not None and version.adapter_dir is not None:
-        return _Kept(home.path / version.adapter_dir / version_files.WEIGHTS, version.adapter_sha256)
-    return _Kept(home.path / head.folder / version_files.WEIGHTS, head.sha256) if head else None
+        return _Kept((home.path / version.adapter_dir / version_files.WEIGHTS,), version.adapter_sha256)
+    return _Kept((home.path / head.folder / version_files.WEIGHTS,), head.sha256) if head else None
 
 
 @lru_cache(maxsize=64)
@@ -174,7 +181,7 @@ def _apart(one: _Kept, other: _Kept) -> float | None:
     if one.sha256 == other.sha256:
         return 0.0
     try:
-        before, now = TensorFiles([one.file]), TensorFiles([other.file])
+        before, now = TensorFiles([*one.files]), TensorFiles([*other.files])
     except (OSError, ValueError):
         return None
     if set(before) != set(now) or any(before.raw(name).shape != now.raw(name).shape for name in before):

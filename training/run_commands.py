@@ -4,8 +4,9 @@ next.
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import click
 
@@ -14,18 +15,21 @@ from assistant import registry
 from assistant.adapters.families import FAMILIES
 from feedback import datasets, snapshots
 from feedback.command_line import HoneGroup, home_option, json_option, open_store, say
-from feedback.datasets import Kind
 from feedback.errors import HoneError, NotFoundError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.snapshots import Snapshot
 from feedback.store import Store
 from training import follow, gate, heads, metrics_copy, metrics_file, recipes, repeats, run_memory, runs
+from training.classify import begin
+from training.classify import heads as classifiers
+from training.classify.commands import told as told_classifier
+from training.classify.heads import HeadInfo
 from training.launch import configs
 from training.methods import METHODS, Method
 from training.promotion import WORDS
 from training.recipes import Recipe
-from training.runs import Run
+from training.runs import Beside, Run
 from training.scratch_command import train_scratch
 
 
@@ -40,12 +44,13 @@ def chosen_snapshot(store: Store, named: str) -> Snapshot:
 
 @click.group(cls=HoneGroup)
 def train() -> None:
-    """Train the champion further on a snapshot."""
+    """Train the champion further on votes or a dataset, or make a classifier."""
 
 
 FILES = {
     "text": 'Text: .jsonl with {"text": ...} lines, or plain, cut at empty lines; or a dataset.',
     "answers": 'In place of a snapshot: a dataset, or .jsonl with {"messages": [...]} lines.',
+    "labels": "Labelled texts: FILE or FORMAT:FILE (sst2, ag-news), or a dataset.",
 }
 """What `--data` takes, by what a method reads."""
 
@@ -56,7 +61,7 @@ def _source(method: Method) -> Callable[[Any], Any]:
     snapshot = click.option("--snapshot", "snapshot", default="latest", show_default=True, help=told)
     if method.reads not in FILES:
         return snapshot
-    needed = method.reads == "text"
+    needed = method.reads in ("text", "labels")
     data = click.option(
         "--data",
         "named",
@@ -65,14 +70,35 @@ def _source(method: Method) -> Callable[[Any], Any]:
         metavar="FILE|DATASET|latest",
         help=FILES[method.reads],
     )
+    if method.reads == "labels":
+        return lambda command: data(_of_classifiers(command))
     return data if needed else lambda command: snapshot(data(command))
+
+
+def _of_classifiers(command: Any) -> Any:
+    """The options that only a classifier has."""
+    test = click.option(
+        "--test", "test", default=None, metavar="FILE|DATASET", help="Labelled texts to measure on."
+    )
+    start = click.option(
+        "--from", "start", default=None, metavar="VERSION", help="Start from a model version, not the base."
+    )
+    name = click.option(
+        "--name", "called", default=None, help="What to call it (default: the data's and the way's name)."
+    )
+    wording = click.option(
+        "--wording", default=None, help="How a text is put: auto, plain, asked, chat, or with {{ text }}."
+    )
+    return test(start(name(wording(command))))
 
 
 def _dataset_id(store: Store, home: Home, method: Method, named: str) -> str:
     """The id of the dataset that a file's content is, or of the one that is named; `latest` is the newest."""
     file = Path(named).expanduser()
     if file.is_file():
-        return datasets.freeze_file(store, home, LOCAL_USER, file, cast(Kind, method.reads)).id
+        return datasets.freeze_file(
+            store, home, LOCAL_USER, file, cast(Literal["text", "answers"], method.reads)
+        ).id
     if named == "latest" or named.startswith("d_"):
         return datasets.find(store, named, method.reads).id
     raise HoneError(
@@ -87,7 +113,7 @@ def _train_command(method: Method) -> click.Command:
     @click.option("--recipe", "recipe_file", default=None, help="A recipe of your own: a .yaml file.")
     @click.option(
         "--adapt",
-        type=click.Choice(list(FAMILIES)),
+        type=click.Choice(list(method.adapts or FAMILIES)),
         default=None,
         help="What of the model is trained; the rate follows unless --learning-rate says one.",
     )
@@ -109,28 +135,44 @@ def _train_command(method: Method) -> click.Command:
     @click.option("--detach", is_flag=True, help="Start it and return at once.")
     @json_option
     @home_option
-    def command(
-        home: Home,
-        as_json: bool,
-        detach: bool,
-        snapshot: str = "latest",
-        named: str | None = None,
-        launch: str | None = None,
-        **given: Any,
-    ) -> None:
+    def command(home: Home, as_json: bool, detach: bool, **given: Any) -> None:
         store = open_store(home)
-        recipe = _recipe(method.name, **given)
-        crew = configs.load(launch) if launch else None
-        if named is not None:
-            _first_champion(store, home, recipe)
-            source = _dataset_id(store, home, method, named)
-        else:
-            source = chosen_snapshot(store, snapshot).id
-        run = runs.create(store, LOCAL_USER, recipe, source, crew)
+        named = [field.name for field in fields(_Source) if field.name in given]
+        source = _Source(**{name: given.pop(name) for name in named})
+        run = _queued(store, home, _recipe(method.name, **given), source)
         runs.start(home, run.id)
         _started(store, home, run, detach, as_json)
 
     return command
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a run learns from and begins with, as it is named on the command line."""
+
+    snapshot: str = "latest"
+    named: str | None = None
+    test: str | None = None
+    start: str | None = None
+    launch: str | None = None
+
+
+def _queued(store: Store, home: Home, recipe: Recipe, source: _Source) -> Run:
+    method = METHODS[recipe.method]
+    crew = configs.load(source.launch) if source.launch else None
+    if method.makes == "classifier":
+        learnt, test = (
+            begin.dataset(store, home, LOCAL_USER, one).id if one else None
+            for one in (source.named, source.test)
+        )
+        wanted = begin.Wanted(str(learnt), test, source.start, crew)
+        return begin.create(store, home, LOCAL_USER, recipe, wanted)
+    if source.named is not None:
+        _first_champion(store, home, recipe)
+        source_id = _dataset_id(store, home, method, source.named)
+    else:
+        source_id = chosen_snapshot(store, source.snapshot).id
+    return runs.create(store, LOCAL_USER, recipe, source_id, Beside(launch=crew))
 
 
 def _first_champion(store: Store, home: Home, recipe: Recipe) -> None:
@@ -221,6 +263,11 @@ def _told(store: Store, home: Home, run: Run) -> str:
     head = heads.of_run(store, run.id)
     if head and head.report:
         lines += [f"  {sentence}" for sentence in head.report.sentences()]
+    classifier = _classifier(home, run)
+    if classifier:
+        return "\n".join(
+            [*lines, *told_classifier(home, classifier), f"Next: hone classify {classifier.name} 'a text'"]
+        )
     lines.append(f"Next: hone train rlhf --set reward={head.name}" if head else _next(run, report))
     return "\n".join(lines)
 
@@ -238,8 +285,14 @@ def _next(run: Run, report: gate.GateReport | None) -> str:
 def _as_data(store: Store, home: Home, run: Run) -> dict[str, Any]:
     report = gate.report(store, run.candidate_id) if run.candidate_id else None
     repetition = repeats.as_data(repeats.compare(store, home, run))
-    head, look = heads.of_run(store, run.id), metrics_copy.shown_by(home, run) or None
-    return {"run": run, "gate": report, "head": head, "repetition": repetition, "curves_shown_by": look}
+    made = {"head": heads.of_run(store, run.id), "classifier": _classifier(home, run)}
+    look = metrics_copy.shown_by(home, run) or None
+    return {"run": run, "gate": report, **made, "repetition": repetition, "curves_shown_by": look}
+
+
+def _classifier(home: Home, run: Run) -> HeadInfo | None:
+    """What came out of a run that makes classifiers."""
+    return classifiers.of_run(home, run.id) if METHODS[run.method].makes == "classifier" else None
 
 
 @click.group("runs", cls=HoneGroup)
@@ -256,7 +309,7 @@ def list_runs(home: Home, as_json: bool) -> None:
     runs.sweep(store)
     found = runs.listing(store)
     lines = [
-        f"{run.id}  {run.state:<12} {run.method:<6} {run.step}/{run.total_steps or '?':<5} {run.created_at}  "
+        f"{run.id}  {run.state:<12} {run.method:<8} {run.step}/{run.total_steps or '?':<5} {run.created_at}  "
         f"{run.recipe.name} on {run.source}"
         for run in found
     ]

@@ -13,9 +13,9 @@ from training.recipes import Recipe
 
 def fills_up(recipe: Recipe) -> bool:
     """Whether what is trained needs batches filled up to one length, whatever the model:
-    `training.shared_prompts` does not cover soft prompts and heads that are trained.
+    `training.shared_prompts` does not cover soft prompts, heads that are trained, and classifiers.
     """
-    return FAMILIES[recipe.adapt].kind in ("soft prompt", "full")
+    return recipe.method == "classify" or FAMILIES[recipe.adapt].kind in ("soft prompt", "full")
 
 
 def by_length(rows: Sequence[Row], recipe: Recipe, *, padded: bool) -> LengthOrder:

@@ -44,8 +44,8 @@ class Run:
 
     `processes` train together; where there are more than one, `launch` names their config, and `launch_yaml`
     is its text as it was when the run was made. `repeats_id`: the run that it repeats (training.repeats).
-    `warning`: what goes wrong in it without ending it, in a sentence. `candidate_id`: the version it made, if
-    any.
+    `warning`: what goes wrong in it without ending it, in a sentence. `test_dataset_id`: what its classifier
+    is measured on. `candidate_id`: the version it made, if any.
     """
 
     id: RunId
@@ -70,6 +70,7 @@ class Run:
     processes: int
     launch: str | None
     launch_yaml: str | None
+    test_dataset_id: str | None
     candidate_id: ModelVersionId | None
 
     @property
@@ -79,7 +80,8 @@ class Run:
     @property
     def source(self) -> str:
         """What it reads, for people."""
-        return f"snapshot {self.snapshot_id}" if self.snapshot_id else f"dataset {self.dataset_id}"
+        tested = f", measured on {self.test_dataset_id}" if self.test_dataset_id else ""
+        return f"snapshot {self.snapshot_id}" if self.snapshot_id else f"dataset {self.dataset_id}{tested}"
 
     @property
     def crew(self) -> Launch | None:
@@ -104,31 +106,42 @@ FROM runs
 """
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What a run may have beside its recipe and its data. `launch`: the config of several processes.
+    `repeated`: the run that it repeats, from where that one started. `test_id`: the dataset that measures its
+    classifier. `start_id`: the version that it starts from, for what need not start from the champion.
+    """
+
+    launch: Launch | None = None
+    repeated: Run | None = None
+    test_id: str | None = None
+    start_id: ModelVersionId | None = None
+
+
+PLAIN = Beside()
+
+
 def folder(home: Home, run_id: RunId) -> Path:
     """The run's folder: log.txt, checkpoints, the adapter before it is registered."""
     return home.runs / run_id
 
 
-def create(
-    store: Store,
-    user_id: UserId,
-    recipe: Recipe,
-    source_id: str,
-    launch: Launch | None = None,
-    repeated: Run | None = None,
-) -> Run:
-    """A queued run that starts from the present champion, or from where the `repeated` one started. Nothing
-    is started: see `start`.
+def create(store: Store, user_id: UserId, recipe: Recipe, source_id: str, beside: Beside = PLAIN) -> Run:
+    """A queued run that starts from the present champion, unless `beside` says another start. Nothing is
+    started: see `start`.
 
     `source_id`: a snapshot's, or a dataset's whose kind is what the method reads. Refuses one without what
-    the method reads, and a snapshot that was frozen under another chat template than serving's. `launch`: the
-    config of several processes; refused where they cannot train this recipe on it. Refused as well where the
-    recipe's `metrics` are for what is not installed.
+    the method reads, a snapshot that was frozen under another chat template than serving's, processes that
+    cannot train this recipe on it, and `metrics` for what is not installed. Classifiers have more that can be
+    refused: `classify.begin`.
     """
     metrics_copy.check(recipe)
+    launch, repeated = beside.launch, beside.repeated
     if launch is not None:
         configs.check(launch, recipe, measured=source_id.startswith("d_"))
-    begin = registry.get(store, repeated.base_version_id) if repeated else registry.champion(store)
+    start_id = repeated.base_version_id if repeated else beside.start_id
+    begin = registry.get(store, start_id) if start_id else registry.champion(store)
     snapshot_id = dataset_id = None
     reads = METHODS[recipe.method].reads
     if source_id.startswith("d_"):
@@ -140,10 +153,10 @@ def create(
                 "See `hone data list`.",
             )
         dataset_id = dataset.id
-    elif reads == "text":
+    elif reads in ("text", "labels"):
         raise HoneError(
             f"{recipe.method} does not learn from a snapshot.",
-            "It learns from plain text.",
+            "It learns from plain text." if reads == "text" else "It learns from texts with labels.",
             f"Run `hone train {recipe.method} --data FILE`.",
         )
     else:
@@ -152,10 +165,10 @@ def create(
     with store.transaction():
         store.execute(
             """INSERT INTO runs (id, method, snapshot_id, dataset_id, base_version_id, recipe_json,
-                 repeats_id, state, created_by, created_at, processes, launch, launch_yaml)
-               VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)""",
+                 repeats_id, test_dataset_id, state, created_by, created_at, processes, launch, launch_yaml)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)""",
             *(run_id, recipe.method, snapshot_id, dataset_id, begin.id, recipes.to_json(recipe)),
-            *(repeated.id if repeated else None, user_id, now()),
+            *(repeated.id if repeated else None, beside.test_id, user_id, now()),
             *((launch.processes, launch.name, launch.text) if launch else (1, None, None)),
         )
         audit.record(

@@ -256,7 +256,7 @@ def run(  # noqa: PLR0913, PLR0917 - what differs between the methods, each once
         callbacks=[_callback(hooks), *watches],
     )
     _quicken(trainer.model, job.crew)
-    hooks.on_size(*_sizes(trainer.model))
+    hooks.on_size(*sizes(trainer.model))
     trainer.remove_callback(PrinterCallback)  # our own lines go to the log
     if job.crew.rank == 0:
         drop_incomplete(job.folder / "checkpoints")
@@ -268,7 +268,7 @@ def run(  # noqa: PLR0913, PLR0917 - what differs between the methods, each once
     return save_adapter(trainer.model, job.folder / "adapter", ready.own)
 
 
-def _sizes(model: Any) -> tuple[int, int]:
+def sizes(model: Any) -> tuple[int, int]:
     """How many numbers are trained, and how many there are; a byte of 4-bit weights holds two."""
     parts = list(model.parameters())
     sizes = [part.numel() * (2 if type(part).__name__ == "Params4bit" else 1) for part in parts]

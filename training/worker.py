@@ -124,8 +124,7 @@ def work(seat: Seat) -> None:
     """Everything between the claim and the end of the run. Skips what an earlier attempt has done already."""
     run = runs.get(seat.store, seat.run_id)
     say(f"Run {run.id}: {run.method}, recipe {run.recipe.name}, {run.source}.")
-    family = FAMILIES[run.recipe.adapt]
-    say(f"Adapted by {family.name} ({family.says}), learning rate {run.recipe.learning_rate:.3g}.")
+    say(adapted(run.recipe))
     base = bases.resolve(seat.home, run.recipe.base)
     say(f"Base {base.title}: {base.why}")
     started_from = registry.get(seat.store, run.base_version_id)
@@ -135,8 +134,13 @@ def work(seat: Seat) -> None:
             f"That version stands on {started_from.base_id}, this run's base is {base.id}.",
             "Start a run with the same --model and --quantize as the server.",
         )
-    if METHODS[run.method].makes == "head":
+    makes = METHODS[run.method].makes
+    if makes == "head":
         make_head(seat, run, base, started_from)
+        return
+    if makes == "classifier":
+        made = lessons.train_classifier(lesson(seat, run, base, started_from), hooks(seat))
+        say(f"The classifier {made.name} ({made.id}) is kept. Next: hone classify {made.name} 'a text'")
         return
     if run.candidate_id is None:
         trained = lessons.train(lesson(seat, run, base, started_from), hooks(seat))
@@ -149,6 +153,14 @@ def work(seat: Seat) -> None:
         say("Nobody has voted yet, so the gate has nothing to judge it by. Evaluate it when there are votes.")
     elif run.recipe.evaluate:
         judge(seat, base, candidate)
+
+
+def adapted(recipe: Recipe) -> str:
+    """What of the model is trained, and how fast."""
+    family = FAMILIES.get(recipe.adapt)
+    if family is None:
+        return "The trunk stays as it is."
+    return f"Adapted by {family.name} ({family.says}), learning rate {recipe.learning_rate:.3g}."
 
 
 def lesson(seat: Seat, run: Run, base: bases.Base, started_from: registry.ModelVersion) -> Lesson:

@@ -87,3 +87,20 @@ def test_datasets_kept_before_there_were_answers_stay_texts_that_runs_point_at(t
             "INSERT INTO datasets (id, sha256, kind, name, rows, created_by, created_at)"
             " VALUES ('d_2', 'y', 'tables', 'n', 1, 'u', '')"
         )
+
+
+def test_datasets_kept_before_there_were_labels_stay_what_they_are(tmp_path):
+    old = Database(tmp_path / "old.db")
+    schema.migrations.apply(old, stop_before="m0012_labels")
+    old.execute("INSERT INTO users (id, name, roles_json, created_at) VALUES ('u', 'u', '[]', '')")
+    for kind in ("text", "answers"):
+        old.execute(
+            "INSERT INTO datasets (id, sha256, kind, name, rows, created_by, created_at)"
+            f" VALUES ('d_{kind}', '{kind}', '{kind}', 'old', 3, 'u', '')"
+        )
+    old.conn.commit()
+    old.close()
+    store = Store(tmp_path / "old.db")
+    assert {one.id: one.kind for one in datasets.listing(store)} == {"d_text": "text", "d_answers": "answers"}
+    with pytest.raises(sqlite3.IntegrityError, match="immutable"):
+        store.execute("UPDATE datasets SET kind = 'labels'")

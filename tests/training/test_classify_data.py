@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feedback.datasets import Example
 from feedback.errors import HoneError
 from training.classify import data
-from training.classify.data import Example
 
 
 def written(folder: Path, *lines: object, name: str = "texts.jsonl") -> str:

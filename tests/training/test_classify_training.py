@@ -10,18 +10,22 @@ import torch
 
 from assistant import base as bases
 from assistant.base import Base, BaseChoice
+from feedback.datasets import Example, Labelled
 from feedback.errors import ConflictError, HoneError
 from feedback.home import Home
 from tests import tiny_models
+from training import recipes
 from training.classify import heads, serve, tuning, wording
 from training.classify import model as trunks
-from training.classify.data import Example, Labelled
 from training.classify.heads import HeadInfo
-from training.classify.settings import Adapt, Settings
 from training.classify.train import Hooks, Job, train
+from training.recipes import Recipe
 
 QUIET = Hooks(lambda *_: None, lambda *_: None, lambda _: None)
-QUICK = Settings(wording="plain", epochs=2, batch=8, lora_rank=4, learning_rate=1e-2)
+QUICK = recipes.from_mapping(
+    {"wording": "plain", "epochs": 2, "batch": 8, "lora_rank": 4, "learning_rate": 1e-2},
+    recipes.load("classify"),
+)
 
 
 def texts(count: int, seed: int = 0) -> tuple[Example, ...]:
@@ -37,12 +41,12 @@ def texts(count: int, seed: int = 0) -> tuple[Example, ...]:
 
 
 def labelled(count: int, seed: int = 0) -> Labelled:
-    return Labelled("toy.jsonl", f"hash of {count} {seed}", ("canine", "feline"), "", texts(count, seed))
+    return Labelled(("canine", "feline"), "", texts(count, seed))
 
 
-def job(base: Base, folder: Path, settings: Settings = QUICK, test: Labelled | None = None) -> Job:
-    choice = BaseChoice(str(base.folder), "none")
-    return Job("toy", base, choice, settings, labelled(60), test, folder, None)
+def job(base: Base, folder: Path, settings: Recipe = QUICK, test: Labelled | None = None) -> Job:
+    recipe = replace(settings, model=str(base.folder), quantize="none")
+    return Job("toy", base, recipe, labelled(60), test, folder, None)
 
 
 @pytest.fixture
@@ -53,7 +57,7 @@ def resolved(home: Home, tiny_base: Base) -> Base:
 
 @pytest.mark.parametrize("adapt", ["frozen", "lora", "full"])
 def test_each_way_learns_a_separable_task_and_serves_what_was_measured(
-    home: Home, resolved: Base, adapt: Adapt
+    home: Home, resolved: Base, adapt: str
 ) -> None:
     settings = replace(QUICK, adapt=adapt, learning_rate=1e-2 if adapt == "lora" else 1e-3)
     folder = train(job(resolved, home.path / "work", settings, labelled(40, seed=1)), QUIET)
@@ -99,30 +103,67 @@ class Killed(BaseException):
     """As a process that ends at once: nothing may catch it."""
 
 
-@pytest.mark.parametrize("adapt", ["lora", "full"])
-def test_a_killed_training_goes_on_from_its_last_epoch_and_ends_as_if_it_had_not_been(
-    home: Home, resolved: Base, adapt: Adapt
+@pytest.mark.parametrize(
+    ("adapt", "save_every", "killed_at", "goes_on_at"),
+    [("lora", 50, 9, 7), ("full", 50, 9, 7), ("lora", 3, 12, 9)],
+)
+def test_a_killed_training_goes_on_from_its_last_checkpoint_and_ends_as_if_it_had_not_been(
+    home: Home, resolved: Base, adapt: str, save_every: int, killed_at: int, goes_on_at: int
 ) -> None:
-    settings = replace(QUICK, adapt=adapt, epochs=3)
+    settings = replace(QUICK, adapt=adapt, epochs=3, save_every=save_every)
     seen: list[int] = []
 
-    def dies(step: int, total: int) -> None:
-        seen.append(step)
-        if step == total // 3 + 2:
+    def dies(step: int, _total: int) -> None:
+        if step == killed_at:
             raise Killed
 
     with pytest.raises(Killed):
         train(job(resolved, home.path / "a", settings), replace(QUIET, on_step=dies))
-    assert not (home.path / "a" / "head" / heads.MANIFEST).exists()
-    seen.clear()
+    assert not list((home.path / "a").rglob(heads.MANIFEST))
     resumed = train(
         job(resolved, home.path / "a", settings), replace(QUIET, on_step=lambda step, _: seen.append(step))
     )
-    assert seen[0] == 7
+    assert seen == list(range(goes_on_at, 22))
     whole = train(job(resolved, home.path / "b", settings), QUIET)
     for file, found in heads.files_in(resumed).items():
         if file.endswith(".safetensors"):
             assert found == heads.files_in(whole)[file], file
+
+
+KNOBS = {
+    "learning_rate": 2e-3, "schedule": "constant", "warmup_share": 0.5, "max_grad_norm": 1e-3, "batch": 4,
+    "seed": 5, "lora_rank": 2, "lora_alpha": 3, "targets": "q_proj", "epochs": 2, "max_steps": 3,
+    "adapt": "full",
+}  # fmt: skip
+
+
+def test_each_knob_of_the_training_changes_what_is_trained(tiny_base: Base, tmp_path: Path) -> None:
+    def head(recipe: Recipe, name: str) -> list[float]:
+        rows = [(5, 6, at % 30 + 7, 20 + at % 2) for at in range(32)]
+        labels = torch.tensor([at % 2 for at in range(32)])
+        model = tuning.adapted(bases.load_model(tiny_base), recipe)
+        task = tuning.Task(tuning.Rows(rows, labels, rows, labels), recipe, "float32", tmp_path / name)
+        start = tuning.Head(torch.zeros(2, 32), torch.zeros(2), 0.0)
+        return tuning.tune(model, start, task, QUIET).head.weight.flatten().tolist()
+
+    plain = replace(QUICK, epochs=1)
+    before = head(plain, "before")
+    assert head(plain, "again") == before
+    for knob, value in KNOBS.items():
+        assert head(replace(plain, **{knob: value}), knob) != before, knob
+
+
+def test_the_rate_climbs_in_a_line_and_falls_as_the_schedule_says() -> None:
+    shares = {
+        schedule: [
+            tuning.rate_share(replace(QUICK, schedule=schedule, warmup_share=0.2), at, 10) for at in range(10)
+        ]
+        for schedule in ("linear", "cosine", "constant")
+    }
+    assert all(found[:2] == [0.5, 1.0] for found in shares.values())
+    assert shares["linear"][2:] == [left / 8 for left in range(8, 0, -1)]
+    assert shares["cosine"][6] == pytest.approx(0.5)
+    assert set(shares["constant"][2:]) == {1.0}
 
 
 def test_the_best_epoch_is_kept_not_the_last(tiny_base: Base, tmp_path: Path) -> None:
@@ -196,7 +237,7 @@ def test_a_classifier_goes_on_from_a_model_version_and_carries_its_adapter(
 
 @pytest.mark.parametrize("adapt", ["lora", "full"])
 def test_what_goes_on_from_a_model_version_is_its_adapter_or_its_weights(
-    home: Home, resolved: Base, adapt: Adapt
+    home: Home, resolved: Base, adapt: str
 ) -> None:
     adapter = tiny_models.save_adapter(resolved, home.path / "adapter")
     settings = replace(QUICK, adapt=adapt, epochs=1, learning_rate=1e-7)  # hardly a step from where it starts
@@ -250,6 +291,10 @@ def test_a_folder_without_a_manifest_is_no_classifier_and_a_name_is_taken_once(
     with pytest.raises(HoneError, match="is not latest"):
         heads.check_name(home, "latest")
     assert heads.free_name(home, "toy") == "toy-2"
+    longest = "a" * heads.LONGEST
+    assert heads.free_name(home, longest + "b") == longest
+    (heads.folder_of_all(home) / longest).mkdir()
+    assert heads.free_name(home, longest) == longest[:-2] + "-2"
     (heads.folder_of_all(home) / "half" / heads.MANIFEST).write_text("{")
     assert heads.find(home, "toy") == info
     with pytest.raises(HoneError, match="manifest cannot be read"):
@@ -258,7 +303,7 @@ def test_a_folder_without_a_manifest_is_no_classifier_and_a_name_is_taken_once(
 
 def test_the_report_shows_the_mistakes_as_text(home: Home, resolved: Base) -> None:
     wrong = Labelled(
-        "test", "hash", ("canine", "feline"), "",
+        ("canine", "feline"), "",
         (Example("<script> abc the cat", "canine"), Example("a b the dog", "canine")),
     )  # fmt: skip
     folder = train(job(resolved, home.path / "work", replace(QUICK, adapt="frozen"), wrong), QUIET)
@@ -270,9 +315,12 @@ def test_the_report_shows_the_mistakes_as_text(home: Home, resolved: Base) -> No
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
-    for wrong in ({"epochs": 0}, {"adapt": "some"}, {"calibration_share": 1.0}, {"learning_rate": -1.0}):
+    for wrong in (
+        {"epochs": 0}, {"epochs": 1.5}, {"adapt": "dora"}, {"calibration_share": 1.0}, {"accumulation": 2},
+        {"learning_rate": -1.0},
+    ):  # fmt: skip
         with pytest.raises(HoneError):
-            Settings(**wrong)
+            replace(QUICK, **wrong)
 
 
 def test_a_loss_that_is_no_number_ends_the_training_in_words(home: Home, resolved: Base) -> None:

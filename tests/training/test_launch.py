@@ -28,6 +28,7 @@ from training.crew import ALONE, Crew
 from training.launch import configs, launcher
 from training.launch.messages import heard, line
 from training.run_commands import runs_group, train
+from training.runs import Beside
 from training.task import Task
 from training.trainers import Hooks
 
@@ -133,7 +134,7 @@ def test_two_processes_learn_answers_of_a_dataset_and_measure_those_held_out_onc
     dataset = answers(on)
     told: list[tuple[list[str], dict[tuple[str, int], float]]] = []
     for launch in (None, configs.load("cpu-2")):
-        made = runs.create(on.store, LOCAL_USER, recipe, dataset.id, launch)
+        made = runs.create(on.store, LOCAL_USER, recipe, dataset.id, Beside(launch))
         run, log = finished(on, runs.start(on.home, made.id)), runs.log_text(on.home, made.id)
         assert run.state == "done", log
         said = [one.partition("  ")[2] for one in log.splitlines() if "  Held-out answers " in one]
@@ -151,7 +152,7 @@ def test_two_processes_learn_answers_of_a_dataset_and_measure_those_held_out_onc
 @pytest.mark.slow
 def test_a_full_disc_under_two_processes_is_told_as_under_one(on: Ground) -> None:
     recipe = dataclasses.replace(on.recipe, method="sft", epochs=20.0, save_every=10)
-    made = runs.create(on.store, LOCAL_USER, recipe, on.snapshot.id, configs.load("cpu-2"))
+    made = runs.create(on.store, LOCAL_USER, recipe, on.snapshot.id, Beside(configs.load("cpu-2")))
     full = runs.folder(on.home, made.id) / "checkpoints" / "checkpoint-20"
     wait(on, runs.start(on.home, made.id), lambda now: now.step >= 1 or now.is_over)
     full.mkdir(parents=True)
@@ -166,7 +167,7 @@ def test_a_full_disc_under_two_processes_is_told_as_under_one(on: Ground) -> Non
 @pytest.mark.slow
 def test_a_killed_process_fails_the_run_in_words_and_it_goes_on_from_its_checkpoint(on: Ground) -> None:
     recipe = dataclasses.replace(on.recipe, method="sft", epochs=400.0)
-    made = runs.create(on.store, LOCAL_USER, recipe, on.snapshot.id, configs.load("cpu-2"))
+    made = runs.create(on.store, LOCAL_USER, recipe, on.snapshot.id, Beside(configs.load("cpu-2")))
     at = wait(on, runs.start(on.home, made.id), lambda run: run.step >= 5 or run.is_over)
     ranks = _ranks(at.pid)
     assert len(ranks) == 2, runs.log_text(on.home, made.id)
@@ -304,7 +305,7 @@ def test_what_several_processes_cannot_train_is_refused_before_a_run_is_made(
 ) -> None:
     recipe = training_ground.recipe(on.base, **changes)
     with pytest.raises(HoneError, match=complaint):
-        runs.create(on.store, LOCAL_USER, recipe, on.snapshot.id, configs.load(launch))
+        runs.create(on.store, LOCAL_USER, recipe, on.snapshot.id, Beside(configs.load(launch)))
     assert runs.listing(on.store) == []
 
 
@@ -312,13 +313,13 @@ def test_a_dataset_is_not_trained_on_where_nobody_has_whole_weights_to_measure_w
     dataset = answers(on)
     recipe = training_ground.recipe(on.base, method="sft", batch=8)
     with pytest.raises(HoneError, match="A run on a dataset cannot be trained under fsdp"):
-        runs.create(on.store, LOCAL_USER, recipe, dataset.id, configs.load("fsdp"))
+        runs.create(on.store, LOCAL_USER, recipe, dataset.id, Beside(configs.load("fsdp")))
     assert runs.listing(on.store) == []
 
 
 def test_a_repetition_is_computed_by_as_many_processes(on: Ground) -> None:
     config = configs.load("cpu-2")
-    first = runs.create(on.store, LOCAL_USER, on.recipe, on.snapshot.id, config)
+    first = runs.create(on.store, LOCAL_USER, on.recipe, on.snapshot.id, Beside(config))
     runs.cancel(on.store, LOCAL_USER, first.id)
     again = repeats.create(on.store, on.home, LOCAL_USER, first.id)
     assert (again.repeats_id, again.processes, again.crew) == (first.id, 2, config)

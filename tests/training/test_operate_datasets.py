@@ -57,6 +57,7 @@ def test_a_run_is_started_on_a_dataset_and_only_by_what_learns_from_it(home: Hom
 
 
 def options(page: Any, field: str) -> list[str]:
+    page.wait_for_function("() => !document.querySelector('[role=option]')")  # of the list before
     page.click(f"{field} input")
     page.get_by_role("option").first.wait_for()
     found = page.get_by_role("option").all_inner_texts()
@@ -103,7 +104,11 @@ def test_the_presets_and_the_memory_follow_what_is_learnt_from(
         page.wait_for_selector("#op-start:not([disabled])")
         page.get_by_label("Votes").check()
         chooses(page, "dpo")
-        learning = {name for name, one in recipes.presets().items() if METHODS[one.method].reads != "text"}
+        learning = {
+            name
+            for name, one in recipes.presets().items()
+            if METHODS[one.method].reads not in ("text", "labels")
+        }
         assert set(options(page, "#op-preset")) == learning
 
 
@@ -116,5 +121,6 @@ def test_without_a_dataset_the_page_says_how_one_is_made(tmp_path: Path) -> None
         page.get_by_role("tab", name="Train").click()
         page.get_by_label("A dataset").check()
         page.get_by_text("hone data instruct FILE --task sentiment").wait_for()
+        page.get_by_text("hone data labels FILE").wait_for()
         assert page.is_disabled("#op-start")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390

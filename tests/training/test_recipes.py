@@ -38,6 +38,8 @@ ELSEWHERE = {
     "replay": "the data follow it (test_rounds)",
     "unpair": "the data follow it (test_methods)", "reward": "what scores (test_methods)",
     "cut_off_penalty": "what an answer scores (test_methods)",
+    "wording": "test_classify_training: what texts are put as", "called": "test_classify_runs",
+    "calibration_share": "test_classify_data: the split follows it",
     "algorithm": "which trainer (test_methods)", "judge_every": "when the judge is asked (test_methods)",
 }  # fmt: skip
 
@@ -102,6 +104,15 @@ def test_a_recipe_file_is_read_as_a_preset_is(tmp_path: Path) -> None:
         ({"adapt": "layers", "layers": "the last"}, "layers must be like"),
         ({"metrics": "tensorbord"}, "one of none, tensorboard, trackio.*Did you mean 'tensorboard'"),
         ({"virtual_tokens": 0}, "virtual_tokens must be above 0"),
+        (
+            {"method": "classify", "accumulation": 1, "adapt": "dora"},
+            "classify trains by one of lora, frozen, full",
+        ),
+        ({"method": "reward", "adapt": "full"}, "reward trains by one of lora"),
+        ({"adapt": "frozen"}, "adapt must be one of lora"),
+        ({"method": "classify", "accumulation": 2}, "accumulation must be 1"),
+        ({"method": "classify", "accumulation": 1, "epochs": 1.5}, "whole epochs"),
+        ({"calibration_share": 1}, "calibration_share must lie"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_in_words(values: dict[str, object], said: str) -> None:
@@ -121,6 +132,8 @@ def test_a_stored_recipe_comes_back_as_it_was(batch: int, rate: float, evaluate:
 
 
 def test_another_family_brings_the_rate_that_suits_it() -> None:
+    classifier = recipes.load("classify")
+    assert recipes.for_family(classifier, "frozen").learning_rate == classifier.learning_rate
     full = recipes.for_family(Recipe(learning_rate=1e-4), "full")
     assert (full.adapt, full.learning_rate) == ("full", pytest.approx(1e-5))
     assert recipes.for_family(full, "lora").learning_rate == pytest.approx(1e-4)

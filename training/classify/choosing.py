@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from feedback.datasets import Example
 from training.classify import model as trunks
 from training.classify import probe
-from training.classify.data import Example, Split
+from training.classify.data import Split
 from training.classify.probe import Head, Labelled
 from training.classify.wording import Reading, Wording, rows, with_wording
 

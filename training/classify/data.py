@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from assistant.checksums import sha256_of
+from feedback.datasets import Example, Labelled
 from feedback.errors import HoneError
 from prompts.evaluation import rows
 from prompts.evaluation.formats import FORMATS, SENTIMENTS, TOPICS, RowError
@@ -20,36 +20,22 @@ FEWEST_A_LABEL = 2
 """One text to learn from and one to calibrate on."""
 
 
-@dataclass(frozen=True)
-class Example:
-    """A text and the label that a person gave it."""
-
-    text: str
-    label: str
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """What a file holds. `labels`: those that occur, in the format's order, else sorted. `question`: how the
-    format asks, as Jinja over `text`; "" for a plain file. `sha256`: of the file.
-    """
-
-    source: str
-    sha256: str
-    labels: tuple[str, ...]
-    question: str
-    examples: tuple[Example, ...]
+def place(written: str) -> tuple[Path, str]:
+    """The file of `FILE` or `FORMAT:FILE`, and the name of its format; "" for none."""
+    name, colon, rest = written.partition(":")
+    has_format = bool(colon) and name in FORMATS_WITH_LABELS
+    return Path(rest if has_format else written).expanduser(), name if has_format else ""
 
 
 def read(written: str, known: Sequence[str] = ()) -> Labelled:
     """The labelled texts in `FILE`, or in `FORMAT:FILE` for a format of `FORMATS_WITH_LABELS`.
 
     A plain row has `text` or `sentence`, and `label_name` or `label`, which is text or a whole number.
-    `known`: where given, the labels that may occur. HoneError names the line.
+    `known`: where given, the labels that may occur. HoneError names the line. Labels stand in the format's
+    order, else sorted.
     """
-    name, colon, rest = written.partition(":")
-    form = FORMATS[name] if colon and name in FORMATS_WITH_LABELS else None
-    file = Path(rest if form else written).expanduser()
+    file, name = place(written)
+    form = FORMATS[name] if name else None
     if not file.is_file():
         raise HoneError(
             f"There is no data file {file}.",
@@ -73,7 +59,7 @@ def read(written: str, known: Sequence[str] = ()) -> Labelled:
     seen = {example.label for example in found}
     order = FORMATS_WITH_LABELS[name] if form else sorted(seen, key=_by_number)
     labels = tuple(label for label in order if label in seen)
-    return Labelled(file.name, sha256_of(file), labels, form.question if form else "", tuple(found))
+    return Labelled(labels, form.question if form else "", tuple(found))
 
 
 def placed(file: Path, columns: Sequence[str] = ()) -> list[tuple[str, rows.Row]]:

@@ -10,13 +10,16 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from assistant.checksums import sha256_of
+from feedback import canonical
 from feedback.errors import ConflictError, HoneError, NotFoundError
 from feedback.home import Home
+from feedback.ids import RunId
 from feedback.whole_files import write_aside
 from training.classify.wording import Wording
 
@@ -24,7 +27,8 @@ MANIFEST = "manifest.json"
 HEAD, TRUNK, ADAPTER, REPORT = "head.safetensors", "trunk.safetensors", "adapter", "report.html"
 ADAPTER_FILES = (f"{ADAPTER}/adapter_config.json", f"{ADAPTER}/adapter_model.safetensors")
 LATEST = "latest"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+LONGEST = 64
+NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST - 1}}}")
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class HeadInfo:
 
     `model` and `quantize` name the base as `hone serve` does, and `base_id` is what they were.
     `chat_template_sha256` decides how a chat wording is rendered. `base_adapter_sha256`: of the version that
-    training started from; None for the base. `data` are hashes by part. `metrics`: see `train.Figures`.
+    training started from; None for the base. `data` are hashes by part. `settings` is the recipe, `run_id`
+    the run that made it; None: from before runs made classifiers. `metrics`: see `train.Figures`.
     """
 
     id: str
@@ -52,6 +57,7 @@ class HeadInfo:
     settings: Mapping[str, Any]
     metrics: Mapping[str, Any]
     created_at: str
+    run_id: RunId | None = None
 
 
 def folder_of_all(home: Home) -> Path:
@@ -64,7 +70,7 @@ def check_name(home: Home, name: str) -> None:
     if not NAME.fullmatch(name) or name == LATEST:
         raise HoneError(
             f"{name!r} is no name for a classifier.",
-            f"A name has letters, digits, dots, dashes and underscores, 64 at most, and is not {LATEST}.",
+            f"A name has letters, digits, dots, dashes, underscores, {LONGEST} at most, and is not {LATEST}.",
             "Choose another with --name.",
         )
     if (folder_of_all(home) / name).exists():
@@ -77,10 +83,12 @@ def check_name(home: Home, name: str) -> None:
 
 def free_name(home: Home, wanted: str) -> str:
     """`wanted`, or `wanted-2` and so on."""
-    base = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-._")[:50] or "classifier"
-    number = 1
-    while (folder_of_all(home) / (name := base if number == 1 else f"{base}-{number}")).exists():
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("-._") or "classifier"
+    name, number = base[:LONGEST], 1
+    while (folder_of_all(home) / name).exists():
         number += 1
+        end = f"-{number}"
+        name = base[: LONGEST - len(end)] + end
     return name
 
 
@@ -117,6 +125,27 @@ def listing(home: Home) -> list[HeadInfo]:
     """All classifiers of a home, the oldest first. HoneError for a manifest that cannot be read."""
     found = [read(file.parent) for file in folder_of_all(home).glob(f"[!.]*/{MANIFEST}")]
     return sorted(found, key=lambda info: (info.created_at, info.name))
+
+
+def readable(home: Home) -> list[HeadInfo]:
+    """Those of `listing` whose manifests can be read, in no order: a damaged one hides no other."""
+    found = []
+    for file in folder_of_all(home).glob(f"[!.]*/{MANIFEST}"):
+        with suppress(HoneError):
+            found.append(read(file.parent))
+    return found
+
+
+def of_run(home: Home, run_id: RunId) -> HeadInfo | None:
+    """What came out of a run, if anything did."""
+    return next((info for info in readable(home) if info.run_id == run_id), None)
+
+
+def weights(home: Home, info: HeadInfo) -> tuple[list[Path], str]:
+    """The files of a classifier's numbers, and one hash of what they held when they were kept."""
+    folder = folder_of_all(home) / info.name
+    kept = {name: sha256 for name, sha256 in _kept(folder).items() if name.endswith(".safetensors")}
+    return [folder / name for name in sorted(kept)], canonical.sha256_of(kept)
 
 
 def find(home: Home, named: str) -> HeadInfo:

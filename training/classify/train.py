@@ -1,4 +1,4 @@
-"""Training a classifier, from labelled texts to a finished folder. Knows no run and no store.
+"""Training a classifier, from labelled texts to a finished folder. Knows no store.
 
 What is measured is what is served: the folder's files are written first, opened as `hone classify` opens
 them, and measured then. The test data choose nothing.
@@ -9,30 +9,32 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from assistant import base as bases
-from assistant.base import Base, BaseChoice
+from assistant.base import Base
 from assistant.checksums import sha256_of
 from feedback import canonical
-from feedback.ids import new_id
+from feedback.datasets import Example, Labelled
+from feedback.ids import RunId, new_id
 from feedback.store import now
 from feedback.whole_files import write_aside
+from training import trainers
 from training.classify import choosing, heads, measure, probe, report, serve, tuning
 from training.classify import model as trunks
 from training.classify import wording as wordings
 from training.classify.choosing import Choice
-from training.classify.data import Example, Labelled, Split, split
+from training.classify.data import Split, split
 from training.classify.heads import HeadInfo
 from training.classify.measure import Floats, Measured
 from training.classify.probe import Head
 from training.classify.serve import Classifier
-from training.classify.settings import Settings
 from training.classify.tuning import Hooks
 from training.classify.wording import Reading, Wording
+from training.recipes import Recipe
 
 CHOSEN = "wording.json"
 UNCHOSEN = Wording("", "{{ text }}", False)
@@ -40,19 +42,24 @@ UNCHOSEN = Wording("", "{{ text }}", False)
 
 @dataclass(frozen=True)
 class Job:
-    """What to train. `choice`: how `base` was asked for. `folder` is the job's own: a killed job goes on
-    there when it is started again with the same settings and data. `start_adapter`: of the version that it
-    starts from; None: the base.
+    """What to train. `folder` is the job's own: a killed job goes on there when it is started again.
+    `start_adapter`: of the version that it starts from; None: the base. `hashes`: of the data, by part.
     """
 
     name: str
     base: Base
-    choice: BaseChoice
-    settings: Settings
+    recipe: Recipe
     data: Labelled
     test: Labelled | None
     folder: Path
     start_adapter: Path | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    run_id: RunId | None = None
+
+    @property
+    def work(self) -> Path:
+        """What it leaves until it is done."""
+        return self.folder / "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -71,82 +78,113 @@ class Figures:
     seconds: float
 
 
-def fingerprint(
-    base: Base, settings: Settings, data: Labelled, test: Labelled | None, start_adapter: Path | None
-) -> str:
-    """Names what would be trained: the same command finds what a killed one left."""
-    files = [data.sha256, test.sha256 if test else "", _adapter_sha256(start_adapter)]
-    return canonical.sha256_of([base.id, base.dtype, settings, data.labels, *files])[:16]
-
-
 def _adapter_sha256(folder: Path | None) -> str | None:
     return sha256_of(folder / Path(heads.ADAPTER_FILES[1]).name) if folder else None
 
 
 def train(job: Job, hooks: Hooks) -> Path:
-    """Train, or go on training; returns the finished folder, `job.folder/head`. Raises HoneError."""
+    """Train, or go on training; returns the finished folder. Raises HoneError."""
     started = time.perf_counter()
-    parts = split(job.data.examples, job.settings.calibration_share, job.test.examples if job.test else ())
+    parts = split(job.data.examples, job.recipe.calibration_share, job.test.examples if job.test else ())
     hooks.say(parts.sentence)
     if job.test is None:
         hooks.say("No test data: the figures come from the calibration part, which flatters.")
-    job.folder.mkdir(parents=True, exist_ok=True)
+    job.work.mkdir(parents=True, exist_ok=True)
     made = _made(job, parts, hooks)
     seconds = time.perf_counter() - started
-    return _measured(job, made, parts, seconds)
+    hooks.say("It is opened as it will be served, and measured.")
+    return _measured(job, made, parts, hooks, seconds)
 
 
 @dataclass(frozen=True)
 class _Made:
-    """The files of a classifier without its manifest, and how they came about."""
+    """The files of a classifier without its manifest, and how they came about. `parameters`: how many were
+    trained.
+    """
 
     folder: Path
     info: HeadInfo
     losses: dict[str, float]
     parameters: int
+    fitted: _Fitted
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A head, the epoch that it is of (0: none), and the steps that were taken."""
+
+    head: Head
     epoch: int
+    steps: int
 
 
 def _made(job: Job, parts: Split, hooks: Hooks) -> _Made:
     """All that needs the trunk in memory; it is let go at the end."""
-    model = trunks.load(job.base, job.start_adapter, trainable=job.settings.adapt == "lora")
+    model = trunks.load(job.base, job.start_adapter, trainable=job.recipe.adapt == "lora")
     template, tokenizer = bases.chat_template(job.base), bases.load_tokenizer(job.base)
-    reading = Reading(UNCHOSEN, job.data.labels, template, tokenizer, job.settings.max_length)
+    reading = Reading(UNCHOSEN, job.data.labels, template, tokenizer, job.recipe.max_length)
     choice = _choice(job, model, reading, parts, hooks)
     hooks.say(choice.sentence)
     reading = wordings.with_wording(reading, choice.wording)
     _tell_cuts(reading, parts, hooks)
-    folder = job.folder / "head"
+    folder = job.work / "head"
     heads.discard(folder)
     folder.mkdir()
-    if job.settings.adapt == "frozen":
-        train, held_out = (
-            choosing.labelled(model, reading, part, hooks.say) for part in (parts.train, parts.calibration)
-        )
-        head, epoch = probe.best(train, held_out, len(job.data.labels)), 0
-        hooks.say(f"The head is fitted, with L2 {head.penalty:g}.")
-        parameters = 0
-        if job.start_adapter is not None:
-            (folder / heads.ADAPTER).mkdir()
-            for file in heads.ADAPTER_FILES:
-                shutil.copyfile(job.start_adapter / Path(file).name, folder / file)
+    counted: list[int] = []
+
+    def on_size(trained: int, of: int) -> None:
+        counted.append(trained)
+        hooks.on_size(trained, of)
+
+    counting = replace(hooks, on_size=on_size)
+    if job.recipe.adapt == "frozen":
+        fitted = _fitted(job, model, reading, parts, counting)
+        _copy_adapter(job, folder)
     else:
-        model = tuning.adapted(model, job.settings)
-        parameters = sum(part.numel() for part in model.parameters() if part.requires_grad)
-        task = tuning.Task(_rows(reading, parts), job.settings, job.base.dtype, job.folder)
-        tuned = tuning.tune(model, choice.head, task, hooks)
-        head, epoch = tuned.head, tuned.epoch
-        hooks.say(f"Epoch {epoch} of {job.settings.epochs} is the best on the calibration part.")
-        _write_trunk(model, folder, job)
-    _write_head(head, folder)
-    parameters += head.weight.numel() + head.bias.numel()
-    return _Made(folder, _info(job, reading), choice.losses, parameters, epoch)
+        fitted = _tuned(job, model, choice.head, _rows(reading, parts), counting, folder)
+    _write_head(fitted.head, folder)
+    return _Made(folder, _info(job, reading), choice.losses, counted[0], fitted)
+
+
+def _fitted(job: Job, model: Any, reading: Reading, parts: Split, hooks: Hooks) -> _Fitted:
+    """The head alone, in one step: the least of a convex loss."""
+    width, labels = trunks.width(model), len(job.data.labels)
+    head_size = labels * (width + 1)
+    hooks.on_size(head_size, trainers.sizes(model)[1] + head_size)
+    hooks.on_step(0, 1)
+    train, held_out = (
+        choosing.labelled(model, reading, part, hooks.say) for part in (parts.train, parts.calibration)
+    )
+    head = probe.best(train, held_out, labels)
+    hooks.say(f"The head is fitted, with L2 {head.penalty:g}.")
+    hooks.on_metrics(1, {"loss": probe.loss_of(head, train)} | tuning.calibration_figures(head, held_out))
+    hooks.on_step(1, 1)
+    return _Fitted(head, 0, 1)
+
+
+def _tuned(job: Job, model: Any, start: Head, rows: tuning.Rows, hooks: Hooks, folder: Path) -> _Fitted:
+    """The head with a LoRA, or with the whole trunk, which are written to `folder`."""
+    hooks.fits(rows.train)
+    model = tuning.adapted(model, job.recipe)
+    tuned = tuning.tune(model, start, tuning.Task(rows, job.recipe, job.base.dtype, job.folder), hooks)
+    hooks.say(f"Epoch {tuned.epoch} of {job.recipe.epochs:g} is the best on the calibration part.")
+    _write_trunk(model, folder, job)
+    return _Fitted(tuned.head, tuned.epoch, tuned.steps)
+
+
+def _copy_adapter(job: Job, folder: Path) -> None:
+    """The adapter that the trunk was read with, where there was one."""
+    if job.start_adapter is None:
+        return
+    (folder / heads.ADAPTER).mkdir()
+    for file in heads.ADAPTER_FILES:
+        shutil.copyfile(job.start_adapter / Path(file).name, folder / file)
 
 
 def _choice(job: Job, model: Any, reading: Reading, parts: Split, hooks: Hooks) -> Choice:
     """The wording and its first head. What an earlier attempt chose stands."""
-    options = wordings.chosen(job.settings.wording, job.data.question, len(job.data.labels))
-    file = job.folder / CHOSEN
+    options = wordings.chosen(job.recipe.wording, job.data.question, len(job.data.labels))
+    file = job.work / CHOSEN
     before = json.loads(file.read_text("utf-8")) if file.is_file() else None
     if before:
         options = tuple(option for option in options if option.name == before["name"])
@@ -177,7 +215,7 @@ def _rows(reading: Reading, parts: Split) -> tuning.Rows:
 
 def _write_trunk(model: Any, folder: Path, job: Job) -> None:
     """The adapter as PEFT writes it, or all weights of the trunk, in the numbers of the base."""
-    if job.settings.adapt == "lora":
+    if job.recipe.adapt == "lora":
         model.save_pretrained(str(folder / heads.ADAPTER), selected_adapters=["default"])
         for file in (folder / heads.ADAPTER).iterdir():
             if f"{heads.ADAPTER}/{file.name}" not in heads.ADAPTER_FILES:
@@ -205,8 +243,8 @@ def _info(job: Job, reading: Reading) -> HeadInfo:
     return HeadInfo(
         id=new_id("h"),
         name=job.name,
-        method=job.settings.adapt,
-        **job.choice.weights,
+        method=job.recipe.adapt,
+        **job.recipe.base.weights,
         base_id=job.base.id,
         base_adapter_sha256=_adapter_sha256(job.start_adapter),
         chat_template_sha256=reading.template.sha256,
@@ -214,14 +252,15 @@ def _info(job: Job, reading: Reading) -> HeadInfo:
         wording=reading.wording,
         max_length=reading.max_length,
         temperature=1.0,
-        data={"train": job.data.sha256, **({"test": job.test.sha256} if job.test else {})},
-        settings=asdict(job.settings),
+        data=dict(job.hashes),
+        settings=asdict(job.recipe),
         metrics={},
         created_at=now(),
+        run_id=job.run_id,
     )
 
 
-def _measured(job: Job, made: _Made, parts: Split, seconds: float) -> Path:
+def _measured(job: Job, made: _Made, parts: Split, hooks: Hooks, seconds: float) -> Path:
     """Open what was written, fit its temperature, measure it, and finish the folder."""
     opened = serve.load_from(made.folder, made.info, job.base)
     temperature = measure.fitted_temperature(*_logits(opened, parts.calibration))
@@ -229,8 +268,17 @@ def _measured(job: Job, made: _Made, parts: Split, seconds: float) -> Path:
     test = _scored(opened, job.test.examples, temperature) if job.test else calibration
     figures = Figures(
         "test" if job.test else "calibration", test.measured, calibration.measured, made.parameters,
-        made.epoch, made.losses, seconds,
+        made.fitted.epoch, made.losses, seconds,
     )  # fmt: skip
+    hooks.on_metrics(
+        made.fitted.steps,
+        {
+            "final_accuracy": test.measured.accuracy.value,
+            "final_macro_f1": test.measured.macro_f1,
+            "final_ece": test.measured.after.ece,
+            "temperature": temperature,
+        },
+    )
     info = replace(made.info, temperature=temperature, metrics=canonical.plain(figures))
     page = report.page(info, figures.on, test.measured, test.mistakes)
     (made.folder / heads.REPORT).write_text(page, "utf-8")

@@ -1,13 +1,16 @@
-"""The trunk trained with its head: LoRA or every weight, an epoch at a time. Knows no file formats of data.
+"""The trunk trained with its head: LoRA or every weight. Knows no file formats of data and no store.
 
 The head starts from the logistic regression on the untouched trunk, so that its first steps do not undo what
-the trunk knows (Kumar et al. 2022, "Fine-tuning can distort pretrained features"). After each epoch the whole
-state is written aside and renamed: a killed run goes on from the last whole epoch.
+the trunk knows (Kumar et al. 2022, "Fine-tuning can distort pretrained features"). The whole state is kept in
+checkpoints, as other runs keep theirs: a killed one goes on from the last complete one, and ends as if it had
+not been killed.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from assistant.quiet import quiet
 from feedback.errors import HoneError
+from training import adaptations, trainers
 from training.classify import model as trunks
 from training.classify.probe import Head, Labelled, loss_of
-from training.classify.settings import Settings
 from training.divergence import check_finite
 from training.order import LengthOrder
+from training.recipes import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CHECKPOINT = "checkpoint.pt"
-MAX_GRAD_NORM = 1.0
-WARMUP_SHARE = 0.1
+STATE = "state.pt"
 
 
 @dataclass(frozen=True)
@@ -41,40 +43,42 @@ class Rows:
 
 @dataclass(frozen=True)
 class Task:
-    """`dtype`: torch's name of the numbers that the base computes in. `folder`: where the checkpoint lies."""
+    """`dtype`: torch's name of the numbers that the base computes in. `folder`: where checkpoints lie."""
 
     rows: Rows
-    settings: Settings
+    recipe: Recipe
     dtype: str
     folder: Path
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """How whoever started it watches: `on_step(steps done, of all)`, `on_metrics(step, {name: value})`, and
-    `say`, a sentence.
+    """How whoever started it watches: `on_step(steps done, of all)`, `on_metrics(step, {name: value})`,
+    `on_size(numbers trained, of all)`, and `say`, a sentence. `fits(rows)` raises HoneError where there is
+    not the memory to train on rows of these token ids.
     """
 
     on_step: Callable[[int, int], None]
     on_metrics: Callable[[int, dict[str, float]], None]
     say: Callable[[str], None]
+    on_size: Callable[[int, int], None] = lambda _trained, _of: None
+    fits: Callable[[Sequence[Sequence[int]]], None] = lambda _rows: None
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """The head of the best epoch, counted from 1; the model holds that epoch's weights. 0: none was better
-    than the start.
-    """
+    """The head of the best epoch, counted from 1; the model holds that epoch's weights. `steps`: taken."""
 
     head: Head
     epoch: int
+    steps: int
 
 
-def adapted(model: Any, settings: Settings) -> Any:
-    """`model` with what `settings.adapt` trains set free, and all else frozen. An adapter that it starts with
+def adapted(model: Any, recipe: Recipe) -> Any:
+    """`model` with what `recipe.adapt` trains set free, and all else frozen. An adapter that it starts with
     goes on with its own rank, or becomes part of the weights.
     """
-    if settings.adapt == "full":
+    if recipe.adapt == "full":
         if getattr(trunks.causal_of(model), "is_quantized", False):
             raise HoneError(
                 "Quantised weights cannot be trained.",
@@ -92,13 +96,8 @@ def adapted(model: Any, settings: Settings) -> Any:
     from assistant.adapters import quick_lora
 
     if not hasattr(model, "peft_config"):
-        torch.manual_seed(settings.seed)
-        config = LoraConfig(
-            r=settings.lora_rank,
-            lora_alpha=settings.lora_alpha,
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-        )
+        torch.manual_seed(recipe.seed)
+        config = LoraConfig(task_type="CAUSAL_LM", **adaptations.peft_settings(recipe, 0))
         with quiet():
             model = get_peft_model(model, config)
     quick_lora.install(model)
@@ -109,56 +108,75 @@ def tune(model: Any, start: Head, task: Task, hooks: Hooks) -> Tuned:
     """Train `model`, made by `adapted`, and its head; leave in it the weights of the epoch with the least
     loss on the calibration part. HoneError when the loss is no number any more.
     """
-    import torch
-
     state = _State(model, start, task)
-    state.resume(task.folder / CHECKPOINT)
-    hooks.on_step(state.epoch * state.steps_an_epoch, state.total)
-    while state.epoch < task.settings.epochs:
-        torch.manual_seed(task.settings.seed + state.epoch)
-        _epoch(state, hooks)
-        states = trunks.all_states(model, task.rows.calibration)
-        found = loss_of(state.as_head(), Labelled(states, task.rows.calibration_labels))
-        state.epoch_ended(found)
-        hooks.on_metrics(state.epoch * state.steps_an_epoch, {"calibration_loss": found})
-        state.save(task.folder / CHECKPOINT)
+    trained, whole = trainers.sizes(model)
+    head = state.weight.numel() + state.bias.numel()
+    hooks.on_size(trained + head, whole + head)
+    trainers.drop_incomplete(state.checkpoints)
+    if (last := trainers.last_checkpoint(task.folder)) is not None:
+        hooks.say(f"Going on from {Path(last).name}.")
+        state.resume(Path(last))
+    hooks.on_step(state.step, state.total)
+    while state.step < state.total:
+        told = _step(state)
+        hooks.on_step(state.step, state.total)
+        hooks.on_metrics(state.step, told)
+        ends = state.step % state.steps_an_epoch == 0 or state.step == state.total
+        if ends:
+            hooks.on_metrics(state.step, _epoch_ended(state))
+        if ends or state.step % task.recipe.save_every == 0:
+            state.save()
     return state.best_back()
 
 
-def _epoch(state: _State, hooks: Hooks) -> None:
-    """One pass over the training part, in batches of like length."""
+def _step(state: _State) -> dict[str, float]:
+    """One batch, of texts of like length; returns its figures."""
     import torch
     from torch.nn import functional
 
-    rows, settings = state.task.rows, state.task.settings
-    size = settings.batch
-    sampler = LengthOrder([len(row) for row in rows.train], size, settings.seed)
-    sampler.set_epoch(state.epoch)
-    order = list(sampler)
+    rows, recipe = state.task.rows, state.task.recipe
+    torch.manual_seed(recipe.seed * 1_000_003 + state.step)  # whatever came before: a kill changes nothing
+    batch = state.batch()
     state.model.train()
-    for number in range(state.steps_an_epoch):
-        batch = order[number * size : (number + 1) * size]
-        step = state.epoch * state.steps_an_epoch + number
-        with _cast(state):
-            states = trunks.last_states(state.model, [rows.train[at] for at in batch])
-        logits = states.to(state.weight.device) @ state.weight.T + state.bias
-        loss = functional.cross_entropy(logits, rows.train_labels[batch].to(logits.device))
-        loss.backward()
-        norm = float(torch.nn.utils.clip_grad_norm_(state.trained, MAX_GRAD_NORM))
-        told = {"loss": float(loss.detach()), "grad_norm": norm}
-        check_finite(step + 1, told, "Lower --learning-rate and start again.")
-        for group in state.optimiser.param_groups:
-            group["lr"] = settings.rate * _share(step, state.total)
-        state.optimiser.step()
-        state.optimiser.zero_grad()
-        hooks.on_step(step + 1, state.total)
-        hooks.on_metrics(step + 1, told)
+    with _cast(state):
+        states = trunks.last_states(state.model, [rows.train[at] for at in batch])
+    logits = states.to(state.weight.device) @ state.weight.T + state.bias
+    loss = functional.cross_entropy(logits, rows.train_labels[batch].to(logits.device))
+    loss.backward()
+    norm = float(torch.nn.utils.clip_grad_norm_(state.trained, recipe.max_grad_norm))
+    told = {"loss": float(loss.detach()), "grad_norm": norm}
+    check_finite(state.step + 1, told, "Lower learning_rate and start again.")
+    rate = recipe.learning_rate * rate_share(recipe, state.step, state.total)
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate
+    state.optimiser.step()
+    state.optimiser.zero_grad()
+    state.step += 1
+    return told | {"learning_rate": rate}
 
 
-def _share(step: int, total: int) -> float:
-    """Of the highest rate: up in a line, then down in a line to nothing."""
-    warm = max(1, round(WARMUP_SHARE * total))
-    return (step + 1) / warm if step < warm else max(0.0, (total - step) / max(1, total - warm))
+def _epoch_ended(state: _State) -> dict[str, float]:
+    """Measure on the calibration part, and keep a copy of what is trained if it is the best so far."""
+    rows = state.task.rows
+    found = Labelled(trunks.all_states(state.model, rows.calibration), rows.calibration_labels)
+    told = calibration_figures(state.as_head(), found)
+    state.keep_if_best(told["calibration_loss"])
+    return told
+
+
+def calibration_figures(head: Head, found: Labelled) -> dict[str, float]:
+    """How well a head does on the part that chooses: nats a text, and the share of texts put right."""
+    right = head.logits(found.states).argmax(1) == found.labels
+    return {"calibration_loss": loss_of(head, found), "calibration_accuracy": float(right.float().mean())}
+
+
+def rate_share(recipe: Recipe, step: int, total: int) -> float:
+    """Of the highest rate, at a step counted from 0: up in a line, then as the schedule says."""
+    warm = max(1, round(recipe.warmup_share * total))
+    if step < warm:
+        return (step + 1) / warm
+    left = max(0.0, (total - step) / max(1, total - warm))
+    return {"linear": left, "cosine": (1 - math.cos(math.pi * left)) / 2, "constant": 1.0}[recipe.schedule]
 
 
 def _cast(state: _State) -> Any:
@@ -176,33 +194,46 @@ class _State:
     def __init__(self, model: Any, start: Head, task: Task) -> None:
         import torch
 
+        recipe = task.recipe
         self.model, self.task = model, task
+        self.checkpoints = task.folder / "checkpoints"
         device = next(model.parameters()).device
         self.weight = start.weight.clone().to(device).requires_grad_(True)
         self.bias = start.bias.clone().to(device).requires_grad_(True)
         self.trained = [part for part in model.parameters() if part.requires_grad] + [self.weight, self.bias]
-        self.optimiser = torch.optim.AdamW(self.trained, lr=task.settings.rate, weight_decay=0.0)
-        self.steps_an_epoch = -(-len(task.rows.train) // task.settings.batch)
-        self.total = self.steps_an_epoch * task.settings.epochs
-        self.epoch, self.best_epoch = 0, 0
+        self.optimiser = torch.optim.AdamW(self.trained, lr=recipe.learning_rate, weight_decay=0.0)
+        self.steps_an_epoch = -(-len(task.rows.train) // recipe.batch)
+        whole = self.steps_an_epoch * int(recipe.epochs)
+        self.total = min(whole, recipe.max_steps or whole)
+        self.sampler = LengthOrder([len(row) for row in task.rows.train], recipe.batch, recipe.seed)
+        self.order: list[int] = []
+        self.step, self.best_epoch = 0, 0
         self.best_loss = float("inf")
         self.best: list[Tensor] = []
+
+    def batch(self) -> list[int]:
+        """The places of the texts that the next step learns from."""
+        epoch, number = divmod(self.step, self.steps_an_epoch)
+        size = self.task.recipe.batch
+        if not self.order or self.sampler.epoch != epoch:
+            self.sampler.set_epoch(epoch)
+            self.order = list(self.sampler)
+        return self.order[number * size : (number + 1) * size]
 
     def as_head(self) -> Head:
         return Head(self.weight.detach().cpu(), self.bias.detach().cpu(), 0.0)
 
-    def epoch_ended(self, loss: float) -> None:
+    def keep_if_best(self, loss: float) -> None:
         """Keep a copy of what is trained if this epoch is the best so far."""
-        self.epoch += 1
         if loss < self.best_loss:
-            self.best_loss, self.best_epoch = loss, self.epoch
+            self.best_loss, self.best_epoch = loss, -(-self.step // self.steps_an_epoch)
             self.best = [part.detach().cpu().clone() for part in self.trained]
 
     def best_back(self) -> Tuned:
         """Put the best epoch's weights in place."""
         self._put(self.best)
         self.model.eval()
-        return Tuned(self.as_head(), self.best_epoch)
+        return Tuned(self.as_head(), self.best_epoch, self.step)
 
     def _put(self, values: Sequence[Tensor]) -> None:
         import torch
@@ -211,30 +242,33 @@ class _State:
             for part, value in zip(self.trained, values, strict=True):
                 part.copy_(value)
 
-    def save(self, file: Path) -> None:
+    def save(self) -> None:
+        """A checkpoint of its own, in which the last word is that it is complete; then those before it go."""
         import torch
 
-        aside = file.with_name(f".{file.name}")
+        folder = self.checkpoints / f"checkpoint-{self.step}"
+        folder.mkdir(parents=True, exist_ok=True)
         told = {
             "trained": [part.detach() for part in self.trained],
             "optimiser": self.optimiser.state_dict(),
             "best": self.best,
-            "numbers": [self.epoch, self.best_epoch, self.best_loss],
+            "numbers": [self.step, self.best_epoch, self.best_loss],
         }
-        with aside.open("wb") as opened:
+        with (folder / STATE).open("wb") as opened:
             torch.save(told, opened)
             opened.flush()
             os.fsync(opened.fileno())
-        aside.replace(file)
+        (folder / trainers.COMPLETE).touch()
+        for old in self.checkpoints.glob("checkpoint-*"):
+            if old != folder:
+                shutil.rmtree(old)
 
-    def resume(self, file: Path) -> None:
-        """Go on from `file` where there is one."""
+    def resume(self, folder: Path) -> None:
+        """Go on from a checkpoint."""
         import torch
 
-        if not file.is_file():
-            return
-        told = torch.load(file, weights_only=True)
+        told = torch.load(folder / STATE, weights_only=True)
         self._put(told["trained"])
         self.optimiser.load_state_dict(told["optimiser"])
         self.best = told["best"]
-        self.epoch, self.best_epoch, self.best_loss = told["numbers"]
+        self.step, self.best_epoch, self.best_loss = told["numbers"]

@@ -1,4 +1,4 @@
-"""`hone data`: the datasets that runs train on beside votes, and `hone data instruct`, which makes them."""
+"""`hone data`: the datasets that runs train on beside votes, and the commands that make them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +15,7 @@ from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.message import Turn
+from training.classify import begin
 from training.instruct import drawing, sources, tasks
 from training.instruct.drawing import Drawn, Settings, Tally
 from training.instruct.sources import Loaded, Source
@@ -46,6 +47,24 @@ def list_datasets(home: Home, as_json: bool) -> None:
     found = datasets.listing(open_store(home))
     lines = [f"{one.id}  {one.kind:<7}  {one.rows:>7} rows  {one.created_at}  {one.name}" for one in found]
     say("\n".join(lines) or "No dataset yet. Make one with `hone data instruct`.", found, as_json)
+
+
+@data_group.command("labels")
+@click.argument("file")
+@json_option
+@home_option
+def labels(home: Home, as_json: bool, file: str) -> None:
+    """Keep labelled texts, FILE or FORMAT:FILE, as a dataset for classifiers.
+
+    FORMAT is sst2 or ag-news; a plain row has text (or sentence) and label.
+    """
+    dataset = begin.dataset(open_store(home), home, LOCAL_USER, file)
+    given = datasets.labelled(home, dataset)
+    lines = [
+        f"Dataset {dataset.id}: {dataset.rows} texts, labels {', '.join(given.labels)}",
+        f"Next: hone train classify --data {dataset.id}",
+    ]
+    say("\n".join(lines), dataset, as_json)
 
 
 @data_group.command("instruct")

@@ -20,6 +20,7 @@ METHODS = ("sft", "clm", "dpo", "reward")
 """What gives the same curve however many processes compute it."""
 WHY_NOT = {
     "kto": "Its KL is measured on the answers of one batch, which several processes would divide",
+    "classify": "Its trunk is read for the head's first fit, and measured between epochs, by one process",
     "rlhf": "It writes answers and asks the judge between steps, which one process does",
 }
 SHARDED_METHODS = ("sft", "dpo")

@@ -146,11 +146,13 @@ def weight_bytes(shape: Shape, plan: Plan) -> float:
     """The base, its reference where that is a copy, and the adapter, which PEFT keeps in fp32.
 
     A method that reads its reference from the model itself (the adapter off, or once before training: DPO)
-    needs no copy; online methods that train all weights do.
+    needs no copy; online methods that train all weights do. A classifier's best epoch so far is a copy too,
+    in main memory.
     """
     base = base_bytes(shape, plan)
     if plan.adapt == "full":
-        return base * (2 if plan.method in ("rlhf", "kto") else 1)
+        keeps_best = plan.method == "classify" and plan.device == "cpu"
+        return base * (2 if plan.method in ("rlhf", "kto") or keeps_best else 1)
     return base + trained(shape, plan) * trained_bytes(plan)
 
 

@@ -146,6 +146,8 @@ def of_recipe(recipe: Recipe, precision: Precision, quantization: str, device: s
     # The others keep about what LoRA does: what they train is small beside what a step computes.
     adapt = "full" if recipe.adapt == "full" else BY_BASE.get(quantization, "lora")
     online = recipe.method == "rlhf"
+    if recipe.method == "classify" and adapt == "full" and precision == "bf16":
+        precision = "mixed"  # its weights are in fp32, whatever multiplies them
     return make(
         cast(Method, recipe.method),
         recipe.batch,

@@ -1,22 +1,22 @@
 """The operator page, History: promotions, runs, classifiers and the audit log."""
 
-from urllib.parse import quote
-
 import gradio as gr
 
 from assistant import registry
 from feedback import audit
 from feedback import parts as html
 from feedback.errors import HoneError
+from feedback.ids import ModelVersionId, RunId
 from training import runs
 from training.classify import heads as classifiers
 from training.classify.heads import HeadInfo
 from training.classify.report import WORDS_FOR
+from training.page.classifier import accuracy, labels_of, report_link
 from training.page.desk import Desk, Part, Person, name_of
 from training.page.train import STATE_TONES
+from training.runs import Run
 
 NEWEST = 200
-LABELS_SHOWN = 4
 KINDS = {"first": "first champion", "promote": "promoted", "rollback": "rolled back to"}
 
 
@@ -50,6 +50,7 @@ def promotions_html(desk: Desk) -> html.Markup:
 def runs_html(desk: Desk) -> html.Markup:
     """Every run, newest first."""
     names = {version.id: version.name for version in registry.listing(desk.store)}
+    made = {info.run_id: info.name for info in classifiers.readable(desk.home) if info.run_id}
     rows = [
         (
             html.when(run.created_at),
@@ -57,7 +58,7 @@ def runs_html(desk: Desk) -> html.Markup:
             html.text(run.recipe.name),
             html.code(run.snapshot_id or run.dataset_id or ""),
             html.badge(run.state, STATE_TONES[run.state]),
-            html.text(names[run.candidate_id] if run.candidate_id else run.error or "-"),
+            html.text(came_of(run, names, made)),
         )
         for run in runs.listing(desk.store)
     ]
@@ -66,15 +67,20 @@ def runs_html(desk: Desk) -> html.Markup:
     return html.join(html.tag("h3", "Runs"), listed)
 
 
+def came_of(run: Run, names: dict[ModelVersionId, str], made: dict[RunId, str]) -> str:
+    """The name of what a run made, or why it made nothing."""
+    return names[run.candidate_id] if run.candidate_id else made.get(run.id) or run.error or "-"
+
+
 def classifiers_html(desk: Desk) -> html.Markup:
-    """Every classifier, newest first. They come of no run: `hone train classify` makes them."""
+    """Every classifier, newest first, those that no run made too."""
     title = html.tag("h3", "Classifiers")
     try:
         known = classifiers.listing(desk.home)[::-1]
     except HoneError as error:
         return html.join(title, html.note(str(error), "bad"))
     if not known:
-        todo = "Train one on labelled texts, in a terminal where the server runs:"
+        todo = "Train one on labelled texts under Train, or in a terminal where the server runs:"
         return html.join(title, html.empty("No classifier yet.", todo, "hone train classify --data FILE"))
     names = {one.adapter_sha256: one.name for one in registry.listing(desk.store) if one.adapter_sha256}
     rows = [
@@ -83,30 +89,13 @@ def classifiers_html(desk: Desk) -> html.Markup:
             accuracy(info),
             html.text(WORDS_FOR[info.method]),
             html.join(html.text(started_from(info, names)), html.note(f"on {info.base_id}")),
+            html.code(info.run_id) if info.run_id else html.text("-"),
             html.when(info.created_at),
         )
         for info in known
     ]
-    head = ("Classifier", "Accuracy", "Way", "Started from", "Made")
+    head = ("Classifier", "Accuracy", "Way", "Started from", "Run", "Made")
     return html.join(title, html.table(head, rows, "classifiers"))
-
-
-def labels_of(info: HeadInfo) -> str:
-    """Its labels; the first of many."""
-    shown = ", ".join(info.labels[:LABELS_SHOWN])
-    more = len(info.labels) - LABELS_SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
-def accuracy(info: HeadInfo) -> html.Markup:
-    """With its interval, and on what."""
-    measured, on_test = info.metrics["measured"], info.metrics["on"] == "test"
-    found, texts = measured["accuracy"], html.plural(measured["examples"], "text")
-    figure = f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
-    told = f"{texts} of the test data" if on_test else f"{texts} that chose it, which flatters"
-    return html.join(
-        html.tag("span", html.text(figure), "hone-figure"), html.note(told, "plain" if on_test else "unsure")
-    )
 
 
 def started_from(info: HeadInfo, names: dict[str, str]) -> str:
@@ -114,12 +103,6 @@ def started_from(info: HeadInfo, names: dict[str, str]) -> str:
     if info.base_adapter_sha256 is None:
         return "the base"
     return names.get(info.base_adapter_sha256, "a version not kept here")
-
-
-def report_link(info: HeadInfo) -> html.Markup:
-    """A link to its report, in a tab of its own."""
-    address = f"/api/classifiers/{quote(info.name, safe='')}/report"
-    return html.Markup(f'<a href="{address}" target="_blank" rel="noopener">Its report</a>')
 
 
 def audit_html(desk: Desk) -> html.Markup:

@@ -16,6 +16,8 @@ from training.recipes import Recipe
 def needs_html(home: Home, choice: BaseChoice, recipe: Recipe) -> html.Markup:
     """Bars for a full batch of the longest examples that the recipe allows; a sentence where none can be
     drawn."""
+    if recipe.adapt == "frozen":
+        return html.note("A frozen trunk is only read: that needs little more memory than serving it.")
     kind, dtype, _ = machine.choose()
     quantization = "nf4" if choice.quantize == "auto" and kind == "cuda" else choice.quantize
     plan = memory.of_recipe(recipe, precision_of(dtype), quantization, kind)

@@ -14,18 +14,22 @@ from feedback.errors import HoneError
 from feedback.snapshots import Snapshot
 from feedback.store import Store
 from training import recipes, runs
+from training.classify import begin
 from training.methods import METHODS
 from training.page.data import pairs_of
 from training.page.desk import Desk, Part, Person, button, chosen, say, shown
 from training.page.needs import needs_html
+from training.recipes import Recipe
 from training.runs import Run
 
 VOTES, DATASET = "Votes", "A dataset"
-USUAL = ("dpo", "sft")
+USUAL = ("dpo", "sft", "classify")
 """Presets that come first, and are chosen where another cannot stay."""
 KNOBS = ("epochs", "learning_rate", "max_steps", "seed", "metrics")
 NO_SNAPSHOT = "There is no snapshot yet: freeze one under Data."
 NO_DATASET = "There is no dataset yet."
+NO_TEST = "none"
+"""Stands for no test data in the list."""
 
 
 def build(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
@@ -36,6 +40,7 @@ def build(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
     learn = gr.Radio([VOTES, DATASET], value=VOTES, label="Learn from", elem_id="op-learn")
     snapshot = gr.Dropdown([], label="Snapshot", elem_id="op-snapshot")
     dataset = gr.Dropdown([], label="Dataset", visible=False, elem_id="op-dataset")
+    test = gr.Dropdown([], label="Measure on", visible=False, elem_id="op-test")
     nothing = gr.HTML(no_dataset_html(), visible=False, padding=False)
     preset = gr.Dropdown(presets_for(VOTES, None), value=USUAL[0], label="Preset", elem_id="op-preset")
     about = gr.HTML(html.note(first.description), padding=False)
@@ -55,20 +60,20 @@ def build(desk: Desk) -> tuple[Part, Any, gr.Dropdown]:
     preset.change(desk.handler(choose), preset, shows, queue=False, show_progress="hidden")
 
     def act(person: Person, source: str, *given: Any) -> object:
-        snapshot_id, dataset_id, name, *values = given
+        snapshot_id, dataset_id, test_id, name, *values = given
         recipe = recipes.from_mapping(
             dict(zip(KNOBS, values, strict=True)) | desk.choice.weights, recipes.load(name)
         )
         source_id = named(snapshot_id, NO_SNAPSHOT) if source == VOTES else named(dataset_id, NO_DATASET)
-        return begun(desk, runs.create(desk.store, person.id, recipe, source_id))
+        return begun(desk, queued(desk, person, recipe, source_id, test_id))
 
-    chosen_here = [learn, snapshot, dataset, preset]
+    chosen_here = [learn, snapshot, dataset, test, preset]
     started = start.click(desk.handler(act), [*chosen_here, *knobs], picker)
 
     def draw(person: Person, source: str, *given: str | None) -> tuple[object, ...]:
         return drawn(desk, source, *given)
 
-    outputs = [snapshot, dataset, nothing, preset, start, why_not, picker, needs]
+    outputs = [snapshot, dataset, test, nothing, preset, start, why_not, picker, needs]
     touched = [learn.input, dataset.input]
     return Part([*chosen_here, picker], outputs, draw, touched=touched), started, picker
 
@@ -95,10 +100,10 @@ def drawn(
     source: str,
     snapshot_id: str | None,
     dataset_id: str | None,
-    name: str | None,
-    run_id: str | None,
+    *rest: str | None,
 ) -> tuple[object, ...]:
     """The form as it is with what is chosen: the presets are those that learn from it."""
+    test_id, name, run_id = rest
     runs.sweep(desk.store)
     frozen, kept = snapshots.listing(desk.store), datasets.listing(desk.store)
     one = next((each for each in kept if each.id == dataset_id), next(iter(kept), None))
@@ -108,6 +113,7 @@ def drawn(
     return (
         shown_with(chosen(snapshot_choices(frozen), snapshot_id), by_votes),
         shown_with(chosen(dataset_choices(kept), dataset_id), not by_votes and bool(kept)),
+        shown_with(chosen(test_choices(kept, one), test_id, NO_TEST), not by_votes and has_labels(one)),
         shown(not by_votes and not kept),
         chosen([(each, each) for each in presets], name, preset),
         button(not why_not),
@@ -117,11 +123,19 @@ def drawn(
     )
 
 
+def queued(desk: Desk, person: Person, recipe: Recipe, source_id: str, test_id: str | None) -> Run:
+    """A run of what is chosen. A classifier starts from the base, anything else from the champion."""
+    if METHODS[recipe.method].makes == "classifier":
+        wanted = begin.Wanted(source_id, None if test_id == NO_TEST else test_id)
+        return begin.create(desk.store, desk.home, person.id, recipe, wanted)
+    return runs.create(desk.store, person.id, recipe, source_id)
+
+
 def presets_for(source: str, dataset: Dataset | None) -> list[str]:
     """Names of the presets that learn from it, the most usual first."""
     known = {name: METHODS[one.method].reads for name, one in recipes.presets().items()}
     if source == VOTES:
-        found = [name for name, reads in known.items() if reads != "text"]
+        found = [name for name, reads in known.items() if reads not in ("text", "labels")]
     else:
         kinds = get_args(Kind) if dataset is None else (dataset.kind,)
         found = [name for name, reads in known.items() if reads in kinds]
@@ -142,13 +156,23 @@ def dataset_choices(known: Sequence[Dataset]) -> list[tuple[str, str]]:
     return [(f"{one.id}: {rows_of(one)}, {one.name}", one.id) for one in known]
 
 
+def has_labels(dataset: Dataset | None) -> bool:
+    return dataset is not None and dataset.kind == begin.KIND
+
+
+def test_choices(known: Sequence[Dataset], learnt: Dataset | None) -> list[tuple[str, str]]:
+    """What a classifier may be measured on: other labelled texts, or the part that chooses for it."""
+    others = [one for one in known if has_labels(one) and one != learnt]
+    return [("the calibration part, which flatters", NO_TEST), *dataset_choices(others)]
+
+
 def rows_of(dataset: Dataset) -> str:
     return html.plural(dataset.rows, "answer" if dataset.kind == "answers" else "text")
 
 
 def no_dataset_html() -> html.Markup:
-    todo = "Make one of questions with answers, in a terminal where the server runs:"
-    return html.empty(NO_DATASET, todo, "hone data instruct FILE --task sentiment")
+    todo = "Make one in a terminal where the server runs, of questions with answers or of texts with labels:"
+    return html.empty(NO_DATASET, todo, "hone data instruct FILE --task sentiment", "hone data labels FILE")
 
 
 def named(source_id: str | None, why_not: str) -> str:

@@ -10,10 +10,12 @@ from feedback import plots
 from feedback.ids import RunId
 from feedback.store import Store
 from training import curves, heads, metrics_copy, repeats, runs
+from training.classify import heads as classifiers
+from training.classify.heads import HeadInfo
 from training.curves import Figures
 from training.heads import Head
 from training.methods import METHODS
-from training.page import start
+from training.page import classifier, start
 from training.page.desk import Desk, Part, Person, button, confirmation, say, shown
 from training.repeats import Comparison
 from training.runs import MetricPoint, Run
@@ -60,6 +62,7 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
                 repeat_html(run, repeats.compare(desk.store, desk.home, run)),
                 copy_html(metrics_copy.shown_by(desk.home, run)),
                 head_html(heads.of_run(desk.store, run.id)),
+                classifier.under_run(classifier_of(desk, run)),
             ),
             button(run.state not in ("done", "failed", "cancelled") and not run.cancel_requested),
             button(run.state in runs.RESUMABLE),
@@ -101,8 +104,8 @@ def _beside(store: Store, run: Run, ids: Sequence[str]) -> list[Figures]:
 def why_no_button(run: Run) -> str:
     """Why Resume, Repeat or Cancel cannot be pressed; empty when what is over can be resumed."""
     if run.state == "done":
-        makes_head = METHODS[run.method].makes == "head"
-        return f"It is done: see its {'report above' if makes_head else 'candidate under Gate'}."
+        makes_version = METHODS[run.method].makes == "version"
+        return f"It is done: see its {'candidate under Gate' if makes_version else 'report above'}."
     if run.is_over:
         return ""
     if run.cancel_requested:
@@ -122,7 +125,7 @@ def run_html(run: Run, points: Sequence[MetricPoint], beside: Sequence[Figures] 
         f'<h3 class="op-run">{html.text(run.recipe.name)} {html.code(run.id)} ',
         html.badge(run.state, STATE_TONES[run.state], "run-state"),
         "</h3>",
-        html.note(f"On {run.source}, {how_long(run)}, rate {run.recipe.learning_rate:g}."),
+        html.note(f"On {run.source}, {how_long(run)}."),
     )
     tone: html.Tone = "busy" if not run.is_over else STATE_TONES[run.state]
     progress = html.bar(run.step, run.total_steps or int(run.is_over), how_far(run, datetime.now(UTC)), tone)
@@ -165,12 +168,21 @@ def head_html(head: Head | None) -> html.Markup:
     )
 
 
+def classifier_of(desk: Desk, run: Run) -> HeadInfo | None:
+    """What came out of a run that makes classifiers."""
+    return classifiers.of_run(desk.home, run.id) if METHODS[run.method].makes == "classifier" else None
+
+
 def how_long(run: Run) -> str:
     """What the recipe asks for, in words."""
     recipe = run.recipe
+    if recipe.adapt == "frozen":
+        return "the head alone"
     if recipe.max_steps:
-        return f"{html.plural(recipe.max_steps, 'step')} at most"
-    return f"{recipe.epochs:g} epoch{'' if recipe.epochs == 1 else 's'}"
+        passes = f"{html.plural(recipe.max_steps, 'step')} at most"
+    else:
+        passes = f"{recipe.epochs:g} epoch{'' if recipe.epochs == 1 else 's'}"
+    return f"{passes}, rate {recipe.learning_rate:g}"
 
 
 def how_far(run: Run, at: datetime) -> str:
