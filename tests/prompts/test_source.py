@@ -63,7 +63,7 @@ def test_examples_come_from_a_list_or_a_pool_with_a_list_for_when_it_is_empty() 
     [
         ("temperature: warm\n", 4, "a number such as 0.7"),
         ("temperature: 2.1\n", 4, "2 at most"),
-        ("temperature: -1\n", 4, "a number such as 0.7"),
+        ("temperature: -1\n", 4, "may be 0 at least"),
         ("max_tokens: " + "9" * 5000 + "\n", 4, "at most"),
         ("temperature: 1\nsamples: 99\n", 5, "32 at most"),
         ("samples: 3\n", 4, "needs a `temperature` above 0"),
