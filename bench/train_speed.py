@@ -38,6 +38,8 @@ from training.recipes import Recipe
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data" / "hh_helpful_base_train.jsonl"
 HELD_OUT = 64
+LONGEST = 1024
+"""Tokens of a side at most: TRL's own limit."""
 SIDES = ("hone", "stock", "factory")
 
 Texts = dict[str, str]
@@ -166,7 +168,8 @@ def hone(method: str, model: Any, tokenizer: Any, chosen: list[Texts], folder: P
     from training import reward_model
     from training.trainers import Hooks, Job, train_dpo, train_kto, train_sft
 
-    job = Job(model, tokenizer, rows(chosen, tokenizer, method), Recipe(method=method), folder, None, "cpu")
+    recipe = Recipe(method=method, max_length=LONGEST)
+    job = Job(model, tokenizer, rows(chosen, tokenizer, method), recipe, folder, None, "cpu")
     read: list[float] = []
     quiet = Hooks(lambda *_: None, lambda *_: None, lambda *_: read.append(time.perf_counter()))
     train = {"dpo": train_dpo, "sft": train_sft, "kto": train_kto, "reward": reward_model.train_reward}
@@ -250,7 +253,7 @@ def main() -> None:
     )
     parser.add_argument("--method", choices=["dpo", "sft", "kto", "reward"], default="dpo")
     parser.add_argument("--pairs", type=int, default=48)
-    parser.add_argument("--tokens", type=int, default=1024, help="the longer side at most")
+    parser.add_argument("--tokens", type=int, default=LONGEST, help="the longer side at most")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--home", type=Path, default=ROOT / ".cache" / "bench")
     parser.add_argument("--only", choices=SIDES)
