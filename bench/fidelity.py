@@ -7,7 +7,7 @@ computes in on this machine, and OpenVINO with the adapter merged into 8 bits. P
 the share of pairs on which they prefer the answer that the first does (at least 97 % is asked for of what is
 served), the ratio of the mean margins, log p(chosen) - log p(rejected) (within 5 %), and how much of what
 training did is there: training moves each pair's margin, some up and some down, and the slope says by how
-much these moves are found again (least squares through 0; within 5 %). What rounding does to one pair is the
+much these moves are found again (least squares through 0). What rounding does to one pair is the
 last column; it belongs to no pair's move, so that the slope is right even where it is as large.
 """
 
@@ -84,7 +84,7 @@ def main() -> None:
         }
         for engine in (exact, *others.values()):
             engine.close()
-    print(f"{len(held_out)} pairs; margins in nats; asked of OpenVINO: 97 %, ratio and slope 0.95 to 1.05\n")  # noqa: T201
+    print(f"{len(held_out)} pairs; margins in nats; asked of OpenVINO: 97 % and a ratio of 0.95 to 1.05\n")  # noqa: T201
     print("| computed by | same answer | margin | ratio | moved by training, rms | slope | rounding, rms |")  # noqa: T201
     print("|---|---|---|---|---|---|---|")  # noqa: T201
     for name, found in told.items():
