@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Generator
 from pathlib import Path
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 from assistant import partials
 from assistant.accounts import Access
+from assistant.engines.interface import Completion, Request
 from assistant.server import Site, make_app
 from assistant.turns import Turns, TurnSettings
 from feedback import conversations
@@ -24,8 +26,29 @@ def ask(room: Turns, user_id: UserId, text: str = "Why?") -> MessageId:
     return room.send(user_id, conversation, None, text, TurnSettings())
 
 
+class InStep(ScriptedEngine):
+    """Ends no reply before each that was started has come to it: so `requests` stand in the order of their
+    starts, however long the system lets one thread wait.
+    """
+
+    def __init__(self, replies: int) -> None:
+        super().__init__("one two three", held=True)
+        self.replies, self.ended, self.moved = replies, 0, threading.Condition()
+
+    def stream(self, request: Request) -> Generator[str, None, Completion]:
+        completion = yield from super().stream(request)
+        with self.moved:
+            self.moved.notify_all()
+            self.moved.wait_for(self._all_here, timeout=20)
+            self.ended += 1
+        return completion
+
+    def _all_here(self) -> bool:
+        return len(self.requests) >= min(self.replies, self.ended + self.capacity)
+
+
 def test_two_hundred_queued_from_ten_people_are_all_written_in_fair_order(tmp_path: Path) -> None:
-    engine = ScriptedEngine("one two three", held=True, capacity=4)
+    engine = InStep(200)
     room = Turns(answering(tmp_path, engine), engine)
     people = [build.person(room.store, f"p{number}") for number in range(10)]
     mine = {person: [ask(room, person, f"{person} {n}?") for n in range(20)] for person in people}
