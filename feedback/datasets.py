@@ -22,6 +22,8 @@ from feedback.store import Store, now
 from feedback.whole_files import write_aside
 
 Kind = Literal["text", "answers", "labels"]
+LATEST = "latest"
+"""In place of an id: the newest."""
 
 
 @dataclass(frozen=True)
@@ -192,9 +194,14 @@ def get(store: Store, dataset_id: str) -> Dataset:
     return _dataset(row)
 
 
+def names_one(written: str) -> bool:
+    """Whether this is how a dataset is named, and not a file: by its id, or as `latest`."""
+    return written == LATEST or written.startswith("d_")
+
+
 def find(store: Store, named: str, kind: str) -> Dataset:
     """The dataset with this id; `latest` is the newest of this kind. Raises NotFoundError."""
-    if named != "latest":
+    if named != LATEST:
         return get(store, named)
     if found := [one for one in listing(store) if one.kind == kind]:
         return found[0]

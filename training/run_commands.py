@@ -99,7 +99,7 @@ def _dataset_id(store: Store, home: Home, method: Method, named: str) -> str:
         return datasets.freeze_file(
             store, home, LOCAL_USER, file, cast(Literal["text", "answers"], method.reads)
         ).id
-    if named == "latest" or named.startswith("d_"):
+    if datasets.names_one(named):
         return datasets.find(store, named, method.reads).id
     raise HoneError(
         f"There is no file {named}.", "", "Give a file, or the id of a dataset (`hone data list`)."

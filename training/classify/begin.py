@@ -44,7 +44,7 @@ class Wanted:
 def dataset(store: Store, home: Home, user_id: UserId, named: str) -> Dataset:
     """The dataset of `FILE` or `FORMAT:FILE`, which is kept, or the one that is named by id or `latest`."""
     file, _ = data.place(named)
-    if not file.is_file() and (named == "latest" or named.startswith("d_")):
+    if not file.is_file() and datasets.names_one(named):
         return datasets.find(store, named, KIND)
     return datasets.freeze_labelled(store, home, user_id, file.name, data.read(named))
 
