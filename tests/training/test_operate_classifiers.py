@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 from click.testing import CliRunner
+from playwright.sync_api import Page
 
 import app
 from assistant import registry
@@ -30,6 +32,18 @@ from training.jobs import Jobs
 from training.runs import Run
 
 FIRST, SECOND = "cats", "cats-and-dogs-and-what-else-people-wrote-about-in-two-years"
+
+
+@contextmanager
+def operate(on: Ground, tab: str, width: int, dark: bool) -> Iterator[Page]:
+    """A tab of the operator page, in a browser."""
+    with (
+        opened(on.home, on.store, DrawingEngine(), BaseChoice()) as site,
+        browser.page(width, 900, dark=dark) as page,
+    ):
+        page.goto(f"{site.address}/operate")
+        page.get_by_role("tab", name=tab).click()
+        yield page
 
 
 def train(on: Ground, name: str, learnt: Path, test: Path | None = None, start: str | None = None) -> Run:
@@ -141,13 +155,8 @@ def test_a_classifiers_run_is_started_from_the_page(kept: Kept) -> None:
 def test_the_train_tab_offers_what_labels_teach_and_shows_what_a_run_made(
     kept: Kept, width: int, dark: bool
 ) -> None:
-    on, (first, second) = kept.on, kept.runs
-    with (
-        opened(on.home, on.store, DrawingEngine(), BaseChoice()) as site,
-        browser.page(width, 900, dark=dark) as page,
-    ):
-        page.goto(f"{site.address}/operate")
-        page.get_by_role("tab", name="Train").click()
+    first, second = kept.runs
+    with operate(kept.on, "Train", width, dark) as page:
         page.wait_for_selector("[data-testid=classifier]")
         shown = page.inner_text("[data-testid=classifier]")
         assert "which flatters" in shown
@@ -181,12 +190,7 @@ def test_history_tells_of_each_classifier_how_good_it_is_and_what_it_started_fro
     kept: Kept, width: int, dark: bool
 ) -> None:
     on = kept.on
-    with (
-        opened(on.home, on.store, DrawingEngine(), BaseChoice()) as site,
-        browser.page(width, 900, dark=dark) as page,
-    ):
-        page.goto(f"{site.address}/operate")
-        page.get_by_role("tab", name="History").click()
+    with operate(on, "History", width, dark) as page:
         page.wait_for_selector("[data-testid=classifiers]")
         second, first = page.locator("[data-testid=classifiers] tbody tr").all_inner_texts()
         measured = heads.find(on.home, FIRST).metrics["measured"]["accuracy"]
