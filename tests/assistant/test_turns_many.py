@@ -27,8 +27,8 @@ def ask(room: Turns, user_id: UserId, text: str = "Why?") -> MessageId:
 
 
 class InStep(ScriptedEngine):
-    """Ends no reply before each that was started has come to it: so `requests` stand in the order of their
-    starts, however long the system lets one thread wait.
+    """Ends replies in the order in which they came to it, and none before each that was started is here: so
+    `requests` tell whom the line started, however long the system lets one thread wait.
     """
 
     def __init__(self, replies: int) -> None:
@@ -39,12 +39,14 @@ class InStep(ScriptedEngine):
         completion = yield from super().stream(request)
         with self.moved:
             self.moved.notify_all()
-            self.moved.wait_for(self._all_here, timeout=20)
+            self.moved.wait_for(lambda: self._may_end(request), timeout=20)
             self.ended += 1
+            self.moved.notify_all()
         return completion
 
-    def _all_here(self) -> bool:
-        return len(self.requests) >= min(self.replies, self.ended + self.capacity)
+    def _may_end(self, request: Request) -> bool:
+        here = len(self.requests) >= min(self.replies, self.ended + self.capacity)
+        return here and self.requests[self.ended] is request
 
 
 def test_two_hundred_queued_from_ten_people_are_all_written_in_fair_order(tmp_path: Path) -> None:
