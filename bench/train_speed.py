@@ -37,7 +37,6 @@ from training.recipes import Recipe
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data" / "hh_helpful_base_train.jsonl"
-HELD_OUT = 64
 LONGEST = 1024
 """Tokens of a side at most: TRL's own limit."""
 SIDES = ("hone", "stock", "factory")
@@ -84,7 +83,7 @@ def run(side: str, args: argparse.Namespace) -> dict[str, float]:
     tokenizer, model = bases.load_tokenizer(base), bases.load_model(base)
     if side != "hone":
         model.float()
-    both = pairs(args.data, args.pairs + HELD_OUT, args.tokens, tokenizer, bases.chat_template(base))
+    both = pairs(args.data, args.pairs + args.held_out, args.tokens, tokenizer, bases.chat_template(base))
     training, held = both[: args.pairs], both[args.pairs :]
     counted = ("chosen",) if args.method == "sft" else ("chosen", "rejected")
     tokens = sum(len(tokenizer(p["prompt"] + p[s])["input_ids"]) + 1 for p in training for s in counted)
@@ -254,6 +253,7 @@ def main() -> None:
     parser.add_argument("--method", choices=["dpo", "sft", "kto", "reward"], default="dpo")
     parser.add_argument("--pairs", type=int, default=48)
     parser.add_argument("--tokens", type=int, default=LONGEST, help="the longer side at most")
+    parser.add_argument("--held-out", type=int, default=64, help="other pairs for the last column")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--home", type=Path, default=ROOT / ".cache" / "bench")
     parser.add_argument("--only", choices=SIDES)

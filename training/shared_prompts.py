@@ -9,7 +9,8 @@ fused_lm_head=True)`). Here that call takes another way to the same numbers:
   stem).
 - All rows lie in one sequence, so that nothing is padded; attention is computed tree by tree.
 - Only positions before a label reach the LM head, in tiles; a frozen head's gradient is found in the same
-  pass (as in Liger Kernel, Hsu et al., 2024), so that no logits are kept or computed twice.
+  pass (as in Liger Kernel, Hsu et al., 2024), so that no logits are kept or computed twice. What follows the
+  head's product is done for a few positions at a time, which a core's cache holds.
 
 Knows torch, transformers and that call of TRL's; no recipe and no store.
 """
@@ -31,6 +32,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from trl.trainer.utils import FusedCausalLMOutput
 
+from training.memory.formulas import TILE
 from training.padding import IGNORED
 
 TREE = "shared_prompts"
@@ -38,8 +40,8 @@ FEWEST_SHARED = 4
 """Rows share a beginning of so many tokens or more."""
 SHORTEST_STEM = 16
 """Prompts share a beginning of so many tokens or more: its keys and values are copied for each."""
-TILE = 128
-"""Positions whose logits are in memory at a time."""
+LINES = 8
+"""Positions of a tile whose logits are in float32 at a time."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,32 @@ def _attending(config: Any) -> Iterator[None]:
         config._attn_implementation = before
 
 
+def _read(  # noqa: PLR0913 - one line of each of what is found
+    lines: Tensor,
+    labels: Tensor,
+    logprobs: Tensor,
+    entropies: Tensor,
+    means: Tensor,
+    first: Tensor,
+    *,
+    into_slopes: bool,
+) -> None:
+    """Write what logits, (positions, vocabulary), say of their labels, (positions,), and if asked, in their
+    own place, the slope of log p by each: 1 for the label, less its share.
+    """
+    logits, target = lines.float(), labels[:, None]
+    said, best = logits.gather(-1, target), logits.amax(-1, keepdim=True)
+    shares = logits.softmax(-1)
+    # ln of the sum of exp: from the largest, whose share is too large to be rounded away.
+    whole = best - shares.amax(-1, keepdim=True).log()
+    torch.sub(said, whole, out=logprobs[:, None])
+    entropies.copy_(whole[:, 0] - torch.linalg.vecdot(shares, logits))
+    means.copy_(logits.mean(-1))
+    first.copy_((said == best)[:, 0])
+    if into_slopes:
+        lines.copy_(shares.neg_().scatter_add_(-1, target, shares.new_ones(target.shape)))
+
+
 class _Scored(torch.autograd.Function):
     """Log-probabilities under a frozen LM head; their gradients by the hidden states are found beside."""
 
@@ -230,23 +258,17 @@ class _Scored(torch.autograd.Function):
         count = len(labels)
         logprobs, entropies, means = (hidden.new_empty(count, dtype=torch.float32) for _ in range(3))
         first = torch.empty(count, dtype=torch.bool, device=hidden.device)
-        wanted = ctx.needs_input_grad[0]
-        slopes = torch.empty_like(hidden) if wanted else None
-        for begin in range(0, count, TILE):
-            part = slice(begin, begin + TILE)
-            logits = functional.linear(hidden[part], weight, bias).float()
-            target = labels[part, None]
-            said, best = logits.gather(-1, target), logits.amax(-1, keepdim=True)
-            first[part] = (said == best)[:, 0]
-            means[part] = logits.mean(-1)
-            shares = logits.softmax(-1)
-            # ln of the sum of exp: from the largest, whose share is too large to be rounded away.
-            whole = best - shares.amax(-1, keepdim=True).log()
-            logprobs[part] = (said - whole)[:, 0]
-            entropies[part] = whole[:, 0] - torch.linalg.vecdot(shares, logits)
+        slopes = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        height = max(LINES, TILE // (len(weight) * weight.element_size()))
+        few = LINES if hidden.device.type == "cpu" else height
+        for begin in range(0, count, height):
+            part = slice(begin, begin + height)
+            tile = functional.linear(hidden[part], weight, bias)
+            told = (found[part].split(few) for found in (labels, logprobs, entropies, means, first))
+            for lines, *rest in zip(tile.split(few), *told, strict=True):
+                _read(lines, *rest, into_slopes=slopes is not None)
             if slopes is not None:
-                shares.scatter_add_(-1, target, shares.new_full(target.shape, -1.0))
-                slopes[part] = -(shares.to(weight.dtype) @ weight)
+                slopes[part] = tile @ weight
         if slopes is not None:
             ctx.save_for_backward(slopes)
         ctx.mark_non_differentiable(entropies, means, first)

@@ -277,17 +277,18 @@ def sizes(model: Any) -> tuple[int, int]:
 
 
 def _quicken(model: Any, crew: Crew) -> None:
-    """The same numbers with less work; see the two modules. Twice is once.
+    """The same numbers with less work; see the three modules. Twice is once.
 
-    Both read weights without calling the module that holds them, which is when a sharded one is gathered:
-    there TRL's and PEFT's own ways stay.
+    They read weights without calling the module that holds them, which is when a sharded one is gathered:
+    there TRL's, PEFT's and transformers' own ways stay.
     """
     from assistant.adapters import quick_lora
-    from training import shared_prompts
+    from training import quick_norms, shared_prompts
 
     if not crew.sharded:
         shared_prompts.install(model)
         quick_lora.install(model)
+        quick_norms.install(model)
 
 
 def save_adapter(model: Any, folder: Path, own: OwnChange | None = None) -> Path:

@@ -10,7 +10,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
 from assistant.adapters import quick_lora
-from training import reward_model, shared_prompts
+from training import quick_norms, reward_model, shared_prompts
 from training.memory import plan as plans
 from training.memory.formulas import activation_bytes
 from training.memory.shape import of_config
@@ -75,6 +75,7 @@ def test_activations_are_what_torch_keeps(
         if method != "reward":  # it packs its pairs itself
             shared_prompts.install(model)
         quick_lora.install(model)
+        quick_norms.install(model)
     model.train(method == "sft")  # TRL's trainers of preferences and rewards switch dropout off
     answers = plans.SIDES.get(method, 1)
     found = kept_bytes(model, 4 * answers, answers, plan)

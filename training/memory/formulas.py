@@ -37,8 +37,8 @@ NF4_BYTES = (4 + 0.127) / 8
 INT8_BYTES = 1.0
 MOMENTS = {"adamw": 8.0, "adamw-8bit": 2.0, "sgd": 0.0}
 """Bytes of optimiser state for a trained number: two moments in fp32, two in 8 bits, none."""
-TILE = 128
-"""Positions whose logits training.shared_prompts has in memory at a time."""
+TILE = 24 * 2**20
+"""Bytes of logits that training.shared_prompts has in memory at a time."""
 
 
 def libraries_bytes(shape: Shape, plan: Plan) -> int:
@@ -180,7 +180,8 @@ def layer_bytes_a_token(shape: Shape, plan: Plan) -> float:
     """What one layer keeps of one token for the backward pass, in bytes, without what grows with the square.
 
     Written for e bytes a number, width h, heads' width a, inner width i, rank r:
-    norms         RMS: 4 h each (in fp32 always), e h more where its weight is trained; layer norm: e h each
+    norms         RMS: e h each (quick_norms), where its weight is trained 4 h more (in fp32 always); layer
+                  norm: e h each
     inputs        of matrices that are trained or adapted: e (h + a + h + i), each once. Where an adapter in
                   fp32 on a base in bf16 goes PEFT's way (quick_lora does not cover it), a copy in fp32 for
                   each matrix; autocast takes one in bf16
@@ -193,7 +194,7 @@ def layer_bytes_a_token(shape: Shape, plan: Plan) -> float:
     e, h, a, i = computed_bytes(plan), shape.width, shape.attention_width, shape.inner
     full = plan.adapt == "full"
     if shape.norm == "rms":
-        norms = shape.norms * (4 + (e if full else 0)) * h
+        norms = shape.norms * (e + (4 if full else 0)) * h
     else:
         norms = shape.norms * (4 if plan.precision == "mixed" else e) * h
     if _adds_nothing_wide(plan):
@@ -258,7 +259,8 @@ def layer_bytes_of_squares(shape: Shape, plan: Plan) -> float:
 def activation_bytes(shape: Shape, plan: Plan) -> float:
     """Of all layers at the turn; with checkpointing each layer's input, and one layer whole."""
     e, tokens = computed_bytes(plan), plan.load.tokens
-    ends = tokens * shape.width * (4 + e)  # the last norm, and the embeddings
+    last = 4 if plan.adapt == "full" or shape.norm == "layer" else e
+    ends = tokens * shape.width * (last + e)  # the last norm, and the embeddings
     if plan.checkpointing:
         return ends + shape.layers * tokens * shape.width * e + one_layer_bytes(shape, plan)
     return ends + shape.layers * one_layer_bytes(shape, plan)
@@ -278,16 +280,14 @@ def logit_bytes(shape: Shape, plan: Plan) -> float:
     """The LM head at work.
 
     Whole: for each token the logits, their copy in fp32 where they are not, their log-softmax and its
-    gradient. Tiled: the same for a few positions, and for each labelled one its state and the gradient by it.
+    gradient. Tiled: the logits of some positions, and for each labelled one its state and the gradient by it.
     """
     if plan.method in HEADLESS:
         return 0.0
     e = computed_bytes(plan)
-    each = e + (4 if e == 2 else 0) + 4 + 4
     if plan.head == "whole":
-        return plan.load.tokens * shape.vocabulary * each
-    positions = min(TILE, plan.load.labelled)
-    return positions * shape.vocabulary * each + plan.load.labelled * shape.width * 2 * e
+        return plan.load.tokens * shape.vocabulary * (e + (4 if e == 2 else 0) + 4 + 4)
+    return min(TILE, plan.load.labelled * shape.vocabulary * e) + plan.load.labelled * shape.width * 2 * e
 
 
 def cache_bytes(shape: Shape, plan: Plan) -> float:
