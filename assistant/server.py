@@ -5,7 +5,7 @@ Assembles only; the rules live in the parts.
 
 import threading
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -111,7 +111,8 @@ def run(app: FastAPI, site: Site) -> None:
     config = uvicorn.Config(
         app, host=site.host, port=site.port, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_S
     )
-    Server(config).run()
+    with suppress(KeyboardInterrupt):  # which uvicorn raises again when all is closed
+        Server(config).run()
 
 
 def _mount(app: FastAPI, page: RolePage, access: Access, site: Site) -> None:
