@@ -4,9 +4,10 @@ Knows no route, store or engine. A parameter is met, or harmless to leave unmet,
 """
 
 import json
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from assistant.engines.interface import Wanted
 from assistant.problems import ParameterError
@@ -46,6 +47,29 @@ UNMET: dict[str, tuple[tuple[Any, ...], str]] = {
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
+def _one(wrapped: Callable[[str], object]) -> Callable[[Any], Any]:
+    """Reads a text as the list that it is short for, so that an error names a place in one kind of value."""
+    return lambda value: [wrapped(value)] if isinstance(value, str) else value
+
+
+StopTexts = Annotated[
+    list[StopText],
+    Field(max_length=MOST_STOP_TEXTS),
+    BeforeValidator(_one(str), json_schema_input_type=StopText | list[StopText]),
+]
+Prompts = Annotated[
+    list[str],
+    Field(min_length=1, max_length=MOST_REPLIES),
+    BeforeValidator(_one(str), json_schema_input_type=str | list[str]),
+]
+Parts = Annotated[
+    list[dict[str, Any]],
+    BeforeValidator(
+        _one(lambda text: {"type": "text", "text": text}), json_schema_input_type=str | list[dict[str, Any]]
+    ),
+]
+
+
 class StreamOptions(BaseModel):
     model_config = ConfigDict(extra="allow")
 
@@ -64,7 +88,7 @@ class Asking(BaseModel):
     top_p: float | None = Field(default=None, gt=0.0, le=1.0)
     n: int | None = Field(default=None, ge=1, le=MOST_REPLIES)
     seed: int | None = None
-    stop: StopText | Annotated[list[StopText], Field(max_length=MOST_STOP_TEXTS)] | None = None
+    stop: StopTexts | None = None
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
 
     @property
@@ -82,7 +106,7 @@ class Asking(BaseModel):
 
     @property
     def stop_texts(self) -> tuple[str, ...]:
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        return tuple(self.stop or ())
 
     def check_extra(self) -> None:
         """ParameterError for what is asked for and cannot be met, and for what nobody knows."""
@@ -119,7 +143,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     role: str
-    content: str | list[dict[str, Any]] | None = None
+    content: Parts | None = None
 
     def text(self, place: int) -> str:
         """The content as one text. ParameterError for what is no text."""
@@ -127,12 +151,8 @@ class Message(BaseModel):
         for name, value in (self.model_extra or {}).items():
             if value not in (None, [], "") and name != "hone":
                 raise ParameterError(f"{where}.{name}", f"A message's {name} cannot be met here.")
-        if self.content is None:
-            return ""
-        if isinstance(self.content, str):
-            return self.content
         texts = []
-        for number, part in enumerate(self.content):
+        for number, part in enumerate(self.content or ()):
             if part.get("type") != "text" or not isinstance(part.get("text"), str):
                 raise ParameterError(
                     f"{where}.content.{number}.type",
@@ -196,12 +216,8 @@ class ChatBody(Asking):
 class CompletionBody(Asking):
     """A request to /v1/completions, the older kind: text in, text after it out."""
 
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MOST_REPLIES)]
+    prompt: Prompts
     logprobs: int | None = Field(default=None, ge=0, le=5)
-
-    @property
-    def prompts(self) -> list[str]:
-        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
 
     def wanted(self) -> Wanted:
         return Wanted(self.stop_texts, None, self.logprobs)
