@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from assistant import login, static_files
 from assistant.accounts import Access, LoginLimit
 from assistant.api import router as api
 from assistant.api.context import Rooms
+from assistant.described import describe
 from assistant.guard import Guard
 from assistant.openai_api import router as openai_api
 from assistant.problems import MethodError, ParameterError, error_json, invalid
@@ -90,6 +92,7 @@ def make_app(
     app.include_router(static_files.router)
     for rest in (*(f"{top}{end}" for top in ("/api", "/v1") for end in ("", "/{path:path}")), *BASELESS):
         app.add_api_route(rest, _no_such_route, methods=METHODS, include_in_schema=False)
+    app.openapi = cache(partial(describe, app))  # type: ignore[method-assign]
     for page in sorted(pages, key=lambda page: page.path == "/"):
         _mount(app, page, access, site)
     mounts: dict[str, Role] = {page.path.rstrip("/"): page.role for page in pages}
