@@ -74,7 +74,7 @@ def _article(method: str, path: str, operation: dict[str, Any], bodies: dict[str
         f"<pre>{escape(json.dumps(one, ensure_ascii=False, indent=1))}</pre>"
         for one in body.get("examples", ())
     )
-    fails = ", ".join(status for status in operation["responses"] if status.startswith(("4", "5")))
+    fails = ", ".join(sorted(status for status in operation["responses"] if status.startswith("4")))
     return (
         f'<article><span class="tag">{escape(operation["x-hone-role"])}</span>'
         f'<h3><code><span class="method">{method.upper()}</span> {escape(path)}</code></h3>'
@@ -95,7 +95,7 @@ def _rows(body: dict[str, Any], bodies: dict[str, Any], within: str = "") -> Ite
 
 def _row(name: str, about: dict[str, Any], needed: bool) -> str:
     usual = about.get("default")
-    plain = usual not in (None, "") and not isinstance(usual, dict)
+    plain = usual not in (None, "", False) and not isinstance(usual, dict)
     more = "required" if needed else f"default {usual}" if plain else ""
     told = "; ".join(text for text in (more, _marked(about.get("description", ""))) if text)
     return f"<tr><td><code>{escape(name)}</code></td><td>{escape(_kind(about))}</td><td>{told}</td></tr>"
@@ -135,5 +135,5 @@ def _limits(about: dict[str, Any]) -> str:
         "below " if "exclusiveMaximum" in about else "",
     )
     if high is None:
-        return f" from {above}{low:g}"
-    return f" from {above}{low:g} to {below}{high:g}"
+        return f" from {above}{low:.10g}"
+    return f" from {above}{low:.10g} to {below}{high:.10g}"
