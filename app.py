@@ -78,12 +78,13 @@ def serve(home: Home, model: str, quantize: str, **where: Any) -> None:
     """Open the chat, the label page, the prompt page and the operator page."""
     from assistant import accounts
     from assistant.server import Site
-    from assistant.serving import check_port
+    from assistant.serving import check_free, check_port
 
     store = open_store(home)
     click.echo(f"Home: {home.path}", err=True)
     site = Site(where["host"], where["port"], where["names"], where["https"])
     accounts.check_host(store, site.host)
+    check_free(home)
     check_port(site.host, site.port)
     _serve(home, site, _choice(model, quantize, **where))
 

@@ -63,9 +63,10 @@ def chat(home: Home, question: str | None, as_json: bool, **how: Any) -> None:
 
 def _question(given: str | None) -> str | None:
     """The question of a one-shot; None: a person sits at the terminal."""
-    piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read().strip()
+    person = sys.stdin is not None and sys.stdin.isatty()
+    piped = "" if person or sys.stdin is None else sys.stdin.read().strip()
     asked = "\n\n".join(part for part in ((given or "").strip(), piped) if part)
-    if not asked and (given is not None or not sys.stdin.isatty()):
+    if not asked and (given is not None or not person):
         raise HoneError("The question is empty.", todo="Add it, or pipe it in.")
     return asked or None
 
@@ -92,13 +93,7 @@ def _door(home: Home, how: dict[str, Any]) -> Iterator[Door]:
     from assistant import serving
 
     running = serving.running(home)
-    if running is not None and not running.address:
-        raise HoneError(
-            f"Another `hone chat` (process {running.pid}) has this home open.",
-            "Two would stop each other's replies.",
-            "End it, or start `hone serve`, which any number can talk to.",
-        )
-    if running is not None:
+    if running is not None and running.address:
         yield RemoteDoor(running.address, key)
         return
     from assistant.terminal.local import LocalDoor

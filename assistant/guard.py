@@ -83,15 +83,27 @@ def check_origin(
         name = ""
     everywhere = is_address(name) and not WILDCARDS.isdisjoint(hosts)
     if not (accounts.is_loopback(name) or name in hosts or everywhere):
-        raise ForeignRequestError(f"This server does not answer for {host or 'a request without a host'}.")
+        raise ForeignRequestError(
+            f"This server does not answer for {host or 'a request without a host'}.",
+            "Else a foreign page could have its own name point here.",
+            "If the name is this server's, start it with `hone serve --name NAME`.",
+        )
     if keyed:
         return  # no browser adds a key by itself, and a request with one has no other authority
     origin = headers.get("origin")
     if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-        raise ForeignRequestError("Another site's page may not use this server.")
+        raise _another_site()
     site = headers.get("sec-fetch-site", "same-origin")
     if method not in READS and origin is None and site not in ("same-origin", "none"):
-        raise ForeignRequestError("Another site's page may not use this server.")
+        raise _another_site()
+
+
+def _another_site() -> ForeignRequestError:
+    return ForeignRequestError(
+        "Another site's page may not use this server.",
+        "Else any page that one opens could ask in one's name.",
+        "Let that site's server ask, with an API key.",
+    )
 
 
 def for_programs(path: str) -> bool:

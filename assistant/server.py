@@ -3,14 +3,17 @@
 Assembles only; the rules live in the parts.
 """
 
+import json
+import re
 import threading
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
@@ -19,9 +22,10 @@ from assistant import login, static_files
 from assistant.accounts import Access, LoginLimit
 from assistant.api import router as api
 from assistant.api.context import Rooms
+from assistant.described import describe
 from assistant.guard import Guard
 from assistant.openai_api import router as openai_api
-from assistant.problems import ParameterError, error_json, is_openai
+from assistant.problems import MethodError, ParameterError, error_json, invalid
 from assistant.prompt_bench import PromptBench
 from assistant.turns import Turns
 from feedback import look
@@ -33,6 +37,9 @@ if TYPE_CHECKING:
 
 
 SHUTDOWN_S = 5
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+BASELESS = ("/chat/completions", "/completions", "/models")
+"""What a client of OpenAI's API asks for whose base URL lacks the /v1."""
 LOOK_S, PROGRESS_S = 0.02, 0.1
 """How often a Gradio page looks for clicks and for progress to show."""
 
@@ -80,14 +87,12 @@ def make_app(
     app.state.rooms = Rooms(turns.store, turns, access, site.device, site.secure, bench)
     _tell_errors(app)
     app.include_router(login.router(LoginLimit()))
-    app.include_router(api)
-    app.include_router(openai_api())
-    for router in routers:
-        app.include_router(router)
+    for router in (api, openai_api(), *routers):
+        app.include_router(router, dependencies=[Depends(_check_text)])
     app.include_router(static_files.router)
-    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-    for rest in ("/api/{path:path}", "/v1/{path:path}"):
-        app.add_api_route(rest, _no_such_route, methods=methods, include_in_schema=False)
+    for rest in (*(f"{top}{end}" for top in ("/api", "/v1") for end in ("", "/{path:path}")), *BASELESS):
+        app.add_api_route(rest, _no_such_route, methods=METHODS, include_in_schema=False)
+    app.openapi = cache(partial(describe, app))  # type: ignore[method-assign]
     for page in sorted(pages, key=lambda page: page.path == "/"):
         _mount(app, page, access, site)
     mounts: dict[str, Role] = {page.path.rstrip("/"): page.role for page in pages}
@@ -111,7 +116,8 @@ def run(app: FastAPI, site: Site) -> None:
     config = uvicorn.Config(
         app, host=site.host, port=site.port, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_S
     )
-    Server(config).run()
+    with suppress(KeyboardInterrupt):  # which uvicorn raises again when all is closed
+        Server(config).run()
 
 
 def _mount(app: FastAPI, page: RolePage, access: Access, site: Site) -> None:
@@ -148,7 +154,32 @@ def _mount(app: FastAPI, page: RolePage, access: Access, site: Site) -> None:
 
 
 def _no_such_route(request: Request) -> Response:
-    raise NotFoundError(f"The API has no route {request.url.path[:200]} for this method.")
+    path = request.url.path[:200]
+    if path in BASELESS:
+        raise NotFoundError(f"There is no {path} here.", todo=f"Use /v1{path}: the base URL ends in /v1.")
+    allowed = [
+        method.upper()
+        for template, methods in request.app.openapi()["paths"].items()
+        if re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), path)
+        for method in methods
+    ]
+    if allowed:
+        raise MethodError(request.method, path, allowed)
+    raise NotFoundError(f"The API has no route {path}.", todo="GET /api/docs shows all there are.")
+
+
+async def _check_text(request: Request) -> None:
+    """ParameterError for a body with half a pair of surrogates, which JSON can write and no file can keep."""
+    body = await request.body()
+    if not re.search(rb"\\u[dD][89a-fA-F]", body):
+        return
+    try:
+        json.dumps(json.loads(body), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise ParameterError(
+            "", f"The request's body has half a character, {half}, without the other."
+        ) from error
 
 
 def _tell_errors(app: FastAPI) -> None:
@@ -160,11 +191,7 @@ def _tell_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
-        told = ParameterError(where, f"The request is not valid: {where or 'its body'}: {first['msg']}.")
-        told.status = 400 if is_openai(request.url.path) else 422
-        return error_json(told, request.url.path)
+        return error_json(invalid(error.errors(), request.url.path), request.url.path)
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> JSONResponse:

@@ -64,9 +64,13 @@ class Running:
 
 @contextmanager
 def claimed(home: Home, address: str = "") -> Iterator[None]:
-    """While this process serves the home, say so in it: others talk to it instead of opening the home too."""
+    """While this process serves the home, say so in it: others talk to it instead of opening the home too.
+
+    HoneError: another one does already.
+    """
     import psutil
 
+    check_free(home)
     mine = Running(os.getpid(), psutil.Process().create_time(), address)
     write_aside(home.server_file, json.dumps(asdict(mine)))
     try:
@@ -85,6 +89,26 @@ def running(home: Home) -> Running | None:
         return said if psutil.Process(said.pid).create_time() == said.began else None
     except (OSError, ValueError, TypeError, psutil.Error):
         return None
+
+
+def check_free(home: Home) -> None:
+    """HoneError when a process has the home open for serving: a second one would end the first one's replies,
+    which look like those of a server that was killed.
+    """
+    other = running(home)
+    if other is None:
+        return
+    if other.address:
+        raise HoneError(
+            f"A server runs on this home already, at {other.address} (process {other.pid}).",
+            "Two would stop each other's replies.",
+            "Use it, end it first, or choose another home with --home.",
+        )
+    raise HoneError(
+        f"A `hone chat` (process {other.pid}) has this home open.",
+        "Two would stop each other's replies.",
+        "End it, or start `hone serve` in its place, which any number can talk to.",
+    )
 
 
 def check_port(host: str, port: int) -> None:

@@ -16,6 +16,7 @@ from generated import between, first_sentence, keep  # noqa: E402
 
 from assistant import api, openai_api  # noqa: E402
 from assistant.base import BaseChoice  # noqa: E402
+from assistant.described import describe  # noqa: E402
 from feedback.home import Home  # noqa: E402
 from training.api import Shop  # noqa: E402
 from training.api import router as operator_api  # noqa: E402
@@ -28,11 +29,10 @@ def table() -> str:
     for router in (openai_api.router(), api.router, operator_api(Shop(Home(ROOT), BaseChoice(), Jobs()))):
         app.include_router(router)
     lines = ["| route | for | what it does |", "|---|---|---|"]
-    for path, methods in app.openapi()["paths"].items():
+    for path, methods in describe(app)["paths"].items():
         for method, operation in methods.items():
             first = first_sentence(operation["description"])
-            who = operation["tags"][0].lower().replace("openai", "chatter")
-            lines.append(f"| `{method.upper()} {path}` | {who} | {first} |")
+            lines.append(f"| `{method.upper()} {path}` | {operation['x-hone-role']} | {first} |")
     return "\n".join(lines)
 
 

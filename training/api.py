@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import Field, StringConstraints
 
 from assistant import registry
-from assistant.api.bodies import Body
+from assistant.api.bodies import Body, example
 from assistant.api.context import Operator, Parts
 from assistant.base import BaseChoice
 from feedback import datasets, snapshots
@@ -50,6 +50,8 @@ class NewRun(Body):
     the model version that it starts from (default: the base).
     """
 
+    model_config = example(snapshot="s_0a1b2c3d4e5f", recipe="dpo", settings={"epochs": 1})
+
     snapshot: Name = "latest"
     data: Name | None = None
     test: Name | None = None
@@ -60,6 +62,8 @@ class NewRun(Body):
 
 class NewPromotion(Body):
     """`override`: why, where the gate has not passed it."""
+
+    model_config = example(candidate="dpo-1")
 
     candidate: Name
     override: Annotated[str, StringConstraints(max_length=2000)] | None = None

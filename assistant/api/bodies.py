@@ -1,6 +1,6 @@
 """What may be sent to the API, with its limits. Unknown keys are refused."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -14,6 +14,11 @@ LONGEST_REASON = 2_000
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_MESSAGE)]
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TITLE)]
+
+
+def example(**fields: Any) -> ConfigDict:
+    """What is sent, as the description of the API shows it; a test sends each."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
 class Body(BaseModel):
@@ -34,11 +39,17 @@ class Settings(Body):
 
 
 class Rename(Body):
+    model_config = example(title="Rope")
+
     title: Title
 
 
 class NewMessage(Body):
     """`parent_id`: the message that this one follows; null: the first of the conversation."""
+
+    model_config = example(
+        content="What is rope?", settings={"strategy": "zero-shot", "max_tokens": 32, "seed": 1}
+    )
 
     content: Text
     parent_id: MessageId | None = None
@@ -48,26 +59,36 @@ class NewMessage(Body):
 class NewConversation(Body):
     """`message`: what it begins with. Without a title it takes one from its first message."""
 
+    model_config = example(title="Rope", message={"content": "What is rope?"})
+
     title: Title = NEW_TITLE
     message: NewMessage | None = None
 
 
 class Edit(Body):
+    model_config = example(content="What is a rope made of?")
+
     content: Text
     settings: Settings = Settings()
 
 
 class Again(Body):
+    model_config = example(settings={"strategy": "chain-of-thought", "temperature": 0.9})
+
     settings: Settings = Settings()
 
 
 class Rating(Body):
+    model_config = example(value=-1, reason="It is not true.")
+
     value: Literal[-1, 1]
     reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_REASON)] = ""
 
 
 class Vote(Body):
     """`ranks` stand in the order of `replies`: 1 is best, equal ranks are ties; null: all bad."""
+
+    model_config = example(replies=["m_0a1b2c3d4e5f", "m_6a7b8c9d0e1f"], ranks=[1, 2])
 
     replies: Annotated[list[MessageId], Field(min_length=2, max_length=8)]
     ranks: Annotated[list[int], Field(min_length=2, max_length=8)] | None
@@ -78,12 +99,18 @@ class Ranking(Vote):
 
 
 class Skip(Body):
+    model_config = example(reason="I cannot read French.")
+
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_REASON)]
 
 
 class Demonstration(Body):
+    model_config = example(content="A rope is strands of fibre, twisted together.")
+
     content: Text
 
 
 class Verdict(Body):
+    model_config = example(verdict="left")
+
     verdict: Literal["left", "right", "tie", "both_bad"]

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from assistant import prompt_ask, prompt_people, registry
-from assistant.api.bodies import Body, Text
+from assistant.api.bodies import Body, Text, example
 from assistant.api.context import Engineer, Parts
 from assistant.api.prompts import Note, Said
 from assistant.prompt_ask import FEWEST, MOST, Asked
@@ -25,6 +25,8 @@ class NewArm(Body):
 
 
 class NewTrial(Body):
+    model_config = example(arms=[{"version": "zero-shot"}, {"version": "zero-shot@draft", "share": 0.5}])
+
     arms: Annotated[list[NewArm], Field(min_length=2, max_length=MOST_ARMS)]
     note: Note = ""
 
@@ -37,6 +39,10 @@ class NewMaker(Body):
 
 
 class NewQuestions(Body):
+    model_config = example(
+        questions=["What is rope?"], makers=[{"version": "zero-shot"}, {"version": "zero-shot@draft"}]
+    )
+
     questions: Annotated[list[Text], Field(min_length=1, max_length=20)]
     makers: Annotated[list[NewMaker], Field(min_length=FEWEST, max_length=MOST)]
 

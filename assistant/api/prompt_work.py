@@ -12,9 +12,9 @@ from starlette.concurrency import run_in_threadpool
 
 from assistant import prompt_bench
 from assistant.api import shapes
-from assistant.api.bodies import Body, Settings, Text
+from assistant.api.bodies import Body, Settings, Text, example
 from assistant.api.context import Engineer, Parts, Rooms
-from assistant.api.prompts import Said, Source
+from assistant.api.prompts import SOURCE, Said, Source
 from assistant.prompt_preview import StepPreview
 from assistant.prompt_tries import MOST_SIDES, PACE_S, Try
 from feedback.canonical import plain
@@ -29,12 +29,16 @@ KEEP_ALIVE_S = 15.0
 class NewCheck(Body):
     """`files`: file name to text."""
 
+    model_config = example(name="zero-shot", files={"zero-shot.jinja": SOURCE})
+
     name: Said
     files: Source
 
 
 class NewPreview(Body):
     """Either `version` (an id or its start, NAME, NAME@draft), or `name` and `files` that are not saved."""
+
+    model_config = example(version="few-shot", question="What is rope?")
 
     version: Said | None = None
     name: Said | None = None
@@ -51,6 +55,10 @@ class NewPreview(Body):
 
 class NewTry(Body):
     """`versions`: one to four of any strategies. Of `settings`, the strategy says nothing here."""
+
+    model_config = example(
+        versions=["zero-shot", "zero-shot@draft"], question="What is rope?", settings={"max_tokens": 32}
+    )
 
     versions: Annotated[list[Said], Field(min_length=1, max_length=MOST_SIDES)]
     question: Text

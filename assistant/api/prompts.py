@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field, StringConstraints
 
-from assistant.api.bodies import Body, Text
+from assistant.api.bodies import Body, Text, example
 from assistant.api.context import Engineer, Parts
 from feedback.canonical import plain
 from feedback.store import Store
@@ -22,9 +22,20 @@ Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=labels.LONGEST_NOTE)]
 Source = Annotated[dict[str, str], Field(min_length=1, max_length=library.MOST_FILES)]
 
+SOURCE = """---
+title: Zero-shot
+description: The question alone.
+variables: [history, question]
+---
+{% history %}
+{% message "user" %}{{ question }}{% endmessage %}
+"""
+
 
 class Draft(Body):
     """`files`: file name to text, as under prompts/templates. `parent`: the version it was made from."""
+
+    model_config = example(files={"zero-shot.jinja": SOURCE}, note="As it was shipped")
 
     files: Source
     note: Note = ""
@@ -34,6 +45,8 @@ class Draft(Body):
 class Written(Body):
     """`title`: what the picker shows; empty: the first words of `text`."""
 
+    model_config = example(text="Answer in one sentence.", note="Shorter")
+
     text: Text
     title: Annotated[str, StringConstraints(max_length=200)] = ""
     note: Note = ""
@@ -42,11 +55,15 @@ class Written(Body):
 class Placement(Body):
     """`version`: an id or its start, or NAME@draft."""
 
+    model_config = example(version="zero-shot@draft", note="Won its trial")
+
     version: Said
     note: Note = ""
 
 
 class Reason(Body):
+    model_config = example(note="It was worse.")
+
     note: Note = ""
 
 

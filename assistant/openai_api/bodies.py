@@ -4,9 +4,10 @@ Knows no route, store or engine. A parameter is met, or harmless to leave unmet,
 """
 
 import json
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from assistant.engines.interface import Wanted
 from assistant.problems import ParameterError
@@ -46,25 +47,54 @@ UNMET: dict[str, tuple[tuple[Any, ...], str]] = {
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
+def _one(wrapped: Callable[[str], object]) -> Callable[[Any], Any]:
+    """Reads a text as the list that it is short for, so that an error names a place in one kind of value."""
+    return lambda value: [wrapped(value)] if isinstance(value, str) else value
+
+
+StopTexts = Annotated[
+    list[StopText],
+    Field(max_length=MOST_STOP_TEXTS),
+    BeforeValidator(_one(str), json_schema_input_type=StopText | list[StopText]),
+]
+Prompts = Annotated[
+    list[str],
+    Field(min_length=1, max_length=MOST_REPLIES),
+    BeforeValidator(_one(str), json_schema_input_type=str | list[str]),
+]
+Parts = Annotated[
+    list[dict[str, Any]],
+    BeforeValidator(
+        _one(lambda text: {"type": "text", "text": text}), json_schema_input_type=str | list[dict[str, Any]]
+    ),
+]
+
+
 class StreamOptions(BaseModel):
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
 
     include_usage: bool = False
+    """whether the stream's last event counts the tokens"""
 
 
 class Asking(BaseModel):
     """What both kinds of request may say of how a reply is written. null is the same as left out."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
 
     model: str = "hone"
+    """`hone` (the champion), `hone:cot`, a version's name, or `VERSION:cot`; GET /v1/models lists them"""
     stream: bool | None = None
+    """whether the answer comes as server-sent events, piece by piece"""
     stream_options: StreamOptions | None = None
     temperature: float | None = Field(default=None, ge=0.0, le=2.0)
     top_p: float | None = Field(default=None, gt=0.0, le=1.0)
     n: int | None = Field(default=None, ge=1, le=MOST_REPLIES)
+    """how many answers to each prompt"""
     seed: int | None = None
-    stop: StopText | Annotated[list[StopText], Field(max_length=MOST_STOP_TEXTS)] | None = None
+    """the same seed gives the same answer; with `n`, the further answers count up from it"""
+    stop: StopTexts | None = None
+    """texts before which the answer ends; at most 4"""
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
 
     @property
@@ -82,7 +112,7 @@ class Asking(BaseModel):
 
     @property
     def stop_texts(self) -> tuple[str, ...]:
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        return tuple(self.stop or ())
 
     def check_extra(self) -> None:
         """ParameterError for what is asked for and cannot be met, and for what nobody knows."""
@@ -116,10 +146,12 @@ class Asking(BaseModel):
 class Message(BaseModel):
     """One message as programs write it. Nulls and empty lists of a reply that is sent back are let pass."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
 
     role: str
-    content: str | list[dict[str, Any]] | None = None
+    """system or developer (first only), user, assistant"""
+    content: Parts | None = None
+    """a text, or a list of parts of the type text"""
 
     def text(self, place: int) -> str:
         """The content as one text. ParameterError for what is no text."""
@@ -127,12 +159,8 @@ class Message(BaseModel):
         for name, value in (self.model_extra or {}).items():
             if value not in (None, [], "") and name != "hone":
                 raise ParameterError(f"{where}.{name}", f"A message's {name} cannot be met here.")
-        if self.content is None:
-            return ""
-        if isinstance(self.content, str):
-            return self.content
         texts = []
-        for number, part in enumerate(self.content):
+        for number, part in enumerate(self.content or ()):
             if part.get("type") != "text" or not isinstance(part.get("text"), str):
                 raise ParameterError(
                     f"{where}.content.{number}.type",
@@ -145,10 +173,12 @@ class Message(BaseModel):
 
 
 class ResponseFormat(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     type: str
+    """text, json_object or json_schema"""
     json_schema: dict[str, Any] | None = None
+    """for the type json_schema: the schema stands under `schema`"""
 
     def schema_text(self) -> str | None:
         """The JSON schema that the reply must fit, as text; None for free text."""
@@ -173,11 +203,27 @@ class ResponseFormat(BaseModel):
 class ChatBody(Asking):
     """A request to /v1/chat/completions."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "hone",
+                    "messages": [{"role": "user", "content": "Why is the sky blue?"}],
+                    "max_tokens": 32,
+                    "seed": 1,
+                }
+            ]
+        }
+    )
+
     messages: Annotated[list[Message], Field(min_length=1, max_length=10_000)]
     max_completion_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     logprobs: bool | None = None
+    """the log-probability of each token, in nats"""
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    """at each place, those of so many likeliest tokens too"""
     response_format: ResponseFormat | None = None
+    """holds the answer to JSON (`json_object`) or to a schema (`json_schema`), where the engine can"""
 
     def wanted(self) -> Wanted:
         """What is asked of the replies beside their text."""
@@ -196,12 +242,12 @@ class ChatBody(Asking):
 class CompletionBody(Asking):
     """A request to /v1/completions, the older kind: text in, text after it out."""
 
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MOST_REPLIES)]
-    logprobs: int | None = Field(default=None, ge=0, le=5)
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"prompt": "One, two, three,", "max_tokens": 8}]}
+    )
 
-    @property
-    def prompts(self) -> list[str]:
-        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+    prompt: Prompts
+    logprobs: int | None = Field(default=None, ge=0, le=5)
 
     def wanted(self) -> Wanted:
         return Wanted(self.stop_texts, None, self.logprobs)

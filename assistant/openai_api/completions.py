@@ -109,14 +109,14 @@ def _begun(parts: Rooms, body: CompletionBody, writers: Writers) -> Answer:
             "The prompt is put as it is.",
             "Use /v1/chat/completions.",
         )
-    if len(body.prompts) * body.replies > MOST_REPLIES:
+    if len(body.prompt) * body.replies > MOST_REPLIES:
         raise ParameterError("n", f"At most {MOST_REPLIES} texts can be asked for at once.")
     check_wanted(engine, body.wanted())
     version = named.version or registry.champion(parts.store)
     engine.load(version)
     requests = [
         EngineRequest(prompt, sampling, version, threading.Event(), body.wanted())
-        for prompt in body.prompts
+        for prompt in body.prompt
         for sampling in body.samplings(body.limit())
     ]
     return Answer("text", body.model, version.id, {}, writers.begin(engine, requests))

@@ -149,6 +149,13 @@ export class ReplyNode {
     }
   }
 
+  /** The server is out of reach while it writes; the next state takes this sentence away. */
+  lost(forGood) {
+    const next = forGood ? "Reload this page." : "This page goes on by itself when it does.";
+    this.shownNotes = null;
+    this.notes.replaceChildren(h("p.hc-note", { testid: "lost" }, `The server does not answer. ${next}`));
+  }
+
   showTools(writing) {
     const item = this.item;
     if (writing) return this.tools.replaceChildren();

@@ -147,6 +147,7 @@ export class Thread {
       this.unfollow();
       this.page.changed();
     });
+    source.addEventListener("error", () => this.nodes.get(replyId)?.reply?.lost(source.readyState === EventSource.CLOSED));
   }
 
   unfollow() {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner, Result
 
@@ -21,6 +23,7 @@ from assistant.terminal.door import Growing
 from assistant.terminal.screen import Screen
 from assistant.turns import Turns
 from feedback import conversations, demonstrations, ratings, votes
+from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.store import Store
@@ -241,6 +244,13 @@ def test_the_server_that_runs_on_the_home_is_found(address: str, store: Store, t
         assert (refused.returncode, "has this home open" in refused.stderr) == (2, True)
 
 
+def test_without_any_input_a_question_is_asked_for(tmp_path: Path) -> None:
+    command = shlex.join([sys.executable, "-c", HONE, "chat", "--home", str(tmp_path)])
+    closed = ["sh", "-c", f"exec {command} <&-"]
+    done = subprocess.run(closed, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (2, "Error: The question is empty. Add it, or pipe it in.\n")
+
+
 def test_hone_serve_says_in_its_home_where_it_is(tiny_base: Base, tmp_path: Path) -> None:
     with served(tiny_base, tmp_path) as server:
         answer = in_a_process("--home", str(tmp_path), "--json", "Why?")
@@ -250,6 +260,31 @@ def test_hone_serve_says_in_its_home_where_it_is(tiny_base: Base, tmp_path: Path
         assert found is not None
         assert found.address == server.address
     assert serving.running(Home(tmp_path)) is None
+
+
+def test_a_second_server_on_a_home_is_refused_and_ends_no_reply(
+    address: str, store: Store, engine: ScriptedEngine, tmp_path: Path
+) -> None:
+    engine.hold()
+    chat = httpx.Client(base_url=f"{address}/api", timeout=20)
+    begun = chat.post("/conversations", json={"message": {"content": "Why?"}}).raise_for_status().json()
+    with serving.claimed(Home(tmp_path), address):
+        command = [sys.executable, "-c", HONE, "serve", "--home", str(tmp_path)]
+        second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert (second.returncode, address in second.stderr) == (2, True), second.stderr
+        with pytest.raises(HoneError, match="already"), serving.claimed(Home(tmp_path), "http://x"):
+            pass
+        found = serving.running(Home(tmp_path))
+        assert found is not None
+        assert found.address == address
+    assert conversations.message(store, begun["reply_id"]).status == "writing"
+    engine.go_on()
+
+
+def test_ctrl_c_ends_hone_serve_without_a_complaint(tiny_base: Base, tmp_path: Path) -> None:
+    with served(tiny_base, tmp_path) as server:
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(30) == 0
 
 
 def test_a_home_whose_server_died_is_free(tmp_path: Path) -> None:

@@ -105,6 +105,17 @@ def test_a_failed_reply_says_so_in_a_sentence(page: Any) -> None:
     assert page.locator("#hone-chat img").count() == 0
 
 
+def test_a_server_out_of_reach_is_told_of_and_the_page_goes_on_when_it_is_back(page: Any) -> None:
+    stream = re.compile("/events")
+    page.route(stream, lambda route: route.abort())
+    ask(page)
+    page.get_by_test_id("lost").get_by_text("does not answer").wait_for()
+    page.unroute(stream)
+    answered(page)
+    assert page.get_by_test_id("lost").count() == 0
+    assert "scatters" in page.get_by_test_id("reply-text").inner_text()
+
+
 def test_two_replies_are_compared_blind_and_voted_on_by_key(page: Any) -> None:
     ask(page)
     answered(page)

@@ -258,6 +258,10 @@ def test_a_json_schema_reaches_an_engine_that_can_hold_to_it(
             "messages.0.content.0.type",
         ),
         ({"messages": [{"role": "user", "content": " "}]}, "messages.0.content"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages.0.content"),
+        ({"messages": [{"role": "user", "content": ["Hi"]}]}, "messages.0.content.0"),
+        ({"stop": ""}, "stop.0"),
+        ({"stop": 3}, "stop"),
     ],
 )
 def test_what_cannot_be_met_is_refused_by_name_and_nothing_is_kept(
@@ -265,8 +269,66 @@ def test_what_cannot_be_met_is_refused_by_name_and_nothing_is_kept(
 ) -> None:
     error = refused(api.post(CHAT, json=ASKED | extra))
     assert error["type"] == "invalid_request_error"
-    assert error["param"].startswith(param)
+    assert error["param"] == param
     assert store.rows("SELECT 1 FROM messages") == []
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "told"),
+    [
+        (b'{"model":', JSON, "no JSON: Expecting value (character 9)"),
+        (b"", JSON, "missing"),
+        (b"[1]", JSON, "no JSON object"),
+        (json.dumps(ASKED).encode(), {"Content-Type": "text/plain"}, "Content-Type: application/json"),
+        (b'{"messages": [{"role": "user", "content": "\xff"}]}', JSON, "parsing the body"),
+        (b'{"messages": [{"role": "user", "content": "so \\ud83d."}]}', JSON, "half a character, \\ud83d"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_refused_in_words(
+    api: httpx.Client, store: Store, body: bytes, headers: dict[str, str], told: str
+) -> None:
+    error = refused(api.post(CHAT, content=body, headers=headers))
+    assert told in error["message"]
+    assert (error["type"], error["param"]) == ("invalid_request_error", None)
+    assert store.rows("SELECT 1 FROM messages") == []
+
+
+def test_characters_that_json_writes_in_two_halves_are_read(api: httpx.Client, store: Store) -> None:
+    body = b'{"messages": [{"role": "user", "content": "\\ud83d\\ude00"}]}'
+    reply = said(api.post(CHAT, content=body, headers=JSON))["hone"]["reply_id"]
+    assert conversations.path(store, MessageId(reply))[0].content == "\N{GRINNING FACE}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", CHAT, "POST"),
+        ("DELETE", "/v1/models/hone", "GET"),
+        ("HEAD", "/v1/models", "GET"),
+        ("PUT", "/api/conversations", "GET, POST"),
+        ("GET", "/api/replies/x/stop", "POST"),
+    ],
+)
+def test_the_wrong_method_is_told_the_right_one(
+    api: httpx.Client, method: str, path: str, allowed: str
+) -> None:
+    answer = api.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+    if method != "HEAD":
+        assert allowed.replace(", ", " or ") in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/audio/speech", "/v1/v1/chat/completions"])
+def test_a_path_that_is_not_there_is_told_in_openais_shape(api: httpx.Client, path: str) -> None:
+    assert refused(api.post(path, json=ASKED), 404)["code"] == "not_found"
+
+
+def test_a_base_url_without_v1_is_told_what_it_lacks(api: httpx.Client) -> None:
+    error = said(api.post("/chat/completions", json=ASKED), 404)["error"]
+    assert "/v1/chat/completions" in error["message"]
 
 
 def test_what_changes_nothing_is_let_pass(api: httpx.Client) -> None:
@@ -446,11 +508,3 @@ def test_a_full_line_is_a_503_that_says_when_to_come_again(
     assert refused(said_no[0], 503)["code"] == "overloaded"
     assert int(said_no[0].headers["retry-after"]) > 0
     assert len(store.rows("SELECT 1 FROM conversations")) == 6
-
-
-def test_a_body_that_is_no_json_and_a_path_that_is_nothing_are_told_in_the_same_shape(
-    api: httpx.Client,
-) -> None:
-    refused(api.post(CHAT, content="{"))
-    refused(api.post("/v1/audio/speech", json={}), 404)
-    refused(api.get(CHAT), 404)

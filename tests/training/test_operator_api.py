@@ -187,3 +187,50 @@ def test_the_docs_page_shows_every_route_and_loads_nothing(api: httpx.Client) ->
     assert not re.search(r"<script|<link|src=|@import|url\(", page)
     assert "/api/runs" in schema["paths"]
     assert all(one.get("description") for methods in schema["paths"].values() for one in methods.values())
+
+
+def address_of(api: httpx.Client, path: str) -> str:
+    """Where `path` of the description is, a strategy in place of a name, and some id of other parameters."""
+    return str(api.base_url).removesuffix("/api/") + re.sub(
+        r"{\w+}", "x", path.replace("{name}", "zero-shot")
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("post", "/v1/chat/completions", 400), ("post", "/api/votes", 422), ("get", "/api/runs/{run_id}", 404)],
+)
+def test_the_description_says_how_a_refusal_looks(
+    api: httpx.Client, method: str, path: str, status: int
+) -> None:
+    schema = said(api.get("/openapi.json"))
+    told = schema["paths"][path][method]["responses"][str(status)]["content"]["application/json"]
+    shape = schema["components"]["schemas"][told["schema"]["$ref"].rpartition("/")[2]]
+    real = said(api.request(method, address_of(api, path), json={}), status)["error"]
+    assert set(real) == set(shape["properties"]["error"]["required"])
+
+
+def test_the_description_says_who_may_and_by_what(api: httpx.Client) -> None:
+    schema = said(api.get("/openapi.json"))
+    assert set(schema["components"]["securitySchemes"]) == {"key", "login"}
+    roles = {path: {one["x-hone-role"] for one in of.values()} for path, of in schema["paths"].items()}
+    assert (roles["/api/runs"], roles["/v1/chat/completions"], roles["/api/docs"]) == (
+        {"operator"},
+        {"chatter"},
+        {"anyone"},
+    )
+
+
+def test_every_body_of_the_description_has_an_example_that_its_route_takes(api: httpx.Client) -> None:
+    schema, sent = said(api.get("/openapi.json")), 0
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            if "requestBody" not in operation:
+                continue
+            body = operation["requestBody"]["content"]["application/json"]["schema"]
+            name = body.get("anyOf", [body])[0]["$ref"].rpartition("/")[2]
+            example = schema["components"]["schemas"][name]["examples"][0]
+            answer = api.request(method, address_of(api, path), json=example)
+            assert answer.status_code in (200, 201, 202, 404), f"{method} {path}: {answer.text}"
+            sent += 1
+    assert sent > 20
