@@ -178,7 +178,10 @@ def load_model(base: Base) -> PreTrainedModel:
         except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
             raise _unloadable(base, "model", error) from error
     if "quantization_config" in options:
+        from assistant import few_bits
+
         _let_go_of_file(model)
+        few_bits.keep_layout(model)
     model.eval()
     return model
 

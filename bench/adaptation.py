@@ -6,7 +6,8 @@ project): SFT on the first --examples sentences, the answer one word. Each row t
 (--rate) times its family's factor, is kept as a version, and then asked the first --held-out sentences of the
 dev set by the engine that serves it: the share whose right word is the more probable one, and what the right
 word costs in nats, by transformers with the change beside the base and, where it can be merged, by OpenVINO
-with 8-bit weights. `--write` puts the table into docs/adaptation.md.
+with 8-bit weights. `--write` puts what was measured into the table of docs/adaptation.md, where the other
+rows stay.
 """
 
 import argparse
@@ -47,6 +48,11 @@ BASE_ROW = "nothing"
 QUANTISED = {"lora on nf4": ("lora", "nf4"), "lora on int8": ("lora", "int8")}
 """QLoRA by bitsandbytes. `lora` itself stands on the embedded 4-bit base, which is QLoRA too."""
 ROWS = (BASE_ROW, *FAMILIES, *QUANTISED)
+HEAD = (
+    "| family | rate | trained numbers | peak GB | seconds | file MB"
+    " | served by transformers: right, nats | merged, by OpenVINO |",
+    "|---|---|---|---|---|---|---|---|",
+)
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(ROWS), help="rows, by name")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--home", type=Path, default=ROOT / ".cache" / "bench")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/adaptation.md")
+    parser.add_argument("--write", action="store_true", help="put the rows into docs/adaptation.md")
     parser.add_argument("--row", choices=ROWS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if not (args.data / "sst2_dev.jsonl").is_file():
@@ -160,23 +166,27 @@ def main() -> None:
     if args.row:
         sys.stdout.write(json.dumps(run(args.row, args)) + "\n")
         return
-    lines = [
-        "| family | rate | trained numbers | peak GB | seconds | file MB"
-        " | served by transformers: right, nats | merged, by OpenVINO |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    say("\n".join(lines))
+    say("\n".join(HEAD))
+    measured = {}
     for row in args.only.split(","):
         child = subprocess.run(
             [sys.executable, __file__, *sys.argv[1:], "--row", row], stdout=subprocess.PIPE, check=True,
             env=os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
         )  # fmt: skip
-        lines.append(line(json.loads(child.stdout.splitlines()[-1])))
-        say(lines[-1])
+        measured[row] = line(json.loads(child.stdout.splitlines()[-1]))
+        say(measured[row])
     if args.write:
-        from docs.generated import between
+        write(measured)
 
-        PAGE.write_text(between(PAGE, BEGIN, END, "\n".join(lines)), encoding="utf-8")
+
+def write(measured: dict[str, str]) -> None:
+    """The page's table with these lines in it, by row; the other rows stand as they were."""
+    from docs.generated import between
+
+    table = PAGE.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0].strip().splitlines()
+    rows = {one.split("|")[1].strip(): one for one in table[len(HEAD) :]} | measured
+    lines = [*HEAD, *(rows[row] for row in ROWS if row in rows)]
+    PAGE.write_text(between(PAGE, BEGIN, END, "\n".join(lines)), encoding="utf-8")
 
 
 def say(text: str) -> None:

@@ -26,7 +26,7 @@ from training.references import References
 if TYPE_CHECKING:
     from training.trainers import Hooks, Job
 
-ARITHMETIC = "one-rounding"
+ARITHMETIC = "one-rounding, few bits too"
 """How a model with an adapter computes (`quick_lora`): what was kept under another name is computed anew."""
 
 

@@ -11,6 +11,8 @@ from torch import Tensor
 
 LOST_BITS = 16
 """Of a float32's mantissa, what bfloat16 leaves out."""
+SCATTERS = 2654435761 - (1 << 32)
+"""A factor for hashing, as 32 bits with sign (Knuth, The Art of Computer Programming, 6.4)."""
 
 
 def as_trained(tensor: Tensor, dtype: torch.dtype, computed_in: object) -> Tensor:
@@ -29,3 +31,13 @@ def rounded(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     bits = tensor.contiguous().cpu().view(torch.int32)
     noise = torch.randint(0, 1 << LOST_BITS, bits.shape, generator=chance, dtype=torch.int32)
     return ((bits + noise) & -(1 << LOST_BITS)).view(torch.float32).to(dtype)
+
+
+def by_own_bits(tensor: Tensor) -> Tensor:
+    """`tensor`, float32, in bfloat16: up or down by how near, by a chance drawn from the number itself.
+
+    So a row is rounded alike in whatever batch it comes, and two numbers alike have one result.
+    """
+    bits = tensor.contiguous().view(torch.int32)
+    noise = ((bits ^ (bits >> LOST_BITS)) * SCATTERS >> LOST_BITS) & ((1 << LOST_BITS) - 1)
+    return ((bits + noise) & -(1 << LOST_BITS)).view(torch.float32).bfloat16()

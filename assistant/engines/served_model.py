@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import nn
 
-from assistant import registry
+from assistant import few_bits, registry
 from assistant.adapters import attaching, stored
 from assistant.adapters.attaching import Attached, Prefix
 from assistant.adapters.stored import Stored
@@ -49,6 +49,7 @@ class ServedModel:
     """
 
     def __init__(self, model: "PreTrainedModel", base_id: str, home: Home) -> None:
+        few_bits.let_pack(model)
         self._model: Any = model
         self._base_id, self._home = base_id, home
         self._peft: PeftModel | None = None

@@ -1,5 +1,6 @@
 """The formulas for activations, held against what torch keeps for the backward pass of small real models."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,9 @@ from peft import LoraConfig, get_peft_model
 from torch.autograd.graph import saved_tensors_hooks
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
+from assistant import base as bases
 from assistant.adapters import quick_lora
+from assistant.base import Base
 from training import quick_norms, reward_model, shared_prompts
 from training.memory import plan as plans
 from training.memory.formulas import activation_bytes
@@ -79,4 +82,25 @@ def test_activations_are_what_torch_keeps(
     model.train(method == "sft")  # TRL's trainers of preferences and rewards switch dropout off
     answers = plans.SIDES.get(method, 1)
     found = kept_bytes(model, 4 * answers, answers, plan)
+    assert activation_bytes(of_config(name, config.to_dict()), plan) == pytest.approx(found, rel=0.06)
+
+
+@pytest.mark.parametrize(("adapt", "kind"), [("qlora", "nf4"), ("int8", "int8")])
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_activations_beside_a_quantised_base_are_what_torch_keeps(
+    name: str, adapt: plans.Adapt, kind: bases.Quantize, tmp_path: Path
+) -> None:
+    config = CONFIGS[name]()
+    AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(tmp_path)
+    base = Base("few-bits", "few-bits", tmp_path, "bfloat16", kind, "cpu", "Used in tests.")
+    plan = plans.make("sft", 4, LENGTH, PROMPT, adapt=adapt, precision="bf16", rank=4)
+    targets = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    model: Any = get_peft_model(bases.load_model(base), targets)
+    for part in model.parameters():
+        if part.requires_grad:
+            part.data = part.data.bfloat16()  # as TRL does
+    shared_prompts.install(model)
+    quick_lora.install(model)
+    quick_norms.install(model)
+    found = kept_bytes(model.train(), 4, 1, plan)
     assert activation_bytes(of_config(name, config.to_dict()), plan) == pytest.approx(found, rel=0.06)

@@ -215,7 +215,9 @@ def layer_bytes_a_token(shape: Shape, plan: Plan) -> float:
 
 
 def _in_place(shape: Shape, plan: Plan) -> bool:
-    """Whether assistant.adapters.quick_lora computes the adapter: on linear layers in floating point."""
+    """Whether assistant.adapters.quick_lora computes an adapter in fp32: on linear layers in floating point.
+    Beside a quantised base, where TRL's adapter is in bf16, its way and PEFT's keep the same.
+    """
     return plan.adapt == "lora" and not shape.transposed
 
 
