@@ -7,6 +7,7 @@ engines.
 import json
 import os
 import shutil
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,11 @@ def _is_whole(home: Home, folder: Path) -> bool:
 def _unpack(gguf: Path, folder: Path) -> None:
     with quiet():
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+        from tqdm import tqdm
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, modeling_gguf_pytorch_utils
+
+        # Its bar cannot be switched off by transformers' own switch. None: where stderr is no terminal.
+        vars(modeling_gguf_pytorch_utils)["tqdm"] = partial(tqdm, disable=None)
 
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         model: Any = AutoModelForCausalLM.from_pretrained(

@@ -268,7 +268,8 @@ def asking(home: Home) -> Iterator[tuple[Calls, Tell]]:
 @contextmanager
 def _bar() -> Iterator[Tell]:
     """Progress on stderr."""
-    with tqdm(bar_format="{desc} {bar} {n_fmt}/{total_fmt} [{remaining} left]", leave=False) as bar:
+    shown = "{desc} {bar} {n_fmt}/{total_fmt} [{remaining} left]"
+    with tqdm(bar_format=shown, leave=False, disable=None) as bar:  # None: where stderr is no terminal
 
         def tell(what: str, done: int, total: int) -> None:
             bar.set_description_str(what, refresh=what.startswith("Judging"))

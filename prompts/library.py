@@ -78,26 +78,27 @@ class NewVersion:
     origin: Origin = "person"
 
 
-def register_shipped(store: Store, folder: Path = SHIPPED) -> list[PromptVersion]:
-    """Make the shipped strategies known; each start calls it, and a second call changes nothing.
+def register_shipped(store: Store, folder: Path = SHIPPED, note: str = "") -> list[PromptVersion]:
+    """Make the shipped strategies known; each start calls it, and a second call changes nothing. `note`: what
+    their new versions are for, where that is not to chat.
 
     A changed file becomes a new version, and the production label follows it unless a person placed it.
     Raises HoneError, with nothing written, when a template cannot be used.
     """
-    return register(store, load(folder), "shipped")
+    return register(store, load(folder), "shipped", note)
 
 
 def register(
-    store: Store, strategies: Mapping[str, Strategy], origin: Literal["shipped", "own"]
+    store: Store, strategies: Mapping[str, Strategy], origin: Literal["shipped", "own"], note: str = ""
 ) -> list[PromptVersion]:
     """`register_shipped` for strategies that are read already."""
     with store.transaction():
-        return [_register(store, strategy, origin) for strategy in strategies.values()]
+        return [_register(store, strategy, origin, note) for strategy in strategies.values()]
 
 
-def _register(store: Store, strategy: Strategy, origin: Origin) -> PromptVersion:
+def _register(store: Store, strategy: Strategy, origin: Origin, note: str) -> PromptVersion:
     version = version_of(strategy)
-    _insert(store, version, NewVersion(strategy.name, dict(strategy.files), origin=origin), None)
+    _insert(store, version, NewVersion(strategy.name, dict(strategy.files), note, origin=origin), None)
     labels.follow_file(store, strategy.name, version.id)
     return version
 

@@ -124,7 +124,7 @@ def _evaluated(
 ) -> GateReport:
     base = bases.resolve(home, choice)
     engine = open_engine(home, base, choose(base, choice, registry.folder(home, version)))
-    with tqdm(bar_format="{desc} {bar} {n_fmt}/{total_fmt}") as bar:
+    with tqdm(bar_format="{desc} {bar} {n_fmt}/{total_fmt}", disable=None) as bar:
 
         def progress(what: str, done: int, total: int) -> None:
             bar.set_description_str(what, refresh=False)

@@ -110,7 +110,8 @@ def styles(store: Store) -> tuple[PromptVersion, ...]:
 
     A small model's plain replies are all alike, and a labeller can only teach what there is to choose from.
     """
-    return (library.production(store, ZERO_SHOT), *library.register_shipped(store, DATA / "styles"))
+    made = library.register_shipped(store, DATA / "styles", "a way of answering that `hone demo` votes on")
+    return (library.production(store, ZERO_SHOT), *made)
 
 
 def check_fresh(store: Store) -> None:

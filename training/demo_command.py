@@ -64,7 +64,7 @@ def demo(taste: str, method: str, seed: int, folder: str | None, as_json: bool) 
 
 
 class _Bars:
-    """One progress bar a step, the finished ones left standing."""
+    """One progress bar a step, the finished ones left standing; none where stderr is no terminal."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -74,7 +74,8 @@ class _Bars:
         if what != self._what:
             self.close()
             self._what = what
-            self._bar = tqdm(desc=f"{what:<42}", bar_format="{desc} {bar} {n_fmt}/{total_fmt} {elapsed}")
+            shown = "{desc} {bar} {n_fmt}/{total_fmt} {elapsed}"
+            self._bar = tqdm(desc=f"{what:<42}", bar_format=shown, disable=None)
         self._bar.total, self._bar.n = total or None, done
         self._bar.refresh()
 

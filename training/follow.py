@@ -18,11 +18,12 @@ SHOWN = ("loss", "margin", "accuracy", "calibration_loss")
 
 
 def to_end(store: Store, home: Home, run_id: RunId) -> Run:
-    """Show the run on stderr until it is over, and return it. KeyboardInterrupt leaves it running."""
+    """Show the run on stderr, where that is a terminal, until it is over, and return it. KeyboardInterrupt
+    leaves it running.
+    """
     runs.start_next(home, store)
-    with tqdm(
-        unit="step", desc=f"{run_id} queued", bar_format="{desc} {bar} {n_fmt}/{total_fmt} {postfix}"
-    ) as bar:
+    shown = "{desc} {bar} {n_fmt}/{total_fmt} {postfix}"
+    with tqdm(unit="step", desc=f"{run_id} queued", bar_format=shown, disable=None) as bar:
         while True:
             runs.sweep(store)
             run = runs.get(store, run_id)

@@ -128,12 +128,15 @@ def train_classifier(lesson: Lesson, hooks: "Hooks") -> HeadInfo:
         run_id=run.id,
     )
 
-    def fits(ids: Sequence[Sequence[int]]) -> None:
-        rows = [Row(tuple(one), (), ()) for one in ids]
-        needs = run_memory.check(lesson.base, recipe, rows)
+    def expect(needs: run_memory.Needs) -> None:
         run_memory.expected(lesson.store, run.id, needs)
         lesson.say(needs.sentence)
 
+    def fits(ids: Sequence[Sequence[int]]) -> None:
+        expect(run_memory.check(lesson.base, recipe, [Row(tuple(one), (), ()) for one in ids]))
+
+    if recipe.adapt == "frozen":
+        expect(run_memory.check_frozen(lesson.base, recipe, len(job.data.examples)))
     watched = ClassifierHooks(hooks.on_step, hooks.on_metrics, lesson.say, hooks.on_size, fits)
     made = classifying.train(job, watched)
     lesson.say(run_memory.measured(lesson.store, run.id, peak_bytes(lesson.base.device)))

@@ -9,11 +9,21 @@ import click
 
 from assistant import device as machine
 from feedback.command_line import home_option, json_option, say
+from feedback.errors import HoneError
 from feedback.home import Home
 from training import memory
 from training.memory import notes
 from training.memory.measure import measured_bytes
-from training.memory.plan import ADAPTS, METHODS, OPTIMISERS, PRECISIONS, Plan, built_for_cuda, precision_of
+from training.memory.plan import (
+    ADAPTS,
+    METHODS,
+    OPTIMISERS,
+    PRECISIONS,
+    TEXTS,
+    Plan,
+    built_for_cuda,
+    precision_of,
+)
 from training.memory.refusal import advice, fits, verdict
 from training.memory.words import MOMENTS, PARTS, gb
 
@@ -54,13 +64,23 @@ class Answer:
 @click.option("--optimiser", type=click.Choice(OPTIMISERS), default="adamw", show_default=True)
 @click.option("--batch", default=4, show_default=True, type=click.IntRange(1), help="Examples at once.")
 @click.option(
-    "--accumulation", default=2, show_default=True, type=click.IntRange(1), help="Batches to a step."
+    "--accumulation",
+    default=None,
+    type=click.IntRange(1),
+    help="Batches to a step (default: 2; classify: 1).",
 )
 @click.option(
     "--length", default=512, show_default=True, type=click.IntRange(2), help="Tokens of an example."
 )
 @click.option(
     "--prompt", default=None, type=click.IntRange(0), help="Of them, before the answer (default: half)."
+)
+@click.option(
+    "--texts",
+    default=TEXTS,
+    show_default=True,
+    type=click.IntRange(2),
+    help="That a frozen trunk is read for.",
 )
 @click.option("--checkpointing", is_flag=True, help="Keep each layer's input alone, and compute it twice.")
 @click.option(
@@ -90,7 +110,9 @@ def memory_command(home: Home, as_json: bool, as_notes: bool, measure: bool, **g
 def _answer(home: Home, model: str, device_name: str | None, trainable: int | None, **given: Any) -> Answer:
     shape = memory.find(home, model)
     device = memory.named(device_name) if device_name else memory.this_machine()
-    given["precision"] = given["precision"] or _precision(given["adapt"], device)
+    given["precision"] = given["precision"] or _precision(given["method"], given["adapt"], device)
+    given["accumulation"] = given["accumulation"] or (1 if given["method"] == "classify" else 2)
+    _check_classifier(**given)
     if trainable is not None:
         given |= {"adapt": "other", "trainable": lambda _shape: trainable}
     here = device_name is None and built_for_cuda()
@@ -104,10 +126,28 @@ def _answer(home: Home, model: str, device_name: str | None, trainable: int | No
     )
 
 
-def _precision(adapt: str, device: memory.Device) -> str:
-    if adapt == "full":
-        return "fp32"
-    return "bf16" if device.kind == "cuda" else precision_of(machine.choose()[1])
+def _check_classifier(method: str, adapt: str, accumulation: int, **_given: Any) -> None:
+    """HoneError for what classifiers alone can do, and for what they cannot."""
+    if adapt == "frozen" and method != "classify":
+        raise HoneError(
+            f"{method} trains no frozen model.", "A classifier alone does.", "Add --method classify."
+        )
+    if method == "classify" and accumulation > 1:
+        raise HoneError("A classifier takes a step at each batch.", "", "Leave --accumulation out.")
+
+
+def _precision(method: str, adapt: str, device: memory.Device) -> str:
+    """As a run of Hone's has it where nothing is said. Full tuning is the plain loop, in fp32."""
+    here = "bf16" if device.kind == "cuda" else precision_of(machine.choose()[1])
+    if adapt != "full":
+        return here
+    return "mixed" if method == "classify" and here == "bf16" else "fp32"
+
+
+def _size(plan: Plan) -> str:
+    if plan.adapt == "frozen":
+        return f"{plan.texts:,} texts of {plan.length} tokens"
+    return f"{plan.optimiser}, batch {plan.batch}, {plan.length} tokens"
 
 
 def _told(found: Answer) -> str:
@@ -115,7 +155,7 @@ def _told(found: Answer) -> str:
     lines = [
         f"{found.model}, {found.parameters / 1e6:.1f} M numbers, of which "
         f"{found.estimate.trained / 1e6:.2f} M are trained: {plan.method}, {plan.adapt}, "
-        f"{plan.precision}, {plan.optimiser}, batch {plan.batch}, {plan.length} tokens.",
+        f"{plan.precision}, {_size(plan)}.",
         "",
         f"{'GB':>26} {'at the peak':>12} {'at most':>9}",
     ]

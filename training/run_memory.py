@@ -47,13 +47,21 @@ def check(base: Base, recipe: Recipe, rows: Sequence[Row], launch: Launch | None
     batch, accumulation = share(recipe.batch, recipe.accumulation, processes)
     largest = rows if recipe.method == "rlhf" else run_order.fullest(rows, recipe, batch)
     own = replace(recipe, batch=batch, accumulation=accumulation)
-    shape, plan = of_folder(base.title, base.folder), memory.of_rows(plan_of(base, own), largest)
+    return _fitting(base, memory.of_rows(plan_of(base, own), largest), 1 if launch is None else launch.here)
+
+
+def check_frozen(base: Base, recipe: Recipe, texts: int) -> Needs:
+    """The same for a classifier whose trunk only reads so many texts."""
+    return _fitting(base, replace(plan_of(base, recipe), texts=texts))
+
+
+def _fitting(base: Base, plan: memory.Plan, among: int = 1) -> Needs:
+    """What the plan needs. HoneError where that is not free. `among`: processes that share a CPU's memory."""
     device = memory.this_machine()
     if device.kind == "cpu":  # what this process has already is part of what the run needs
         held = psutil.Process().memory_info().rss
-        among = 1 if launch is None else launch.here
         device = replace(device, free_bytes=(device.free_bytes + held) // among)
-    found = memory.refuse_if_too_big(shape, plan, device)
+    found = memory.refuse_if_too_big(of_folder(base.title, base.folder), plan, device)
     return Needs(found, device.kind, memory.sentence(found, device))
 
 

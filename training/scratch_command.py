@@ -46,7 +46,7 @@ def train_scratch(
     documents = datasets.texts(home, datasets.freeze_texts(open_store(home), home, LOCAL_USER, file))
     tokenizer = bases.load_tokenizer(bases.resolve(home, bases.BaseChoice()))
     end = Until(until["minutes"] * 60, until["steps"])
-    with tqdm(total=1.0, bar_format="{desc} {bar} {elapsed}") as bar:
+    with tqdm(total=1.0, bar_format="{desc} {bar} {elapsed}", disable=None) as bar:
 
         def on_step(step: int, loss: float) -> None:
             bar.n = min(1.0, end.share(bar.format_dict["elapsed"], step))

@@ -21,8 +21,9 @@ from tests import tiny_models
 from training import memory, recipes
 from training.memory import measure, notes
 from training.memory import plan as plans
-from training.memory.fitting import changes, smallest
+from training.memory.fitting import RUNS, changes, smallest
 from training.memory.formulas import materialised
+from training.memory.refusal import advice
 from training.memory.shape import EMBEDDED, GPT2, Shape, of_config
 from training.memory.words import PARTS
 from training.memory_command import memory_command
@@ -47,7 +48,7 @@ made: dict[str, Any] = {
     "checkpointing": st.booleans(),
     "device": st.sampled_from(["cpu", "cuda"]),
 }
-drawn = st.builds(plans.make, **made)
+drawn = st.builds(plans.make, **made).filter(lambda plan: plan.adapt != "frozen" or plan.method == "classify")
 
 
 def peak(shape: Shape, plan: plans.Plan) -> int:
@@ -211,9 +212,11 @@ def test_a_device_is_named_by_its_name_or_size(words: str, size: float) -> None:
 def test_a_run_that_cannot_fit_is_refused_with_what_would() -> None:
     shape, device = of_config("gpt2-large", GPT2["gpt2-large"]), memory.named("t4")
     plan = plans.make("sft", 1, 1024, 0, adapt="full", precision="fp32", device="cuda")
-    with pytest.raises(HoneError, match="checkpointing") as refused:
+    assert "gradient checkpointing" in advice(shape, plan, device)  # which no recipe can ask for
+    with pytest.raises(HoneError) as refused:
         memory.refuse_if_too_big(shape, plan, device)
     assert "needs about 16." in str(refused.value)
+    assert "It fits with LoRA in place of all weights (adapt lora)" in str(refused.value)
     with pytest.raises(HoneError, match="smaller model"):
         memory.refuse_if_too_big(shape, plan, memory.named("0.1 GB"))
     assert memory.refuse_if_too_big(shape, plan, memory.named("h100")).moment == "turn"
@@ -253,9 +256,52 @@ def test_the_page_about_memory_shows_what_the_command_prints() -> None:
     assert notes.told() in (ROOT / "docs" / "memory.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("method", ["sft", "rlhf"])
+def test_advice_for_a_run_names_what_its_recipe_takes() -> None:
+    shape = of_config("embedded", EMBEDDED)
+    for method in ("classify", "kto"):
+        plan = plans.make(method, 16, 512, 0, accumulation=1)
+        for change in changes(shape, plan, RUNS):
+            own = {"batch": change.plan.batch, "accumulation": change.plan.accumulation, "method": method}
+            adapt = change.plan.adapt if change.plan.adapt == "frozen" else "lora"
+            recipes.Recipe(**own, adapt=adapt)  # which refuses what cannot be
+
+
+def test_a_frozen_trunk_needs_the_least_and_more_for_more_texts() -> None:
+    shape = of_config("embedded", EMBEDDED)
+
+    def gb(adapt: plans.Adapt, texts: int = 2_000) -> float:
+        return peak(shape, plans.make("classify", 16, 64, 0, adapt=adapt, accumulation=1, texts=texts)) / 1e9
+
+    assert gb("frozen") < gb("lora") < gb("full")
+    # Each text's 576 numbers: as read, in fp64, less their mean, and standardised.
+    assert gb("frozen", 300_000) - gb("frozen", 200_000) == pytest.approx(100_000 * 576 * 28 / 1e9, rel=0.001)
+
+
+def test_a_classifier_s_recipe_is_planned_as_it_runs() -> None:
+    plan = plans.of_recipe(recipes.load("classify-frozen"), "bf16", "none", "cpu")
+    assert (plan.adapt, plan.load.tokens) == ("frozen", 2048)
+    told = json.loads(call("--method", "classify", "--json").output)
+    assert told["plan"]["accumulation"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--adapt", "frozen"), "sft trains no frozen model. A classifier alone does."),
+        (("--method", "classify", "--accumulation", "2"), "takes a step at each batch"),
+    ],
+)
+def test_what_classifiers_alone_can_do_is_said(words: tuple[str, ...], said: str) -> None:
+    found = call(*words)
+    assert (found.exit_code, said in found.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("method", "adapt"),
+    [("sft", "lora"), ("rlhf", "lora"), ("classify", "frozen"), ("classify", "lora"), ("classify", "full")],
+)
 def test_measuring_comes_within_15_percent_of_the_estimate(
-    method: plans.Method, tmp_path: Path, home: Home
+    method: plans.Method, adapt: plans.Adapt, tmp_path: Path, home: Home
 ) -> None:
     """A small Llama, large enough that what it trains on stands beside the libraries."""
     tiny_models.save_llama(tmp_path, window=512)
@@ -263,7 +309,8 @@ def test_measuring_comes_within_15_percent_of_the_estimate(
     config |= {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 12, "vocab_size": 30_000}
     (tmp_path / "config.json").write_text(json.dumps(config | {"head_dim": 32, "initializer_range": 0.02}))
     (tmp_path / "model.safetensors").unlink()  # so that weights of the new sizes are drawn
-    plan = plans.make(method, 4, 512, 448, precision="fp32", cuda_build=plans.built_for_cuda())
+    sizes = {"precision": "fp32", "cuda_build": plans.built_for_cuda(), "accumulation": 1}
+    plan = plans.make(method, 4, 512, 448, adapt=adapt, **sizes)
     found = peak(memory.find(home, str(tmp_path)), plan)
     assert measure.measured_bytes(home, str(tmp_path), plan) == pytest.approx(found, rel=0.15)
 
@@ -280,13 +327,14 @@ def test_a_plan_that_no_trainer_runs_is_not_measured(home: Home) -> None:
 )
 @pytest.mark.parametrize(
     ("method", "length"),
-    [("sft", 192), ("clm", 96), ("dpo", 192), ("kto", 96), ("reward", 192), ("rlhf", 192)],
+    [("sft", 192), ("clm", 96), ("dpo", 192), ("kto", 96), ("reward", 192), ("rlhf", 192), ("classify", 192)],
 )
 def test_every_method_on_the_embedded_model_is_within_15_percent(
     method: plans.Method, length: int, home: Home
 ) -> None:
     precision = plans.precision_of(machine.choose()[1])
-    plan = plans.make(method, 4, length, length // 2, precision=precision, cuda_build=plans.built_for_cuda())
+    sizes = {"precision": precision, "cuda_build": plans.built_for_cuda()}
+    plan = plans.make(method, 4, length, length // 2, **sizes)
     found = peak(memory.find(home, "embedded"), plan)
     assert measure.measured_bytes(home, "embedded", plan) == pytest.approx(found, rel=0.15)
 

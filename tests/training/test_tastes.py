@@ -4,8 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feedback.home import Home
+from prompts import library
+from tests import build
 from training import tastes
-from training.demo import ASKED_PROMPTS, prompts, win_rate
+from training.demo import ASKED_PROMPTS, prompts, styles, win_rate
 
 TEXTS = st.text(alphabet="ab 1.-?\n", max_size=40)
 
@@ -41,3 +44,11 @@ def test_a_win_rate_counts_a_tie_as_half():
 def test_enough_prompts_stay_unseen_and_none_comes_twice():
     assert len(set(prompts())) == len(prompts())
     assert len(prompts()) - ASKED_PROMPTS >= 60
+
+
+def test_the_ways_that_the_demo_adds_say_what_they_are_for(home: Home) -> None:
+    store = build.shipped_store(home.store_file)
+    plain, *added = styles(store)
+    assert library.record(store, plain.id).note == ""
+    notes = {library.record(store, one.id).note for one in added}
+    assert notes == {"a way of answering that `hone demo` votes on"}

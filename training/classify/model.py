@@ -32,13 +32,17 @@ def load(base: Base, adapter: Path | None = None, *, trainable: bool = False) ->
         return model
     from peft import PeftConfig, PeftModel
 
+    from assistant.adapters import quick_lora
+
     if PeftConfig.from_pretrained(str(adapter)).is_prompt_learning:
         raise HoneError(
             "This model version cannot carry a classifier.",
             "Its adapter is a soft prompt, which leaves the trunk as it was.",
             "Start from another version.",
         )
-    return PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+    adapted = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+    quick_lora.install(adapted)  # so that texts are read as they were while it was trained
+    return adapted
 
 
 def causal_of(model: Any) -> Any:

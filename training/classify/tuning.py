@@ -180,12 +180,15 @@ def rate_share(recipe: Recipe, step: int, total: int) -> float:
 
 
 def _cast(state: _State) -> Any:
-    """Products in the base's 16 bits, where it has them, over weights that are trained in 32."""
+    """Products in the base's 16 bits, where it has them, over weights that are all trained in 32. A LoRA
+    needs none, and `quick_lora` leaves to PEFT what is computed so.
+    """
     import torch
 
     place = next(state.model.parameters()).device.type
     dtype = getattr(torch, state.task.dtype)
-    return torch.autocast(place, torch.bfloat16 if dtype == torch.float32 else dtype, dtype != torch.float32)
+    cast = state.task.recipe.adapt == "full" and dtype != torch.float32
+    return torch.autocast(place, dtype if cast else torch.bfloat16, cast)
 
 
 class _State:

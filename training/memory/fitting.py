@@ -9,6 +9,11 @@ from training.memory.shape import Shape
 
 SHORTEST = 128
 """Tokens below which an example is hardly one: no shorter length is proposed."""
+SMALLEST_BATCH = {"kto": 2}
+"""Of methods that need more than one: KTO's KL is over a batch."""
+
+Steps = tuple[Callable[[Plan], Iterator[tuple[str, str, Plan]]], ...]
+"""Kinds of changes: each yields what to do and what it costs, in words, and the plan after it."""
 
 
 @dataclass(frozen=True)
@@ -21,27 +26,30 @@ class Change:
     estimate: Estimate
 
 
-def smallest(shape: Shape, plan: Plan, free_bytes: int) -> Change | None:
+def smallest(shape: Shape, plan: Plan, free_bytes: int, steps: Steps | None = None) -> Change | None:
     """The least harmful change after which the run takes at most `free_bytes`; None where none is enough.
 
     One change is tried before several together: first those that leave the numbers as they are (a smaller
     batch with accumulation, checkpointing), then those that touch precision, then those that train less, then
-    those that read less.
+    those that read less. `steps`: the kinds of changes that may be made.
     """
-    for change in changes(shape, plan):
+    for change in changes(shape, plan, steps):
         if change.estimate.peak_bytes <= free_bytes:
             return change
     return None
 
 
-def changes(shape: Shape, plan: Plan) -> Iterator[Change]:
+def changes(shape: Shape, plan: Plan, steps: Steps | None = None) -> Iterator[Change]:
     """Every single change in the order of harm, then the changes heaped upon each other in that order."""
-    for step in STEPS:
+    steps = STEPS if steps is None else steps
+    if plan.adapt == "frozen":  # nothing is trained that a batch or an optimiser would be for
+        steps = tuple(step for step in steps if step in (_bf16, _shorter))
+    for step in steps:
         for words, costs, changed in step(plan):
             yield Change(words, costs, changed, estimate(shape, changed))
     said: list[str] = []
     lost: list[str] = []
-    for step in STEPS:
+    for step in steps:
         tried = list(step(plan))
         if not tried:
             continue
@@ -50,15 +58,16 @@ def changes(shape: Shape, plan: Plan) -> Iterator[Change]:
         yield Change(" and ".join(said), "; ".join(dict.fromkeys(lost)), plan, estimate(shape, plan))
 
 
-Step = Callable[[Plan], Iterator[tuple[str, str, Plan]]]
-
-
 def _smaller_batch(plan: Plan) -> Iterator[tuple[str, str, Plan]]:
     batch = plan.batch
-    while batch > 1:
+    while batch // 2 >= SMALLEST_BATCH.get(plan.method, 1):
         batch //= 2
         if plan.method == "rlhf" and batch % plan.answers:
             return  # a batch holds whole groups of answers
+        if plan.method == "classify":  # which steps at each batch
+            smaller = sized(plan, batch, plan.length, plan.prompt)
+            yield f"batch {batch}", "some speed; it makes more and smaller steps", smaller
+            continue
         times = -(-plan.batch * plan.accumulation // batch)
         smaller = sized(replace(plan, accumulation=times), batch, plan.length, plan.prompt)
         yield f"batch {batch} with accumulation {times}", "some speed, no accuracy", smaller
@@ -82,13 +91,19 @@ def _bf16(plan: Plan) -> Iterator[tuple[str, str, Plan]]:
 def _lora(plan: Plan) -> Iterator[tuple[str, str, Plan]]:
     if plan.adapt == "full":
         less = sized(replace(plan, adapt="lora", head="tiled"), plan.batch, plan.length, plan.prompt)
-        yield "LoRA in place of all weights", "some of what training can change", less
+        yield "LoRA in place of all weights (adapt lora)", "some of what training can change", less
 
 
 def _qlora(plan: Plan) -> Iterator[tuple[str, str, Plan]]:
     if plan.adapt in ("full", "lora", "int8"):
         less = sized(replace(plan, adapt="qlora", head="tiled"), plan.batch, plan.length, plan.prompt)
-        yield "QLoRA (NF4)", "speed, and digits of the frozen weights", less
+        yield "QLoRA (quantize nf4)", "speed, and digits of the frozen weights", less
+
+
+def _frozen(plan: Plan) -> Iterator[tuple[str, str, Plan]]:
+    if plan.method == "classify" and plan.adapt != "frozen":
+        less = sized(replace(plan, adapt="frozen"), plan.batch, plan.length, plan.prompt)
+        yield "a frozen trunk (adapt frozen)", "what the trunk would learn", less
 
 
 def _shorter(plan: Plan) -> Iterator[tuple[str, str, Plan]]:
@@ -99,12 +114,15 @@ def _shorter(plan: Plan) -> Iterator[tuple[str, str, Plan]]:
         yield f"length {length}", "all examples that are longer", sized(plan, plan.batch, length, prompt)
 
 
-STEPS: tuple[Step, ...] = (
+STEPS: Steps = (
     _smaller_batch,
     _checkpointing,
     _eight_bit_optimiser,
     _bf16,
     _lora,
     _qlora,
+    _frozen,
     _shorter,
 )
+RUNS: Steps = (_smaller_batch, _lora, _qlora, _frozen, _shorter)
+"""What a recipe can say: Hone's runs have one optimiser, no checkpointing, and the base's own numbers."""

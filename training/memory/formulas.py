@@ -1,12 +1,13 @@
 """The memory of a training run by formula. Pure: a shape and a plan in, bytes out.
 
-What is in memory differs from moment to moment, and the peak is at one of six:
+What is in memory differs from moment to moment, and the peak is at one of these:
 - `turn`: the forward pass is done, all that the backward pass needs is kept, and no new gradient exists yet;
 - `backward`: it is at its end, all gradients exist and one layer's activations still do;
 - `step`: the optimiser works on its largest tensor;
 - `loading`: a base is quantised;
 - `merging`: the policy of reinforcement learning becomes a graph of OpenVINO's;
-- `writing`: replies are drawn by it, with their keys and values.
+- `writing`: replies are drawn by it, with their keys and values;
+- `reading`, `fitting`: a classifier's frozen trunk reads the texts, then the head is fitted on their states.
 So gradients and activations are never whole at once, and a peak is less than the sum of all parts at their
 most.
 
@@ -25,6 +26,12 @@ from training.memory.words import PARTS
 LIBRARIES_CPU = 640_000_000
 """Python, torch, transformers, PEFT, TRL and datasets in a worker: resident memory after the first steps of
 the embedded model, less its weights, adapter, gradients and moments (measured: 619 to 637 MB)."""
+LIBRARIES_CLASSIFY = 560_000_000
+"""The same of a classifier's run, which uses no trainer of TRL's (measured beside the embedded model's frozen
+weights, for 100 and 4,000 texts: 550 and 560 MB)."""
+STATE_BYTES = 4 + 3 * 8
+"""Of each number of a text's state while a head is fitted (training.classify.probe): as read, in fp64, less
+its mean, and standardised (measured between 4,000 and 60,000 texts: 28)."""
 CUDA_BUILD = 460_000_000
 """What they take more where torch is built for CUDA, though a CPU computes (measured: 463 MB)."""
 OPENVINO = 100_000_000
@@ -45,7 +52,8 @@ def libraries_bytes(shape: Shape, plan: Plan) -> int:
     """What a worker's libraries take: of a GPU, or beside a CPU's computing."""
     if plan.device != "cpu":
         return CONTEXT_CUDA
-    return LIBRARIES_CPU + CUDA_BUILD * plan.cuda_build + OPENVINO * by_openvino(shape, plan)
+    python = LIBRARIES_CLASSIFY if plan.method == "classify" else LIBRARIES_CPU
+    return python + CUDA_BUILD * plan.cuda_build + OPENVINO * by_openvino(shape, plan)
 
 
 def by_openvino(shape: Shape, plan: Plan) -> bool:
@@ -79,11 +87,14 @@ class Estimate:
 
 def estimate(shape: Shape, plan: Plan) -> Estimate:
     """The peak, and the parts of it."""
-    moments = {
-        "turn": _turn(shape, plan),
-        "backward": _backward(shape, plan),
-        "step": _step(shape, plan),
-    }
+    if plan.adapt == "frozen":
+        moments = {"reading": _reading(shape, plan), "fitting": _fitting(shape, plan)}
+    else:
+        moments = {
+            "turn": _turn(shape, plan),
+            "backward": _backward(shape, plan),
+            "step": _step(shape, plan),
+        }
     if plan.method == "rlhf":
         moments["writing"] = _writing(shape, plan)
     if plan.device == "cpu" and plan.adapt in ("qlora", "int8"):  # the whole file is mapped as it was
@@ -96,7 +107,7 @@ def estimate(shape: Shape, plan: Plan) -> Estimate:
         "optimiser": optimiser_bytes(shape, plan),
         "libraries": libraries_bytes(shape, plan),
     }
-    if plan.device == "cpu":
+    if plan.device == "cpu" and plan.adapt != "frozen":
         for name in ("turn", "backward", "step"):
             moments[name]["holes"] = plan.holes * _from_heap(shape, plan)
     whole = {name: always | parts for name, parts in moments.items()}
@@ -112,6 +123,8 @@ def trained(shape: Shape, plan: Plan) -> int:
     """How many numbers the optimiser moves."""
     if plan.trainable is not None:
         return plan.trainable(shape)
+    if plan.adapt == "frozen":
+        return 2 * (shape.width + 1)  # of two labels: it hardly matters
     return shape.parameters if plan.adapt == "full" else shape.lora_parameters(plan.rank)
 
 
@@ -330,6 +343,20 @@ def _backward(shape: Shape, plan: Plan) -> dict[str, float]:
 def _step(shape: Shape, plan: Plan) -> dict[str, float]:
     """Adam's step takes two numbers beside each of the tensor it moves: a root, and the root over a bias."""
     return {"gradients": gradient_bytes(shape, plan), "working": 2 * _largest(shape, plan)}
+
+
+def _reading(shape: Shape, plan: Plan) -> dict[str, float]:
+    """A frozen trunk reads: the widest states of one layer, of which nothing is kept, and a norm's in
+    fp32.
+    """
+    e, tokens = computed_bytes(plan), plan.load.tokens
+    states = plan.texts * shape.width * 4
+    return {"states": states, "working": tokens * (e * (2 * shape.width + 3 * shape.inner) + 4 * shape.width)}
+
+
+def _fitting(shape: Shape, plan: Plan) -> dict[str, float]:
+    """A head is fitted on the states of all texts."""
+    return {"states": plan.texts * shape.width * STATE_BYTES}
 
 
 def _largest(shape: Shape, plan: Plan) -> float:

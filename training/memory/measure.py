@@ -1,8 +1,8 @@
 """Measures a plan: some steps of it in a child process, on the model, or on random weights of its shape.
 
-Adapters go through Hone's trainers; full training through a plain loop with transformers' own loss and
-torch's optimiser, which is what the notes' figures are about. Run as `python -m training.memory.measure` it
-is the child.
+Adapters and classifiers go through Hone's trainers; full training of a language model through a plain loop
+with transformers' own loss and torch's optimiser, which is what the notes' figures are about. Run as
+`python -m training.memory.measure` it is the child.
 """
 
 import gc
@@ -28,7 +28,7 @@ from training.methods import METHODS
 STEPS = 2
 """The first makes the optimiser's states, the second meets them."""
 ROOT = Path(__file__).resolve().parent.parent.parent
-DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "mixed": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Task:
     length: int
     prompt: int
     answers: int
+    texts: int
     device: str
 
 
@@ -72,12 +73,13 @@ def measured_bytes(home: Home, model: str, plan: Plan) -> int:
 
 def _uncovered(plan: Plan) -> list[str]:
     found = []
-    if plan.method not in (("sft", "clm") if plan.adapt == "full" else METHODS):
+    plain = plan.adapt == "full" and plan.method != "classify"
+    if plan.method not in (("sft", "clm") if plain else METHODS):
         found.append(f"{plan.method} with {plan.adapt} is only estimated.")
-    if plan.precision not in DTYPES or plan.optimiser not in ("adamw", "sgd"):
+    if plan.optimiser not in ("adamw", "sgd") or (plan.precision == "mixed" and plan.method != "classify"):
         found.append(f"{plan.precision} with {plan.optimiser} is only estimated.")
-    if plan.adapt != "full" and (plan.checkpointing or plan.optimiser != "adamw"):
-        found.append("Hone's trainers run adapters with adamw and without checkpointing.")
+    if not plain and (plan.checkpointing or plan.optimiser != "adamw"):
+        found.append("Hone's trainers run with adamw and without checkpointing.")
     return found
 
 
@@ -86,9 +88,11 @@ def _measure(task: Task) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["HF_DATASETS_CACHE"] = scratch
         base = _base(task, Path(scratch))
-        if task.adapt == "full":
-            from training import shared_prompts  # noqa: F401 - a worker has TRL in memory, whatever it trains
+        from training import shared_prompts  # noqa: F401 - a worker has TRL in memory, whatever it trains
 
+        if task.method == "classify":
+            _classifier_steps(base, task, Path(scratch))
+        elif task.adapt == "full":
             _plain_steps(load_model(base), task)
         else:
             _hones_steps(base, task, Path(scratch))
@@ -157,6 +161,37 @@ def _hones_steps(base: Base, task: Task, scratch: Path) -> None:
         "rlhf": lambda job, hooks: train_rlhf(job, hooks, _told(job, base, scratch)),
     }
     train[task.method](job, trainers.Hooks(lambda *_: None, lambda *_: None, lambda *_: None))
+
+
+def _classifier_steps(base: Base, task: Task, scratch: Path) -> None:
+    """A head fitted on states that a frozen trunk gives, a few of them for all, or steps of a head with its
+    trunk.
+    """
+    import torch
+
+    from training.classify import model as trunks
+    from training.classify import probe, tuning
+    from training.recipes import Recipe
+
+    model = trunks.load(base)
+    size = int(model.config.vocab_size)
+    count = STEPS * max(2, trunks.READ_TOKENS // task.length) if task.adapt == "frozen" else task.batch
+    rows = [[(begin + 7 * at) % size for at in range(task.length)] for begin in range(count)]
+    if task.adapt == "frozen":
+        places = torch.arange(task.texts) % count
+        states = trunks.all_states(model, rows)[places]
+        probe.fit(probe.Labelled(states, places % 2), 2, probe.PENALTIES[0])
+        return
+    labels = torch.arange(count) % 2  # an epoch is a step: the second meets what the best so far is kept in
+    recipe = Recipe(
+        method="classify", adapt=task.adapt if task.adapt == "full" else "lora", lora_rank=task.rank,
+        batch=task.batch, accumulation=1, max_length=task.length, epochs=STEPS, save_every=STEPS + 1,
+    )  # fmt: skip
+    parts = tuning.Rows(rows, labels, rows, labels)
+    start = probe.Head(torch.zeros(2, trunks.width(model)), torch.zeros(2), 0.0)
+    learnt = tuning.Task(parts, recipe, base.dtype, scratch / "run")
+    silent = tuning.Hooks(lambda *_: None, lambda *_: None, lambda *_: None)
+    tuning.tune(tuning.adapted(model, recipe), start, learnt, silent)
 
 
 def _told(job: Any, base: Base, scratch: Path) -> Any:

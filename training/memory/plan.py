@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from training import rules
+from training.classify.model import READ_TOKENS
 from training.memory.shape import Shape
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from training.recipes import Recipe
 
 Method = Literal["clm", "sft", "dpo", "kto", "reward", "rlhf", "classify"]
-Adapt = Literal["full", "lora", "qlora", "int8", "other"]
+Adapt = Literal["full", "lora", "qlora", "int8", "frozen", "other"]
 Precision = Literal["fp32", "bf16", "mixed"]
 Optimiser = Literal["adamw", "adamw-8bit", "sgd"]
 Head = Literal["tiled", "whole"]
@@ -32,6 +33,9 @@ HEAP_HOLES = 0.35
 fits. Measured on the embedded model, on rows of like length with the heap given back after each batch: 0.18
 and 0.27 (sft, 400 and 800 tokens), 0.24 (dpo), 0.27 (kto), 0.29 (NF4), 0.42 and 0.40 (rlhf). Maps of their
 own would spare it, but cost 0.8 times the computing again in page faults."""
+
+TEXTS = 2_000
+"""Texts that a frozen trunk is read for, where nothing is said of them."""
 
 HEADLESS = ("reward", "classify")
 """Methods with a head of a few numbers in place of the vocabulary."""
@@ -91,7 +95,7 @@ class Plan:
     `trainable`: how many numbers an adaptation other than the named ones trains, for a shape. `device`: cpu
     or cuda. `answers`: to one prompt, of which `rlhf` writes `batch` times `accumulation` at once, scored by
     a reward model where it is `rewarded`. `cuda_build`: torch is built for CUDA, whatever computes. `holes`:
-    see HEAP_HOLES; 0 counts tensors alone.
+    see HEAP_HOLES; 0 counts tensors alone. `texts`: of a classifier on a frozen trunk, whose states are kept.
     """
 
     load: Load
@@ -110,6 +114,7 @@ class Plan:
     prompt: int = 0
     answers: int = 4
     rewarded: bool = True
+    texts: int = TEXTS
     cuda_build: bool = False
     holes: float = HEAP_HOLES
 
@@ -127,7 +132,13 @@ def make(
 
 
 def sized(plan: Plan, batch: int, length: int, prompt: int) -> Plan:
-    """The same with another batch or length."""
+    """The same with another batch or length. A frozen trunk reads as many texts at once as make so many
+    tokens, whatever the batch.
+    """
+    if plan.adapt == "frozen":
+        rows, tokens = max(1, READ_TOKENS // length), max(READ_TOKENS, length)
+        found = Load(rows, tokens, 0, tokens * length)
+        return replace(plan, load=found, batch=batch, length=length, prompt=prompt)
     if plan.method == "rlhf" and plan.head == "tiled":
         before = min(prompt, length - 1)
         found = written(batch, plan.accumulation, plan.answers, [before], length - before)
@@ -144,7 +155,9 @@ def precision_of(dtype: str) -> Precision:
 def of_recipe(recipe: Recipe, precision: Precision, quantization: str, device: str) -> Plan:
     """What a recipe trains at most: a full batch of examples as long as it allows."""
     # The others keep about what LoRA does: what they train is small beside what a step computes.
-    adapt = "full" if recipe.adapt == "full" else BY_BASE.get(quantization, "lora")
+    adapt: Adapt = BY_BASE.get(quantization, "lora")
+    if recipe.adapt in ("full", "frozen"):
+        adapt = cast(Adapt, recipe.adapt)
     online = recipe.method == "rlhf"
     if recipe.method == "classify" and adapt == "full" and precision == "bf16":
         precision = "mixed"  # its weights are in fp32, whatever multiplies them
@@ -174,7 +187,7 @@ def of_rows(plan: Plan, rows: Sequence[Row]) -> Plan:
     these rows in it.
     """
     longest = sorted(rows, key=lambda row: -row.tokens)[: plan.batch]
-    if not longest:
+    if not longest or plan.adapt == "frozen":
         return plan
     if plan.method == "rlhf":
         answer = plan.length - plan.prompt

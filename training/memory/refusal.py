@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from feedback.errors import HoneError
 from training.memory.devices import Device, this_machine
-from training.memory.fitting import smallest
+from training.memory.fitting import RUNS, STEPS, Steps, smallest
 from training.memory.formulas import Estimate, estimate
 from training.memory.plan import Plan
 from training.memory.shape import Shape
@@ -30,9 +30,9 @@ def verdict(found: Estimate, device: Device) -> str:
     return f"It {said} on {device.name}: {gb(device.free_bytes)} free of {gb(device.total_bytes)}."
 
 
-def advice(shape: Shape, plan: Plan, device: Device) -> str:
-    """What to change so that it fits."""
-    change = smallest(shape, plan, device.free_bytes)
+def advice(shape: Shape, plan: Plan, device: Device, steps: Steps = STEPS) -> str:
+    """What to change so that it fits. `steps`: the kinds of changes that can be made."""
+    change = smallest(shape, plan, device.free_bytes, steps)
     if change is None:
         return "No change of settings is enough: choose a smaller model or a larger device."
     return f"It fits with {change.words}: {gb(change.estimate.peak_bytes)}. That costs {change.costs}."
@@ -46,6 +46,6 @@ def refuse_if_too_big(shape: Shape, plan: Plan, device: Device | None = None) ->
         raise HoneError(
             f"The run does not fit into the memory of {device.name}.",
             f"It needs about {gb(found.peak_bytes)}, and {gb(device.free_bytes)} are free.",
-            advice(shape, plan, device),
+            advice(shape, plan, device, RUNS),
         )
     return found

@@ -9,6 +9,7 @@ PARTS = {
     "logits": "logits",
     "graph": "OpenVINO's graph",
     "cache": "keys and values",
+    "states": "texts' states",
     "working": "short-lived",
     "holes": "holes in the heap",
     "libraries": "libraries",
@@ -23,6 +24,8 @@ MOMENTS = {
     "loading": "while the base is quantised",
     "merging": "while the policy is merged for OpenVINO",
     "writing": "while replies are written",
+    "reading": "while the texts are read",
+    "fitting": "while the head is fitted",
 }
 
 

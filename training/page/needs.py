@@ -7,6 +7,7 @@ from feedback import plots
 from feedback.errors import HoneError
 from feedback.home import Home
 from training import memory
+from training.memory.fitting import RUNS
 from training.memory.plan import precision_of
 from training.memory.refusal import advice, fits, verdict
 from training.memory.words import ALWAYS, PARTS
@@ -16,8 +17,6 @@ from training.recipes import Recipe
 def needs_html(home: Home, choice: BaseChoice, recipe: Recipe) -> html.Markup:
     """Bars for a full batch of the longest examples that the recipe allows; a sentence where none can be
     drawn."""
-    if recipe.adapt == "frozen":
-        return html.note("A frozen trunk is only read: that needs little more memory than serving it.")
     kind, dtype, _ = machine.choose()
     quantization = "nf4" if choice.quantize == "auto" and kind == "cuda" else choice.quantize
     plan = memory.of_recipe(recipe, precision_of(dtype), quantization, kind)
@@ -29,7 +28,7 @@ def needs_html(home: Home, choice: BaseChoice, recipe: Recipe) -> html.Markup:
     parts = [(_headed(PARTS[name]), found.part(name).peak_bytes / 1e9) for name in _order()]
     free = device.free_bytes / 1e9
     bars = plots.stacked("Memory at most", parts, free, "GB", f"{free:.1f} GB are free on {device.name}.")
-    why_not = "" if fits(found, device) else f"{verdict(found, device)} {advice(shape, plan, device)}"
+    why_not = "" if fits(found, device) else f"{verdict(found, device)} {advice(shape, plan, device, RUNS)}"
     return html.join(f'<div class="op-needs" data-testid="needs">{bars}{html.note(why_not, "bad")}</div>')
 
 
