@@ -21,7 +21,7 @@ import functools
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakSet
 
@@ -169,6 +169,16 @@ def _mask(stem: int, shared: int, lengths: Sequence[int], device: torch.device) 
     return torch.cat([own.new_ones(len(branch), stem), own], dim=1)
 
 
+def _added(mask: Tensor | None, groups: int, dtype: torch.dtype) -> Tensor | None:
+    """A tree's mask as numbers to be added to scores, with a line for each of a token's queries that share a
+    head of keys. Made once: each layer would make and keep its own of one that says True or False.
+    """
+    if mask is None:
+        return None
+    made = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -torch.inf)
+    return made.repeat_interleave(groups, dim=0)
+
+
 def _attend(  # noqa: PLR0913, PLR0917 - as transformers calls it
     module: torch.nn.Module,
     query: Tensor,
@@ -184,25 +194,37 @@ def _attend(  # noqa: PLR0913, PLR0917 - as transformers calls it
     """Attention within each tree. query: (1, heads, N, size); key, value: (1, heads of keys, N, size)."""
     if not trees:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **rest)
-    groups = getattr(module, "num_key_value_groups", 1)
     lengths = [tree.end - tree.begin for tree in trees]
     # Split, not sliced: the gradient of each slice would be as long as the whole, nearly all of it nought.
-    queries, keys, values = (
-        part.split(lengths, dim=2) for part in (query, repeat_kv(key, groups), repeat_kv(value, groups))
-    )
+    queries, keys, values = (part.split(lengths, dim=2) for part in (query, key, value))
     found = [
-        functional.scaled_dot_product_attention(
+        _attend_in(
+            tree.mask,
             q,
             torch.cat([keys[0], k], dim=2) if tree.stem else k,
             torch.cat([values[0], v], dim=2) if tree.stem else v,
-            attn_mask=tree.mask,
             dropout_p=dropout,
-            is_causal=tree.mask is None,
             scale=scaling,
-        ).transpose(1, 2)
+        )
         for tree, q, k, v in zip(trees, queries, keys, values, strict=True)
     ]
     return torch.cat(found, dim=1), None
+
+
+def _attend_in(mask: Tensor | None, query: Tensor, key: Tensor, value: Tensor, **settings: Any) -> Tensor:
+    """Attention in one tree, (1, its tokens, heads, size). Under a mask, a token's queries that share a head
+    of keys are computed as queries of several tokens, in fewer and larger products.
+    """
+    attend = functional.scaled_dot_product_attention
+    _, heads, count, size = query.shape
+    groups = heads // key.shape[1]
+    if mask is None:
+        key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+        return attend(query, key, value, is_causal=True, **settings).transpose(1, 2)
+    apart = query.view(1, -1, groups, count, size).transpose(2, 3)
+    found = attend(apart.reshape(1, -1, count * groups, size), key, value, attn_mask=mask, **settings)
+    together = found.view(1, -1, count, groups, size).transpose(1, 2)
+    return together.reshape(1, count, heads, size)
 
 
 AttentionInterface.register(TREE, _attend)
@@ -341,6 +363,9 @@ def packs(model: Any) -> bool:
 
 def states(model: Any, packed: Packed) -> Tensor:
     """The trunk's last hidden states of packed rows, (N, size)."""
+    config = model.config.get_text_config()
+    groups = config.num_attention_heads // getattr(config, "num_key_value_heads", config.num_attention_heads)
+    trees = tuple(replace(tree, mask=_added(tree.mask, groups, model.dtype)) for tree in packed.trees)
     with _attending(model.config):
         out = model.base_model(
             input_ids=packed.ids,
@@ -348,7 +373,7 @@ def states(model: Any, packed: Packed) -> Tensor:
             # Of four dimensions, so that it is taken as ready made; the trees say who sees whom.
             attention_mask=torch.zeros(1, 1, 1, 1, device=packed.ids.device),
             use_cache=False,
-            trees=packed.trees,
+            trees=trees,
         )
     found: Tensor = out.last_hidden_state[0]
     return found

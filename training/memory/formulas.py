@@ -200,7 +200,8 @@ def layer_bytes_a_token(shape: Shape, plan: Plan) -> float:
                   each matrix; autocast takes one in bf16
     LoRA          e r for each matrix, in PEFT's way 4 r: A x
     attention     e (a + 2 k + a): queries, keys, values and what comes out, k being a where keys are
-                  repeated for their groups; 4 bytes a head for the sum kept in place of the probabilities
+                  repeated for their groups, as they are under no mask; 4 bytes a head for the sum kept in
+                  place of the probabilities
     feed-forward  gated: 3 e i (gate, its activation, up); GPT-2's gelu in Python: 4 e i; a fused one: e i
     dropout       e h for each of two masks on a CPU, h on a GPU
     """
@@ -245,7 +246,7 @@ def _attention(shape: Shape, plan: Plan) -> float:
         # Queries and keys scaled, and all three as one matrix made them; in fp32 always, so that a copy of
         # the values stands in for the matrix's where that is in bf16.
         return 4 * a * (5 if e == 4 else 3)
-    keys = a if plan.head == "tiled" else shape.key_width
+    keys = a if plan.head == "tiled" and not plan.load.masked else shape.key_width
     return e * (2 * a + 2 * keys) + 4 * shape.heads
 
 
@@ -263,12 +264,9 @@ def drops_out(plan: Plan) -> bool:
 
 def layer_bytes_of_squares(shape: Shape, plan: Plan) -> float:
     """What one layer keeps that grows with the square of lengths: probabilities, dropout's mask, and both
-    multiplied, for each head, in fp32 always (Korthikanti et al.'s 5 a s b, in another precision); and a
-    tree's mask as numbers.
+    multiplied, for each head, in fp32 always (Korthikanti et al.'s 5 a s b, in another precision).
     """
-    e = computed_bytes(plan)
-    probabilities = 3 * 4 * shape.heads * plan.load.squares if materialised(shape, plan) else 0
-    return probabilities + e * plan.load.masked
+    return 3 * 4 * shape.heads * plan.load.squares if materialised(shape, plan) else 0
 
 
 def activation_bytes(shape: Shape, plan: Plan) -> float:
@@ -276,6 +274,7 @@ def activation_bytes(shape: Shape, plan: Plan) -> float:
     e, tokens = computed_bytes(plan), plan.load.tokens
     last = 4 if plan.adapt == "full" or shape.norm == "layer" else e
     ends = tokens * shape.width * (last + e)  # the last norm, and the embeddings
+    ends += e * plan.load.masked * shape.heads // shape.key_heads  # trees' masks as numbers, of all layers
     if plan.checkpointing:
         return ends + shape.layers * tokens * shape.width * e + one_layer_bytes(shape, plan)
     return ends + shape.layers * one_layer_bytes(shape, plan)
