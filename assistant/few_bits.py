@@ -27,9 +27,16 @@ PACKED_ROWS = 32
 
 
 def keep_layout(model: nn.Module) -> None:
-    """Let no matrix in 4 bits be packed: it could not be trained beside any more."""
+    """Let no matrix in 4 bits be packed, and unpack those that are: what is packed can neither be trained
+    beside nor be read whole, as DoRA does for the lengths of its rows.
+    """
     for part in _in_4_bits(model):
         part.support_avx512bf16_for_cpu = False
+        if getattr(part.weight.quant_state, "packing_format_for_cpu", False):
+            from bitsandbytes.functional import _convert_weight_packed_for_cpu_inverse as unpacked
+
+            part.weight.data, part.weight.quant_state = unpacked(part.weight.data, part.weight.quant_state)
+            part.quant_state = part.weight.quant_state
 
 
 def let_pack(model: nn.Module) -> None:

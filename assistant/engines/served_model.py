@@ -185,6 +185,8 @@ class ServedModel:
             return attaching.prefix(self._model, folder, cache)
 
     def _attach_adapter(self, folder: str, name: str) -> None:
+        if json.loads(Path(folder, "adapter_config.json").read_text("utf-8")).get("use_dora"):
+            few_bits.keep_layout(self._model)
         with quiet():
             from peft import PeftModel
             from peft.tuners.lora import LoraLayer
