@@ -6,6 +6,7 @@ them, and measured then. The test data choose nothing.
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import time
@@ -34,6 +35,7 @@ from training.classify.probe import Head
 from training.classify.serve import Classifier
 from training.classify.tuning import Hooks
 from training.classify.wording import Reading, Wording
+from training.memory import heap
 from training.recipes import Recipe
 
 CHOSEN = "wording.json"
@@ -91,6 +93,8 @@ def train(job: Job, hooks: Hooks) -> Path:
         hooks.say("No test data: the figures come from the calibration part, which flatters.")
     job.work.mkdir(parents=True, exist_ok=True)
     made = _made(job, parts, hooks)
+    gc.collect()  # layers that quick_lora computes hold themselves
+    heap.give_back()
     seconds = time.perf_counter() - started
     hooks.say("It is opened as it will be served, and measured.")
     return _measured(job, made, parts, hooks, seconds)
