@@ -10,6 +10,7 @@ Microseconds of a product with (1536, 576), bfloat16, one thread of a CPU that h
     int8, read whole           485    614   1035   2660   9314
     int8, as the library does  232    391    747   2242  11885
 
+So serving takes the library's way: read whole, a token of the embedded model in NF4 took twice as long.
 Packing is for serving alone. It happens in the first pass without gradients, and from then on a pass has
 none: bitsandbytes' kernel for what it packed knows no way back, and says no more than a warning of torch's.
 Knows torch and bitsandbytes' classes by name; no PEFT.
@@ -21,6 +22,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from assistant.adapters.rounding import by_own_bits
 
 PACKED_ROWS = 32
 """bitsandbytes packs so many rows of a matrix together, and stops where they do not come out even."""
@@ -92,8 +95,17 @@ def has_kernel(base: Any) -> bool:
 
 def wide(base: Any, x: Tensor) -> Tensor:
     """W x + b in float32. Of int8 that is the sum itself; of what is packed the kernel's, which rounds it."""
-    found: Tensor = base(x.float() if type(base).__name__ == "Linear8bitLt" else x)
-    return found.float()
+    if type(base).__name__ == "Linear8bitLt":
+        whole: Tensor = base(x.float())
+        return whole
+    state = base.weight.quant_state
+    if not getattr(state, "packing_format_for_cpu", False):
+        packs: Tensor = base(x)  # which is its first such pass
+        return packs.float()
+    found: Tensor = torch.ops.bitsandbytes.gemv_4bit(
+        x, base.weight.data, state.shape, state.absmax, state.code, state.blocksize
+    ).float()
+    return found if base.bias is None else found.add_(base.bias)
 
 
 def narrowed(base: Any, total: Tensor, dtype: torch.dtype) -> Tensor:
@@ -102,6 +114,4 @@ def narrowed(base: Any, total: Tensor, dtype: torch.dtype) -> Tensor:
     Beside a sum that the kernel has rounded, what is less than half of its last bit would be rounded away
     again, always. So it moves that bit as often as it is large (`rounding.by_own_bits`).
     """
-    from assistant.adapters.rounding import by_own_bits
-
     return total.to(dtype) if type(base).__name__ == "Linear8bitLt" else by_own_bits(total)

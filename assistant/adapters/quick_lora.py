@@ -107,7 +107,7 @@ def _alone(layer: Any, x: Tensor) -> Tensor | None:
         return None
     base = layer.get_base_layer()
     if few_bits.has_kernel(base):
-        return _beside_kernel(base, x, [(slice(None), part)])
+        return _beside_kernel(base, x, [(None, part)])
     found: Tensor = _Added.apply(x, partial(few_bits.read, base, x.dtype), base.bias, *part)
     return found
 
@@ -133,11 +133,17 @@ def _mixed(layer: Any, x: Tensor, names: Sequence[str]) -> Tensor | None:
     return found if base.bias is None else found.add_(base.bias)
 
 
-def _beside_kernel(base: Any, x: Tensor, shares: Sequence[tuple[Any, Part]]) -> Tensor:
-    """What the base's own kernel makes of x, and to each share of its rows its adapter's, in float32."""
-    found = few_bits.wide(base, x)
+def _beside_kernel(base: Any, x: Tensor, shares: Sequence[tuple[list[int] | None, Part]]) -> Tensor:
+    """What the base's own kernel makes of x, and to each share of its rows (None: to all) its adapter's, in
+    float32.
+    """
+    found, given = few_bits.wide(base, x), x.float()
     for rows, (down, up, scale) in shares:
-        found[rows] += ((x[rows].float() @ down.float().T) * scale) @ up.float().T
+        narrow = (given if rows is None else given[rows]) @ down.float().T
+        if rows is None:
+            found.view(-1, found.shape[-1]).addmm_(narrow.flatten(0, -2), up.float().T, alpha=scale)
+        else:
+            found[rows] += narrow @ up.float().T * scale
     return few_bits.narrowed(base, found, x.dtype)
 
 
@@ -146,11 +152,13 @@ def _plain(layer: Any, x: Tensor, name: str) -> Part | None:
     base = layer.get_base_layer()
     if name not in layer.lora_A or name in layer.lora_variant or not few_bits.computes(base, x):
         return None
-    down: Any = layer.lora_A[name]
-    up: Any = layer.lora_B[name]
-    frozen = not any(part.requires_grad for part in base.parameters())
-    plain = type(layer.lora_dropout[name]) is torch.nn.Identity and down.bias is None and up.bias is None
-    alike = down.weight.dtype == up.weight.dtype and down.weight.dtype in (x.dtype, torch.float32)
-    if not (frozen and plain and alike) or torch.is_autocast_enabled(x.device.type):
+    if torch.is_autocast_enabled(x.device.type) or type(layer.lora_dropout[name]) is not torch.nn.Identity:
         return None
-    return down.weight, up.weight, float(layer.scaling[name])
+    if torch.is_grad_enabled() and any(part.requires_grad for part in base.parameters()):
+        return None
+    narrow, widening = layer.lora_A[name], layer.lora_B[name]
+    down, up = narrow.weight, widening.weight
+    alike = down.dtype == up.dtype and down.dtype in (x.dtype, torch.float32)
+    if not alike or narrow.bias is not None or widening.bias is not None:
+        return None
+    return down, up, float(layer.scaling[name])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -19,6 +19,7 @@ Way = Callable[[Tensor], Tensor]
 
 @WAYS
 @given(numbers=NUMBERS)
+@example(numbers=[-0.0, 2.0**-149, -(2.0**-140), 2.0**-126])
 def test_each_number_goes_to_one_of_its_two_neighbours_always_the_same(
     way: Way, numbers: list[float]
 ) -> None:
