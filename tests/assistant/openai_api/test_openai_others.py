@@ -1,7 +1,6 @@
 """/v1 beside the chat: models, raw completions, embeddings."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,37 +8,13 @@ import httpx
 import pytest
 
 from assistant import registry
-from assistant.accounts import Access
-from assistant.server import Site, make_app
-from assistant.turns import Turns
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.store import Store
-from tests.scripted import ScriptedEngine, answering, serving, version
+from tests.assistant.openai_api.ground import said
+from tests.scripted import ScriptedEngine, version
 
 TEXT = "/v1/completions"
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine("Light scatters. SEED")
-
-
-@pytest.fixture
-def store(tmp_path: Path, engine: ScriptedEngine) -> Store:
-    return answering(tmp_path, engine)
-
-
-@pytest.fixture
-def api(store: Store, engine: ScriptedEngine) -> Iterator[httpx.Client]:
-    app = make_app(Turns(store, engine), Access(store), Site(), [])
-    with serving(app) as address, httpx.Client(base_url=address, timeout=20) as client:
-        yield client
-
-
-def said(answer: httpx.Response, status: int = 200) -> Any:
-    assert answer.status_code == status, answer.text
-    return answer.json()
 
 
 def test_the_models_say_who_is_champion_and_who_was_and_which_way_each_asks(
