@@ -12,7 +12,6 @@ from fastapi.openapi.utils import get_openapi
 from assistant.accounts import COOKIE
 from assistant.problems import is_openai
 
-METHODS = ("get", "post", "put", "patch", "delete")
 ABOUT = (
     "OpenAI's API under /v1, Hone's own under /api. Programs send `Authorization: Bearer KEY`, with a key"
     " from `hone keys add`; a server on one's own machine without accounts asks for none. The role that a"

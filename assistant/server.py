@@ -3,8 +3,6 @@
 Assembles only; the rules live in the parts.
 """
 
-import json
-import re
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -15,21 +13,23 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from assistant import login, static_files
 from assistant.accounts import Access, LoginLimit
 from assistant.api import router as api
 from assistant.api.context import Rooms
+from assistant.astray import check_text
+from assistant.astray import router as astray
 from assistant.described import describe
 from assistant.guard import Guard
 from assistant.openai_api import router as openai_api
-from assistant.problems import MethodError, ParameterError, error_json, invalid
+from assistant.problems import error_json, invalid
 from assistant.prompt_bench import PromptBench
 from assistant.turns import Turns
 from feedback import look
-from feedback.errors import HoneError, NotFoundError
+from feedback.errors import HoneError
 from feedback.people import Role
 
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 
 SHUTDOWN_S = 5
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-BASELESS = ("/chat/completions", "/completions", "/models")
-"""What a client of OpenAI's API asks for whose base URL lacks the /v1."""
 LOOK_S, PROGRESS_S = 0.02, 0.1
 """How often a Gradio page looks for clicks and for progress to show."""
 
@@ -88,10 +85,9 @@ def make_app(
     _tell_errors(app)
     app.include_router(login.router(LoginLimit()))
     for router in (api, openai_api(), *routers):
-        app.include_router(router, dependencies=[Depends(_check_text)])
+        app.include_router(router, dependencies=[Depends(check_text)])
     app.include_router(static_files.router)
-    for rest in (*(f"{top}{end}" for top in ("/api", "/v1") for end in ("", "/{path:path}")), *BASELESS):
-        app.add_api_route(rest, _no_such_route, methods=METHODS, include_in_schema=False)
+    app.include_router(astray)
     app.openapi = cache(partial(describe, app))  # type: ignore[method-assign]
     for page in sorted(pages, key=lambda page: page.path == "/"):
         _mount(app, page, access, site)
@@ -151,35 +147,6 @@ def _mount(app: FastAPI, page: RolePage, access: Access, site: Site) -> None:
     # Gradio looks a thousand times a second, on each page, which takes a tenth of a core from the model.
     queue = page.blocks._queue
     queue.sleep_when_free, queue.progress_update_sleep_when_free = LOOK_S, PROGRESS_S
-
-
-def _no_such_route(request: Request) -> Response:
-    path = request.url.path[:200]
-    if path in BASELESS:
-        raise NotFoundError(f"There is no {path} here.", todo=f"Use /v1{path}: the base URL ends in /v1.")
-    allowed = [
-        method.upper()
-        for template, methods in request.app.openapi()["paths"].items()
-        if re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), path)
-        for method in methods
-    ]
-    if allowed:
-        raise MethodError(request.method, path, allowed)
-    raise NotFoundError(f"The API has no route {path}.", todo="GET /api/docs shows all there are.")
-
-
-async def _check_text(request: Request) -> None:
-    """ParameterError for a body with half a pair of surrogates, which JSON can write and no file can keep."""
-    body = await request.body()
-    if not re.search(rb"\\u[dD][89a-fA-F]", body):
-        return
-    try:
-        json.dumps(json.loads(body), ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        half = f"\\u{ord(error.object[error.start]):04x}"
-        raise ParameterError(
-            "", f"The request's body has half a character, {half}, without the other."
-        ) from error
 
 
 def _tell_errors(app: FastAPI) -> None:

@@ -364,7 +364,8 @@ def packs(model: Any) -> bool:
 def states(model: Any, packed: Packed) -> Tensor:
     """The trunk's last hidden states of packed rows, (N, size)."""
     config = model.config.get_text_config()
-    groups = config.num_attention_heads // getattr(config, "num_key_value_heads", config.num_attention_heads)
+    heads = config.num_attention_heads
+    groups = heads // (getattr(config, "num_key_value_heads", None) or heads)
     trees = tuple(replace(tree, mask=_added(tree.mask, groups, model.dtype)) for tree in packed.trees)
     with _attending(model.config):
         out = model.base_model(

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from assistant.api.context import Anyone
-from assistant.described import METHODS
 from feedback import look
 
+METHODS = ("get", "post", "put", "patch", "delete")
 STYLE = """
 body { margin: 0; background: var(--hone-bg); color: var(--hone-text); font-family: var(--hone-font); }
 main { max-width: 54rem; margin: 0 auto; padding: var(--hone-s5); }

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from assistant.api.bodies import example
 from assistant.engines.interface import Wanted
 from assistant.problems import ParameterError
 from feedback.conversations import SEEDS, Sampling
@@ -203,17 +204,11 @@ class ResponseFormat(BaseModel):
 class ChatBody(Asking):
     """A request to /v1/chat/completions."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "model": "hone",
-                    "messages": [{"role": "user", "content": "Why is the sky blue?"}],
-                    "max_tokens": 32,
-                    "seed": 1,
-                }
-            ]
-        }
+    model_config = example(
+        model="hone",
+        messages=[{"role": "user", "content": "Why is the sky blue?"}],
+        max_tokens=32,
+        seed=1,
     )
 
     messages: Annotated[list[Message], Field(min_length=1, max_length=10_000)]
@@ -242,9 +237,7 @@ class ChatBody(Asking):
 class CompletionBody(Asking):
     """A request to /v1/completions, the older kind: text in, text after it out."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"prompt": "One, two, three,", "max_tokens": 8}]}
-    )
+    model_config = example(prompt="One, two, three,", max_tokens=8)
 
     prompt: Prompts
     logprobs: int | None = Field(default=None, ge=0, le=5)
