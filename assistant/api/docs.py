@@ -19,10 +19,14 @@ main { max-width: 54rem; margin: 0 auto; padding: var(--hone-s5); }
 article { background: var(--hone-surface); border: 1px solid var(--hone-line);
   border-radius: var(--hone-radius); padding: var(--hone-s3) var(--hone-s4); margin: var(--hone-s3) 0; }
 h3 { margin: 0; font-size: 1rem; overflow-wrap: anywhere; } p { margin: var(--hone-s2) 0; }
-code { font-family: var(--hone-mono); font-size: .9em; } td { padding: 2px var(--hone-s3) 2px 0; }
+a { color: var(--hone-accent); }
+code { font-family: var(--hone-mono); font-size: .9em; overflow-wrap: anywhere; }
+td { padding: 2px var(--hone-s3) 2px 0; }
 .method { color: var(--hone-accent); } .tag, td + td { color: var(--hone-muted); }
 .tag { float: right; font-size: .85rem; } td { vertical-align: top; }
 pre { overflow-x: auto; margin: var(--hone-s2) 0; font-family: var(--hone-mono); font-size: .85em; }
+td:first-child { white-space: nowrap; }
+@media (max-width: 40rem) { td { display: block; } tr { display: block; margin-bottom: var(--hone-s2); } }
 """
 
 router = APIRouter(tags=["Anyone"])
