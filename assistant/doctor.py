@@ -5,13 +5,13 @@ import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from assistant import base as bases
 from assistant import registry, served_files
-from assistant.base import BaseChoice, EngineName, Quantize
+from assistant.base import Base, BaseChoice, EngineName, Quantize
 from assistant.engines import mixing
 from assistant.engines.choose import choose, openvino_hindrance
 from assistant.registry import ModelVersion
@@ -33,7 +33,12 @@ class Finding:
 
 def examine(home: Home, choice: BaseChoice) -> list[Finding]:
     """Everything that decides how answers are computed here, in the order in which it matters."""
-    return [*_machine(), *_model(home, choice), *_champion(home), _served(home)]
+    try:
+        base = bases.resolve(home, choice)
+    except HoneError as error:
+        model = [Finding("model", str(error), False)]
+        return [*_machine(), *model, *_champion(home), _served(home)]
+    return [*_machine(), *_model(home, base, choice), *_champion(home, base), _served(home)]
 
 
 def _machine() -> list[Finding]:
@@ -53,26 +58,48 @@ def _machine() -> list[Finding]:
     return found
 
 
-def _model(home: Home, choice: BaseChoice) -> list[Finding]:
-    try:
-        base = bases.resolve(home, choice)
-    except HoneError as error:
-        return [Finding("model", str(error), False)]
+def _model(home: Home, base: Base, choice: BaseChoice) -> list[Finding]:
     found = [Finding("model", f"{base.title}. {base.why}", True)]
+    folder = None
     try:
         known = open_store(home) if home.store_file.exists() else None
-        chosen = choose(base, choice, registry.champion_folder(home, known) if known else None)
+        folder = registry.champion_folder(home, known) if known else None
+        chosen = choose(base, choice, folder)
         found.append(Finding("engine", f"{chosen.name}: {chosen.why}", True))
     except HoneError as error:
         found.append(Finding("engine", str(error), False))
     hindrance = openvino_hindrance(base)
     found.append(Finding("openvino", hindrance or "can run this model"))
     found.append(Finding("transformers", "can run this model"))
-    found.append(Finding("remote", "answers from a server: --engine remote --remote URL"))
-    return found
+    if not choice.remotes:
+        found.append(Finding("remote", "answers from a server: --engine remote --remote URL"))
+    return found + [_server(base, url, adapted=folder is not None) for url in choice.remotes]
 
 
-def _champion(home: Home) -> list[Finding]:
+def _server(base: Base, url: str, adapted: bool) -> Finding:
+    """Who is at `url`, and what it can do; bad where the champion is `adapted` and it loads no adapters."""
+    from assistant.engines import remote_engine, remote_probe
+    from assistant.engines.remote_http import Line, Patience, Watch
+
+    watch = Watch()
+    try:
+        served = remote_probe.probe(Line(url, Patience(), watch), remote_engine.local(base))
+    except HoneError as error:
+        return Finding("remote", str(error), False)
+    finally:
+        watch.close()
+    can = {
+        "loads adapters while it runs": served.loads_adapters,
+        "holds replies to a JSON schema": "json_schema" in served.abilities,
+        "tells log-probabilities": "token_logprobs" in served.abilities,
+        "scores answers": served.scores,
+    }
+    words = "; ".join(name if able else f"not: {name}" for name, able in can.items())
+    about = f"{url} ({served.dialect.kind}) serves it as {served.model}: {served.window} tokens, {words}"
+    return Finding("remote", about, served.loads_adapters or not adapted)
+
+
+def _champion(home: Home, base: Base | None = None) -> list[Finding]:
     if not home.store_file.exists():
         return [Finding("champion", "there is no store yet; the first start makes the base the champion")]
     try:
@@ -81,6 +108,8 @@ def _champion(home: Home) -> list[Finding]:
         return [Finding("champion", str(error))]
     try:
         registry.check_files(home, champion)
+        if base is not None:
+            registry.check_base(champion, base.id, bases.chat_template(base).sha256)
     except HoneError as error:
         return [Finding("champion", str(error), False)]
     return [
@@ -112,15 +141,18 @@ def _served(home: Home) -> Finding:
 
 @click.command()
 @click.option("--model", default="embedded", show_default=True, help="embedded, a folder, or a Hub id.")
-@click.option("--quantize", default="auto", show_default=True, help="auto, nf4, int8 or none.")
-@click.option("--engine", default="auto", show_default=True, help="auto, openvino, transformers or remote.")
+@click.option("--quantize", default="auto", show_default=True, type=click.Choice(get_args(Quantize)))
+@click.option("--engine", default="auto", show_default=True, type=click.Choice(get_args(EngineName)))
+@click.option(
+    "--remote", "remotes", multiple=True, metavar="URL", help="A server to look at. May be repeated."
+)
 @json_option
 @home_option
 def doctor(home: Home, as_json: bool, **asked: Any) -> None:
     """What this machine has, which engine answers, and why."""
     quantize: Quantize = asked["quantize"]
     engine: EngineName = asked["engine"]
-    found = examine(home, BaseChoice(asked["model"], quantize, engine))
+    found = examine(home, BaseChoice(asked["model"], quantize, engine, asked["remotes"]))
     say("\n".join(_line(one) for one in found), [asdict(one) for one in found], as_json)
     if any(one.good is False for one in found):
         raise SystemExit(1)

@@ -7,7 +7,8 @@ import logging
 from pathlib import Path
 
 from assistant.adapters import stored
-from assistant.engines.remote_http import BusyError, Line, RefusedError, ServerError
+from assistant.engines.remote_errors import BusyError, RefusedError, ServerError
+from assistant.engines.remote_http import Line
 from assistant.registry import ModelVersion
 from feedback.errors import HoneError
 from feedback.home import Home

@@ -12,7 +12,7 @@ from typing import Any
 
 from assistant.engines.detokenizer import UNFINISHED
 from assistant.engines.interface import TokenLogprob, Wanted
-from assistant.engines.remote_http import ServerError, said
+from assistant.engines.remote_errors import ServerError, said
 from assistant.engines.reply import Vocabulary
 from feedback.conversations import SEEDS, Sampling
 
@@ -20,6 +20,8 @@ Json = Any
 
 LEAST_NATS = -9000.0
 """Servers write something below this where JSON has no word for minus infinity."""
+NO_CHANCE_NATS = -9999.0
+"""What vLLM writes there."""
 
 
 @dataclass(frozen=True)
@@ -82,24 +84,25 @@ class Plain:
 
     def chunk(self, event: Json) -> Chunk:
         """One event, read. ServerError for an error that came as an event, or for something else."""
-        if not isinstance(event, dict) or "choices" not in event:
+        if not isinstance(event, dict) or event.get("error") or "choices" not in event:
             raise ServerError("The server broke off.", f"It said: {said(event)}", "Ask again.")
         try:
             usage = event.get("usage") or {}
-            cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-            counted = usage.get("completion_tokens")
-            if not event["choices"]:
+            cached = _count((usage.get("prompt_tokens_details") or {}).get("cached_tokens"))
+            counted = _count(usage.get("completion_tokens"))
+            if event["choices"] == []:
                 return Chunk(cached_tokens=cached, counted=counted)
             choice = event["choices"][0]
+            finish = _text(choice.get("finish_reason")) or None
             return Chunk(
-                text=choice.get("text") or "",
+                text=_text(choice["text"] if finish is None else choice.get("text")),
                 ids=self.ids_of(choice),
                 logprobs=self.logprobs_of(choice.get("logprobs")),
-                finish=choice.get("finish_reason"),
+                finish=finish,
                 cached_tokens=cached,
                 counted=counted,
             )
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
             raise ServerError(
                 "The server sent an event that Hone does not understand.",
                 f"It begins with {json.dumps(event)[:80]}.",
@@ -115,7 +118,7 @@ class Plain:
             return ()
         tops = found.get("top_logprobs") or [{}] * len(found["tokens"])
         return tuple(
-            TokenLogprob(token, nats, _best(top))
+            TokenLogprob(_text(token), _nats(nats), _best(top))
             for token, nats, top in zip(found["tokens"], found["token_logprobs"], tops, strict=True)
         )
 
@@ -129,10 +132,13 @@ class Plain:
 
     def scores(self, replies: Sequence[Json], answer: Sequence[int]) -> list[float] | None:
         """Each answer token's log p in nats, from the replies to `score_bodies`; None if any is missing."""
-        told = [one for reply in replies for one in self.told(reply["choices"][0].get("logprobs"))]
+        try:
+            told = [one for reply in replies for one in self.told(reply["choices"][0].get("logprobs"))]
+            nats = [float(one) for _, one in told]
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            return None
         if [token for token, _ in told] != list(answer):
             return None
-        nats = [float(one) for _, one in told]
         return nats if all(math.isfinite(one) and one > LEAST_NATS for one in nats) else None
 
     def told(self, found: Json) -> list[tuple[int, float]]:
@@ -161,7 +167,7 @@ class Vllm(Plain):
 
     def ids_of(self, choice: Json) -> tuple[int, ...] | None:
         found = choice.get("token_ids")
-        return None if found is None else tuple(int(one) for one in found)
+        return None if found is None else tuple(_id(one) for one in found)
 
     def logprobs_of(self, found: Json) -> tuple[TokenLogprob, ...]:
         """Tokens come as `token_id:7`, so that each can be shown as the local tokenizer writes it."""
@@ -218,8 +224,8 @@ class LlamaCpp(Plain):
         return tuple(
             TokenLogprob(
                 self.words.text([one["id"]]),
-                one["logprob"],
-                tuple((self.words.text([top["id"]]), top["logprob"]) for top in one["top_logprobs"]),
+                _nats(one["logprob"]),
+                tuple((self.words.text([top["id"]]), _nats(top["logprob"])) for top in one["top_logprobs"]),
             )
             for one in (found or {}).get("content", ())
             if one["id"] not in self.words.end_ids
@@ -282,8 +288,35 @@ def _vllm_schema(schema: str | None) -> dict[str, Json]:
     return {"structured_outputs": {"json": parsed} if parsed else {"json_object": True}}
 
 
+def _text(found: Json) -> str:
+    """Text, none for null; whole characters only, as servers that count in UTF-16 may cut one in two."""
+    if not isinstance(found, str | None):
+        raise TypeError(f"{found!r} is no text")
+    return (found or "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _id(found: Json) -> int:
+    if not isinstance(found, int) or not 0 <= found < 2**31:
+        raise ValueError(f"{found!r} is no token's id")
+    return found
+
+
+def _nats(found: Json) -> float:
+    """A log-probability; null, which llama.cpp's library writes for minus infinity, is what vLLM writes."""
+    if isinstance(found, bool) or not isinstance(found, int | float | None):
+        raise TypeError(f"{found!r} is no log-probability")
+    return float(found) if found is not None and NO_CHANCE_NATS <= found < math.inf else NO_CHANCE_NATS
+
+
+def _count(found: Json) -> int | None:
+    if not isinstance(found, int | None):
+        raise TypeError(f"{found!r} is no number of tokens")
+    return found
+
+
 def _best(top: Json) -> tuple[tuple[str, float], ...]:
-    return tuple(sorted((top or {}).items(), key=lambda one: -one[1]))
+    found = [(token, _nats(nats)) for token, nats in (top or {}).items()]
+    return tuple(sorted(found, key=lambda one: -one[1]))
 
 
 def _id_in(token: str) -> int:

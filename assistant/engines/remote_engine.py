@@ -26,7 +26,8 @@ from assistant.engines.interface import (
     check_fits,
 )
 from assistant.engines.remote_dialects import Chunk, Prompt
-from assistant.engines.remote_http import CutError, Patience, ServerError
+from assistant.engines.remote_errors import CutError, ServerError
+from assistant.engines.remote_http import Patience
 from assistant.engines.remote_probe import Local
 from assistant.engines.remote_reply import RemoteReply
 from assistant.engines.replicas import Lease, Replicas
@@ -49,13 +50,8 @@ class RemoteEngine:
     """
 
     def __init__(self, base: Base, home: Home, urls: Sequence[str], patience: Patience | None = None) -> None:
-        tokenizer = bases.load_tokenizer(base)
-        self.template = bases.chat_template(base)
-        window, end_ids = bases.limits(base)
-        self._words = vocabulary(tokenizer, self.template, end_ids)
-        added = list(tokenizer("a")["input_ids"])[: -len(self._words.ids("a"))]
-        bos = self._words.text(added) if added else ""
-        self._local = Local(base, self.template, self._words, window, bos)
+        self._local = local(base)
+        self.template, self._words = self._local.template, self._local.words
         self._patience = patience or Patience()
         self._replicas = Replicas(urls, self._local, home, self._patience)
 
@@ -245,6 +241,15 @@ class RemoteEngine:
         return self._replicas.closed
 
 
+def local(base: Base) -> Local:
+    """What a server of `base` is compared with; loads the tokenizer. HoneError when it cannot."""
+    tokenizer, template = bases.load_tokenizer(base), bases.chat_template(base)
+    window, end_ids = bases.limits(base)
+    words = vocabulary(tokenizer, template, end_ids)
+    added = list(tokenizer("a")["input_ids"])[: -len(words.ids("a"))]
+    return Local(base, template, words, window, words.text(added) if added else "")
+
+
 def _written(
     lease: Lease, request: Request, prompt: Prompt, gone: Callable[[], bool]
 ) -> Generator[Chunk, None, None]:
@@ -268,7 +273,9 @@ def _written(
     finally:
         events.close()
     if not finished:
-        raise ServerError("The server ended the reply in the middle.", "It closed the connection.")
+        raise ServerError(
+            "The server ended the reply in the middle.", "It never said that the reply was complete."
+        )
 
 
 def _broken_off(error: ServerError) -> HoneError:

@@ -5,25 +5,28 @@ Each request has a connection of its own: its socket can then be shut from any t
 work at once, and no request is lost to a connection that had gone stale.
 """
 
-import email.utils
 import json
+import math
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import httpx
 
+from assistant.accounts import is_loopback
+from assistant.engines import remote_errors
+from assistant.engines.remote_errors import KEY_VARIABLE, CutError, ServerError
+from assistant.keys import can_be_sent
 from feedback.errors import HoneError
 
-KEY_VARIABLE = "HONE_REMOTE_KEY"
 WATCH_EVERY_S = 0.02
-DEFAULT_BUSY_S = 1.0
-"""How long a server that says it is busy, and no more, is left alone."""
+MOST_BYTES = 8_000_000
+"""The longest answer, or single event, that is read: whatever has no end would else fill the memory."""
 
 Cut = Literal["stopped", "late"]
 Json = Any
@@ -48,41 +51,6 @@ class Patience:
     linger_s: float = 600.0
 
 
-class ServerError(HoneError):
-    """A server of the model failed: it may be tried again, or another one be asked. `code` is its HTTP
-    status, 0 where it gave none.
-    """
-
-    status = 502
-
-    def __init__(self, what: str, why: str = "", todo: str = "", code: int = 0) -> None:
-        super().__init__(what, why, todo)
-        self.code = code
-
-
-class BusyError(ServerError):
-    """The server takes no more work for `retry_after_s`."""
-
-    status = 503
-
-    def __init__(self, what: str, why: str, retry_after_s: float) -> None:
-        super().__init__(what, why, "Try again in a moment.")
-        self.retry_after_s = retry_after_s
-
-
-class RefusedError(HoneError):
-    """The server understood and said no: asking again gives the same. `code` is its HTTP status."""
-
-    def __init__(self, what: str, why: str, code: int) -> None:
-        todo = f"Set {KEY_VARIABLE} to the server's API key." if code in (401, 403) else ""
-        super().__init__(what, why, todo)
-        self.code = code
-
-
-class CutError(HoneError):
-    """The request was cut from this side: somebody stopped it."""
-
-
 class Exchange:
     """One request under way. `cut` may be called by any thread; it ends the reading at once."""
 
@@ -93,8 +61,11 @@ class Exchange:
         self._socket: socket.socket | None = None
         self.was_cut: Cut | None = None
 
-    def progress(self) -> None:
-        """Something came: the wait for the next thing begins."""
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Something came. Nobody waits for the server meanwhile; then the wait for the next thing begins."""
+        self._deadline = math.inf
+        yield
         self._deadline = time.monotonic() + self._between_s
 
     def look(self) -> None:
@@ -111,7 +82,7 @@ class Exchange:
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """httpcore's account of a request: tells the socket as soon as there is one."""
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):  # a proxy's go by other names
             with self._lock:
                 self._socket = info["return_value"].get_extra_info("socket")
                 if self.was_cut:
@@ -171,13 +142,7 @@ class Line:
     def __init__(self, url: str, patience: Patience, watch: Watch) -> None:
         self.url = address(url)
         self._patience, self._watch = patience, watch
-        key = os.environ.get(KEY_VARIABLE)
-        self._client = httpx.Client(
-            base_url=self.url,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(None, connect=patience.connect_s),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-        )
+        self._client = _client(self.url, patience)
 
     def get(self, path: str) -> Json:
         """What the server answers to a small question."""
@@ -199,23 +164,62 @@ class Line:
             self._client.stream("POST", path, json=body, extensions={"trace": exchange.trace}) as response,
         ):
             if not response.is_success:
-                response.read()
-                raise _error_of(self.url, response)
-            for data in _event_data(response.iter_bytes()):
+                raise self._error(response)
+            for data in self._event_data(response.iter_bytes()):
+                if exchange.was_cut:  # within this event, which looks like one that is no JSON
+                    break
                 if data == "[DONE]":
                     return
-                exchange.progress()
-                yield self._parsed(data)
+                with exchange.at_rest():
+                    yield self._parsed(data)
 
     def _small(self, method: str, path: str, body: Json, stop: Callable[[], bool]) -> Json:
         exchange = Exchange(stop, self._patience.answer_s, self._patience.answer_s)
-        with self._asking(exchange):
-            response = self._client.request(method, path, json=body, extensions={"trace": exchange.trace})
-        if not response.is_success:
-            raise _error_of(self.url, response)
-        if "json" not in response.headers.get("content-type", ""):
-            return response.text
-        return self._parsed(response.text)
+        with (
+            self._asking(exchange),
+            self._client.stream(method, path, json=body, extensions={"trace": exchange.trace}) as response,
+        ):
+            if not response.is_success:
+                raise self._error(response)
+            text = self._text(response)
+        return self._parsed(text) if "json" in response.headers.get("content-type", "") else text
+
+    def _error(self, response: httpx.Response) -> HoneError:
+        return remote_errors.of_answer(self.url, response.status_code, response.headers, self._text(response))
+
+    def _text(self, response: httpx.Response) -> str:
+        body = bytearray()
+        for chunk in response.iter_bytes():
+            body += chunk
+            self._check_size(body)
+        return body.decode("utf-8", "replace")
+
+    def _event_data(self, chunks: Iterator[bytes]) -> Iterator[str]:
+        """The data of server-sent events; the whole answer, where it is JSON or a page instead of a stream.
+
+        Lines are cut at line feeds only: JSON may carry the separators that httpx's own reader of lines cuts
+        at. llama.cpp has written errors as `error:` where others write `data:`.
+        """
+        rest = bytearray()
+        begun = is_whole = False
+        for chunk in chunks:
+            rest += chunk
+            self._check_size(rest)
+            if not begun and rest.strip():
+                begun, is_whole = True, rest.lstrip()[:1] in (b"{", b"<")
+            if is_whole or b"\n" not in chunk:
+                continue
+            *lines, rest = rest.split(b"\n")
+            yield from _data_in(lines)
+        yield from [rest.decode("utf-8", "replace")] if is_whole else _data_in([rest])
+
+    def _check_size(self, body: bytearray) -> None:
+        if len(body) > MOST_BYTES:
+            raise ServerError(
+                f"The server {self.url} answers without an end.",
+                f"More than {MOST_BYTES // 1_000_000} MB came in one piece.",
+                "Check that it is a server of a model.",
+            )
 
     @contextmanager
     def _asking(self, exchange: Exchange) -> Iterator[None]:
@@ -232,16 +236,19 @@ class Line:
         exchange.look()
         if exchange.was_cut == "stopped":
             return CutError("The request was stopped.")
-        why = "It took too long." if exchange.was_cut == "late" else _reason(error)
-        return ServerError(f"The server {self.url} did not answer.", why, "Look at that server's log.")
+        if exchange.was_cut == "late" or error is None:
+            return ServerError(
+                f"The server {self.url} did not answer.", "It took too long.", "Look at that server's log."
+            )
+        return remote_errors.of_connection(self.url, error)
 
     def _parsed(self, text: str) -> Json:
         try:
             return json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ServerError(
                 f"The server {self.url} sent something that is not JSON.",
-                f"It begins with {text[:40]!r}.",
+                f"It begins with {remote_errors.words(text)[:60]!r}.",
                 "Check that it is a server of a model.",
             ) from error
 
@@ -249,69 +256,51 @@ class Line:
 def address(url: str) -> str:
     """`url` without the `/v1` that some people write and others do not. HoneError for no address."""
     trimmed = url.strip().rstrip("/").removesuffix("/v1")
-    parsed = httpx.URL(trimmed) if trimmed.isprintable() else None
-    if parsed is None or parsed.scheme not in ("http", "https") or not parsed.host:
+    try:
+        parsed = httpx.URL(trimmed)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
         raise HoneError(f"{url!r} is no address of a server.", "", "Give one such as http://127.0.0.1:8000.")
     return trimmed
+
+
+def _client(url: str, patience: Patience) -> httpx.Client:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    # A proxy of this machine's settings has no business between Hone and a server beside it.
+    is_own = is_loopback(httpx.URL(url).host)
+    try:
+        return httpx.Client(
+            base_url=url,
+            headers=_authorization(),
+            timeout=httpx.Timeout(None, connect=patience.connect_s),
+            limits=limits,
+            transport=httpx.HTTPTransport(limits=limits) if is_own else None,
+        )
+    except (ImportError, ValueError, OSError) as error:  # a proxy or a certificate that cannot be used
+        raise HoneError(
+            f"The server {url} cannot be asked.",
+            f"{error}".rstrip(".") + ".",
+            "Mend HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE, or unset them.",
+        ) from error
+
+
+def _authorization() -> dict[str, str]:
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not can_be_sent(key):
+        raise HoneError(
+            f"{KEY_VARIABLE} is no API key.",
+            "It holds characters that no header of HTTP may have.",
+            "Set it to the server's API key.",
+        )
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _never() -> bool:
     return False
 
 
-def _event_data(chunks: Iterator[bytes]) -> Iterator[str]:
-    """The data of server-sent events. Lines are cut at line feeds only: JSON may carry the separators that
-    httpx's own reader of lines cuts at.
-    """
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line.startswith(b"data:"):
-                yield line[5:].decode("utf-8", "replace").strip()
-    if rest.startswith(b"data:"):
-        yield rest[5:].decode("utf-8", "replace").strip()
-
-
-def _error_of(url: str, response: httpx.Response) -> HoneError:
-    message, code = _message(response), response.status_code
-    if code in (429, 503):
-        wait_s = _retry_after_s(response.headers.get("retry-after"))
-        return BusyError(f"The server {url} is busy.", message, wait_s)
-    if code >= 500:
-        return ServerError(f"The server {url} failed.", f"It said {code}: {message}", code=code)
-    return RefusedError(f"The server {url} refused.", f"It said {code}: {message}", code)
-
-
-def said(body: Json) -> str:
-    """The words of an error that came as JSON, in any of the shapes that servers use."""
-    found = body
-    while isinstance(found, dict):
-        found = next((found[name] for name in ("error", "message", "detail", "object") if name in found), "")
-    text = found if isinstance(found, str) else json.dumps(found)
-    return " ".join(text.split())[:300] or "nothing"
-
-
-def _message(response: httpx.Response) -> str:
-    try:
-        return said(response.json())
-    except ValueError:
-        return " ".join(response.text.split())[:300] or "nothing"
-
-
-def _retry_after_s(value: str | None) -> float:
-    """Seconds or a date, as HTTP has it."""
-    if value is None:
-        return DEFAULT_BUSY_S
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        try:
-            return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-        except ValueError:
-            return DEFAULT_BUSY_S
-
-
-def _reason(error: Exception | None) -> str:
-    words = str(error).strip() or type(error).__name__
-    return f"The connection broke: {words.splitlines()[0].rstrip('.')}."
+def _data_in(lines: Sequence[bytes | bytearray]) -> Iterator[str]:
+    for line in lines:
+        if line.startswith((b"data:", b"error:")):
+            yield line.partition(b":")[2].decode("utf-8", "replace").strip()

@@ -16,7 +16,8 @@ from typing import Any
 from assistant.base import Base
 from assistant.engines.interface import Ability, Wanted
 from assistant.engines.remote_dialects import DIALECTS, Plain, Prompt, TransformersServe
-from assistant.engines.remote_http import Line, RefusedError, ServerError
+from assistant.engines.remote_errors import RefusedError, ServerError
+from assistant.engines.remote_http import Line
 from assistant.engines.reply import Vocabulary
 from feedback.conversations import Sampling
 from feedback.errors import HoneError
@@ -46,7 +47,8 @@ class Local:
 class Served:
     """What one server is. `model` is its name for the base, `slots` how many replies it writes at once.
 
-    `drops_bos`: it puts the begin token before a text itself, so a prompt goes without.
+    `drops_bos`: it puts the begin token before a text itself, so a prompt goes without. `told`: what it said
+    of its models; when that changes, another may serve behind its address.
     """
 
     dialect: Plain
@@ -57,13 +59,33 @@ class Served:
     loads_adapters: bool
     scores: bool
     drops_bos: bool = False
+    told: str = ""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a server has now: `names`, adapters among them, and `told` as in Served."""
+
+    names: frozenset[str]
+    told: str
 
 
 def probe(line: Line, local: Local) -> Served:
     """Ask a server what it is. HoneError when it cannot be reached, or serves another model than the base."""
+    try:
+        return _probed(line, local)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ServerError(
+            f"The server {line.url} answers in a shape that Hone does not understand.",
+            "Its list of models, or what it completes, is of another shape than OpenAI's.",
+            "Check that it speaks OpenAI's completions.",
+        ) from error
+
+
+def _probed(line: Line, local: Local) -> Served:
     models = _models(line)
     dialect = _dialect(line, models, local.words)
-    model = _model_name(line, models, local.base)
+    model = _model_name(line, models, dialect, local.base)
     _check_shape(line, models, local)
     sample = local.template.text([ChatMessage("user", EVERY_KIND)])
     prompt = Prompt(sample, tuple(local.words.ids(sample)))
@@ -77,12 +99,19 @@ def probe(line: Line, local: Local) -> Served:
         abilities=_abilities(line, served, prompt),
         loads_adapters=_loads_adapters(line),
         scores=_scores(line, served, prompt),
+        told=_told(models),
     )
 
 
-def listed(line: Line) -> set[str]:
-    """The names that a server has now, adapters among them."""
-    return {str(one["id"]) for one in _models(line)}
+def listed(line: Line) -> Listed:
+    models = _models(line)
+    return Listed(frozenset(str(one["id"]) for one in models), _told(models))
+
+
+def _told(models: Sequence[dict[str, Json]]) -> str:
+    """What does not change as long as a server runs: no time of day, no adapter."""
+    kept = ("id", "owned_by", "root", "max_model_len", "meta")
+    return json.dumps([[one.get(name) for name in kept] for one in models if not one.get("parent")])
 
 
 def _models(line: Line) -> list[dict[str, Json]]:
@@ -117,7 +146,7 @@ def _is_transformers_serve(line: Line) -> bool:
     return {"/load_model", "/v1/systemone"} <= set(paths)
 
 
-def _model_name(line: Line, models: Sequence[dict[str, Json]], base: Base) -> str:
+def _model_name(line: Line, models: Sequence[dict[str, Json]], dialect: Plain, base: Base) -> str:
     """Its only model that is no adapter, or the one that is named like the base."""
     bases = [str(one["id"]) for one in models if not one.get("parent")]
     named = [name for name in bases if _is_named_like(name, base)]
@@ -125,8 +154,12 @@ def _model_name(line: Line, models: Sequence[dict[str, Json]], base: Base) -> st
         return bases[0]
     if named:
         return named[0]
-    if not bases:  # `transformers serve` lists only what came from the Hub
+    if not bases and dialect.kind == TransformersServe.kind:  # it lists only what came from the Hub
         return str(base.folder)
+    if not bases:
+        raise ServerError(
+            f"The server {line.url} has no model.", "Its list is empty.", "Load the base there."
+        )
     shown = ", ".join(sorted(bases)[:5])
     raise RefusedError(
         f"The server {line.url} serves several models, and none of them is called like {base.title}.",
@@ -144,9 +177,8 @@ def _check_shape(line: Line, models: Sequence[dict[str, Json]], local: Local) ->
     config = json.loads((local.base.folder / "config.json").read_text("utf-8"))
     for one in models:
         told = dict(one.get("meta") or {})
-        root = Path(str(one.get("root") or "")) / "config.json"
-        if not one.get("parent") and root.is_file():  # a disc that both see
-            theirs = json.loads(root.read_text("utf-8"))
+        theirs = None if one.get("parent") else _config(str(one.get("root") or ""))
+        if theirs:
             told = {"n_embd": theirs.get("hidden_size"), "n_layer": theirs.get("num_hidden_layers")}
         ours = {
             "n_embd": config.get("hidden_size"),
@@ -156,6 +188,15 @@ def _check_shape(line: Line, models: Sequence[dict[str, Json]], local: Local) ->
         for name, words in (("n_embd", "wide"), ("n_vocab", "tokens large"), ("n_layer", "layers deep")):
             if told.get(name) and ours[name] and told[name] != ours[name]:
                 raise _another(line, local, f"Its model is {told[name]} {words}, the base {ours[name]}.")
+
+
+def _config(root: str) -> dict[str, Json] | None:
+    """The shape of the model that a server has in its folder `root`, where both see that disc."""
+    try:
+        found = json.loads((Path(root) / "config.json").read_text("utf-8")) if root else None
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _check_tokenizer(line: Line, model: str, prompt: Prompt) -> None:
@@ -181,7 +222,7 @@ def _check_reading(line: Line, served: Served, prompt: Prompt, local: Local) -> 
     bare = Prompt(prompt.text.removeprefix(local.bos), prompt.ids)
     if local.bos and bare.text != prompt.text and not served.dialect.takes_ids:
         ways.insert(0, replace(served, drops_bos=True))
-    counts, refusal = [], None
+    counts, refusal, unchecked = [], None, None
     for way in ways:
         try:
             count = _count(line, way, bare if way.drops_bos else prompt)
@@ -189,11 +230,14 @@ def _check_reading(line: Line, served: Served, prompt: Prompt, local: Local) -> 
             refusal = error
             continue
         if count is None:
-            log.warning("%s does not count the tokens of a prompt: it cannot be checked", line.url)
+            unchecked = way  # the last is text, which no server takes for something else
+        elif count == len(prompt.ids):
             return way
-        if count == len(prompt.ids):
-            return way
-        counts.append(count)
+        else:
+            counts.append(count)
+    if unchecked is not None and not counts:
+        log.warning("%s does not count the tokens of a prompt: it cannot be checked", line.url)
+        return unchecked
     if counts:
         raise _another_tokenizer(line, counts[-1], len(prompt.ids))
     raise refusal or ServerError(f"The server {line.url} reads no prompt.")
@@ -248,14 +292,16 @@ def _scores(line: Line, served: Served, prompt: Prompt) -> bool:
 
 
 def _loads_adapters(line: Line) -> bool:
-    """Whether vLLM's way to load adapters at run time is open: an empty request is refused, not unknown."""
+    """Whether vLLM's way to load adapters at run time is open: an empty request is a bad one there, not
+    unknown, and not welcome, as with servers that answer 200 to everything.
+    """
     try:
         line.post("/v1/load_lora_adapter", {})
     except RefusedError as error:
-        return error.code not in (404, 405)
+        return error.code in (400, 422)
     except ServerError:
-        return False
-    return True
+        pass
+    return False
 
 
 def _windows(line: Line, models: Sequence[dict[str, Json]]) -> list[int]:

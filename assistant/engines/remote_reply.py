@@ -15,7 +15,11 @@ from assistant.engines.stop_texts import StopTexts
 from feedback.errors import HoneError
 from prompts.answers import overlap
 
-FINISHES: dict[str, Finish] = {"stop": "stop", "length": "length"}
+FINISHES: dict[str, Finish] = {
+    "stop": "stop", "length": "length",
+    "eos": "stop", "eos_token": "stop", "end": "stop",
+}  # fmt: skip
+"""OpenAI's words, and what others say for its `stop` (text-generation-inference 2.2: `eos_token`)."""
 
 
 class ControlTexts:

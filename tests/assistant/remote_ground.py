@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from assistant import registry
@@ -26,6 +27,8 @@ QUICK = Patience(
     probe_s=0.2,
     linger_s=60.0,
 )
+STEADY = replace(QUICK, answer_s=60.0, first_token_s=60.0, between_tokens_s=60.0)
+"""For tests in which nothing is late, however busy the machine."""
 
 
 def versions(store: Store, home: Home, base: Base, tmp_path: Path, count: int) -> list[ModelVersion]:

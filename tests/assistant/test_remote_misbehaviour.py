@@ -19,7 +19,7 @@ from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.store import Store
 from prompts import library
-from tests.assistant.engine_contract import LONG, drained, prompt, whole
+from tests.assistant.engine_contract import LONG, drained, prompt, same, whole
 from tests.assistant.remote_ground import QUICK, ask, eventually, written_before_it_broke
 from tests.completions_server import CompletionsServer, Model, Mood
 
@@ -140,6 +140,15 @@ def test_a_reply_may_take_longer_than_its_first_token_may(
     assert ask(engine, plain, 40).finish == "length"
     assert time.monotonic() - begun > 0.6
     engine.close()
+
+
+def test_who_takes_the_text_slowly_is_not_the_server_being_late(
+    engine: RemoteEngine, plain: ModelVersion
+) -> None:
+    stream = engine.stream(Request(prompt(engine, "The cat"), Sampling(1.0, 1.0, 24, 3), plain))
+    next(stream)
+    time.sleep(QUICK.between_tokens_s + 0.5)
+    assert same(drained(stream)[1]) == same(ask(engine, plain))
 
 
 def test_the_pages_keep_what_a_broken_reply_had_written(
