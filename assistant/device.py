@@ -19,6 +19,15 @@ def choose() -> tuple[str, str, str]:
     return "cpu", "float32", "in float32 on the CPU, which lacks bfloat16 arithmetic"
 
 
+def gpus() -> int:
+    """How many GPUs torch sees here."""
+    if _torch_is_for_cpus():
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def _torch_is_for_cpus() -> bool:
     """Whether the installed torch was built without GPUs, by its own record: importing it takes a second."""
     spec = find_spec("torch")

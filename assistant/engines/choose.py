@@ -31,14 +31,9 @@ def choose(base: Base, choice: BaseChoice, version_folder: "Path | None" = None)
     """The engine as asked for, else the fastest that can run `base` here, and answer as the version in
     `version_folder` where one is given. HoneError when it cannot be had.
     """
-    if choice.remotes and choice.engine in ("auto", "remote"):
+    check_asked(choice)
+    if choice.remotes:
         return Chosen("remote", f"Answers come from {', '.join(choice.remotes)}, as --remote says.")
-    if choice.engine == "remote" or choice.remotes:
-        raise HoneError(
-            "The remote engine and --remote belong together.",
-            f"Asked for were the engine {choice.engine} and {len(choice.remotes)} servers.",
-            "Give --engine remote --remote URL, or neither.",
-        )
     hindrance = openvino_hindrance(base) or version_hindrance(version_folder)
     if choice.engine == "openvino":
         if hindrance:
@@ -54,6 +49,30 @@ def choose(base: Base, choice: BaseChoice, version_folder: "Path | None" = None)
             "transformers", f"transformers computes; OpenVINO, faster on CPUs, cannot: {hindrance}."
         )
     return Chosen("openvino", "OpenVINO computes, with weights in 8 bits: the fastest on a CPU.")
+
+
+def check_asked(choice: BaseChoice) -> None:
+    """HoneError when engine and servers do not belong together, whatever the base is: said before it is
+    looked at.
+    """
+    if choice.engine == "remote" and not choice.remotes:
+        raise HoneError(
+            "The remote engine needs a server.",
+            "No --remote says where it is.",
+            "Add --remote URL, such as http://127.0.0.1:8000, or choose another --engine.",
+        )
+    if not choice.remotes:
+        return
+    if choice.engine not in ("auto", "remote"):
+        raise HoneError(
+            f"The engine {choice.engine} and --remote exclude each other.",
+            "It computes on this machine, and --remote names a server that does.",
+            "Leave one of them out.",
+        )
+    from assistant.engines.remote_http import address
+
+    for one in choice.remotes:
+        address(one)
 
 
 def openvino_hindrance(base: Base) -> str | None:

@@ -1,12 +1,13 @@
 """Prompt lookup: guesses at a reply's next tokens, and how many of them are worth their time.
 
-A guess that is right saves a step; one that is wrong cost what a token more in a step costs. Both are
-measured while replies are written: the first differs from text to text, the second from CPU to CPU, and not
-in a straight line: without bfloat16 arithmetic two to four tokens took the time of one and a half, and eight
-that of two and a half.
+A guess that is right saves a step; one that is wrong cost what a token more in a step costs. The first is
+learnt from the reply itself, the second is given: were it measured while replies are written, what else the
+machine does would decide which tokens are computed together, and so how they are rounded, and the same
+request with the same seed would not give the same reply.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 NGRAMS = (4, 2)
 """So many tokens at a reply's end are looked for in what stands before; four are more often right."""
@@ -16,47 +17,33 @@ FORGET_CHANCE = 0.1
 MOST_GUESSES = 7
 TRY_AGAIN_TOKENS = 24
 
-FIRST_SHARE = 0.1
-"""What one more token is held to cost, as a share of a step without, where nothing like it was measured."""
-FORGET_COST = 0.3
-DRIFT = 0.01
-"""A cost that is not measured again goes back by this much a step to what it is held to be unmeasured."""
 
-
+@dataclass(frozen=True)
 class StepCost:
-    """How long steps with guesses take, against those without."""
+    """What guesses add to a step, as shares of the time of one without: `token` for each, `unpacking` for
+    each 1,000 tokens that stand before them, whose keys and values the attention unpacks for them.
+    """
 
-    def __init__(self) -> None:
-        self._plain: dict[int, float] = {}  # replies side by side -> seconds of a step without guesses
-        self._ratios: dict[int, dict[int, float]] = {}  # replies -> guesses in all -> share of that time
+    token: float
+    unpacking: float
 
-    def seen(self, replies: int, guesses: int, seconds: float) -> None:
-        """A step for `replies` with so many `guesses` in all, and no prompt to read, took `seconds`."""
-        plain = self._plain.get(replies)
-        if guesses == 0:
-            self._plain[replies] = seconds if plain is None else _blend(plain, seconds, FORGET_COST)
-        elif plain is not None:
-            ratios = self._ratios.setdefault(replies, {})
-            for count in ratios:
-                ratios[count] = _blend(ratios[count], _unmeasured(count), DRIFT)
-            ratio = min(1.0 + guesses, max(1.0, seconds / plain))
-            ratios[guesses] = _blend(ratios.get(guesses, ratio), ratio, FORGET_COST)
-
-    def ratio(self, replies: int, guesses: int) -> float:
-        """The time of such a step over that of one without guesses."""
-        ratios = self._ratios.get(replies, {})
-        known = max((count for count in ratios if count <= guesses), default=0)
-        return ratios.get(known, 1.0) + _unmeasured(guesses - known) - 1
-
-    def costs(self, replies: int, given: int) -> list[float]:
-        """For one of `replies`, when the others have `given` guesses: how many tokens of this reply a step
-        with 0, 1, ... guesses of its own must bring, so that all get on as fast as without.
+    def costs(self, known: int, replies: int, given: int) -> list[float]:
+        """For one of `replies` that has `known` tokens, when the others have `given` guesses: how many tokens
+        of this reply a step with 0, 1, ... guesses of its own must bring, so that all get on as fast as
+        without.
         """
-        without = self.ratio(replies, given)
-        return [
-            1 + replies * (self.ratio(replies, given + count) / without - 1)
-            for count in range(MOST_GUESSES + 1)
-        ]
+        without = 1 + self.token * given
+        own = self.unpacking * known / 1000
+        more = [0.0, *(own + self.token * count for count in range(1, MOST_GUESSES + 1))]
+        return [1 + replies * share / without for share in more]
+
+
+SIXTEEN_BITS = StepCost(token=0.03, unpacking=0.3)
+"""Where the CPU computes in bfloat16: 1 guess after 20, 300 and 600 tokens took 1.04, 1.2 and 1.3 times a
+step without, 7 took 1.1 to 1.3, 1.6 and 1.6. A little less than that gave the most tokens a second.
+"""
+THIRTY_TWO_BITS = StepCost(token=0.2, unpacking=0.5)
+"""Where it does not: 1 to 3 guesses took one and a half times a step without, 7 two and a half times."""
 
 
 class Guesses:
@@ -116,10 +103,6 @@ def worthwhile(chance: float, costs: Sequence[float], fewest: int = 0) -> int:
         tokens += chance**count
         speeds.append(tokens / cost)
     return max(range(fewest, len(costs)), key=lambda count: speeds[count])
-
-
-def _unmeasured(guesses: int) -> float:
-    return 1 + FIRST_SHARE * guesses
 
 
 def _blend(before: float, seen: float, weight: float) -> float:

@@ -5,15 +5,22 @@ a new prompt need not be computed again: blocks are found by what they hold (as 
 caching, Kwon et al. 2023, https://arxiv.org/abs/2309.06180). Blocks that nobody uses stay findable until
 their room is needed, the longest unused first.
 
-The last block of a text is seldom full. Once the text is over it can be found too, by a text that goes on
-where it ended, as the next turn of a chat does; who finds it writes on in it.
+Texts seldom part, and seldom end, where a block does. So a new text may also go on in a copy of the block
+that begins most like it (`alike`): chats that share a system prompt, the next turn of a chat.
 """
 
-from collections import OrderedDict
+from bisect import bisect_left, insort
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 BLOCK = 32
+LEFT = 2
+"""So many of a prompt's tokens are computed at least, though all are known. What an attention computes for a
+token does not depend on how many others are computed with it, unless it is the only one of its text, which
+takes a kernel of its own that rounds otherwise. With two, a prompt comes to the same bits whether it was read
+whole, in pieces, or found.
+"""
 
 Key = tuple[int, tuple[int, ...]]
 """(number of the text before, tokens of this block: fewer than BLOCK where a text ended)."""
@@ -44,12 +51,13 @@ class KvBlocks:
         self._users = [0] * count
         self._texts: dict[Key, tuple[int, int]] = {}  # key -> (text's number, block)
         self._key_of: dict[int, Key] = {}  # block -> key
+        self._after: dict[int, list[tuple[int, ...]]] = defaultdict(list)  # text's number -> its keys, sorted
         self._idle: OrderedDict[int, None] = OrderedDict()  # findable, unused; the longest unused first
         self._next_text = ROOT + 1
 
     def hold(self, tokens: Sequence[int], length: int) -> Held | None:
         """Blocks for a sequence that begins with `tokens` and may grow to `length`; None while there is no
-        room. At least the last of `tokens` is left to compute.
+        room. At least `LEFT` of `tokens` are left to compute.
         """
         found, text = self._find(tokens)
         needed = -(-length // BLOCK) - len(found)
@@ -59,19 +67,17 @@ class KvBlocks:
         for block in found:
             self._users[block] += 1
             self._idle.pop(block, None)
-        ended = self._ended(text, tokens[len(found) * BLOCK :])
-        tail = ended[1] if ended else ()
-        over = [self._take_over(ended)] if ended else []
-        fresh = [self._take() for _ in range(needed - len(over))]
-        known = len(found) * BLOCK + len(tail)
-        return Held([*found, *over, *fresh], known, known, len(found), text, tail)
+        fresh = [self._take() for _ in range(needed)]
+        known = len(found) * BLOCK
+        return Held([*found, *fresh], known, known, len(found), text)
 
     def next_key(self, held: Held, tokens: Sequence[int]) -> Key | None:
         """What the next block of a sequence that begins with `tokens` will be found by; None beyond them.
         Whoever computes it spares the others of the same key the work.
         """
         start = held._registered * BLOCK
-        return (held._text, tuple(tokens[start : start + BLOCK])) if start + BLOCK < len(tokens) else None
+        within = start + BLOCK <= len(tokens) - LEFT
+        return (held._text, tuple(tokens[start : start + BLOCK])) if within else None
 
     def find_more(self, held: Held, tokens: Sequence[int]) -> bool:
         """Take over what others have computed of `tokens` since; says whether there was anything."""
@@ -89,6 +95,25 @@ class KvBlocks:
             held.known += BLOCK
             held.found += BLOCK
         return held.known > before
+
+    def alike(self, held: Held, tokens: Sequence[int]) -> tuple[int, int] | None:
+        """(block of another text, block of this one), where the first begins as the second will. Its tokens
+        count as known from now on: the caller copies it. None where no block begins so, or where some of
+        this one is known.
+        """
+        at = held._registered * BLOCK
+        mine = tuple(tokens[at : min(at + BLOCK, len(tokens) - LEFT)])
+        theirs = self._after.get(held._text)
+        if held.known != at or not mine or not theirs:
+            return None
+        place = bisect_left(theirs, mine)  # what is most alike stands beside it
+        count, best = max((_same(mine, other), other) for other in theirs[max(0, place - 1) : place + 1])
+        if count == 0:
+            return None
+        held.known += count
+        held.found += count
+        held._tail = mine[:count]
+        return self._texts[held._text, best][1], held.blocks[held._registered]
 
     def computed(self, held: Held, tokens: Sequence[int], known: int) -> None:
         """The cache now holds the first `known` of the sequence's `tokens`: full blocks become findable."""
@@ -125,7 +150,7 @@ class KvBlocks:
     def _find(self, tokens: Sequence[int]) -> tuple[list[int], int]:
         blocks: list[int] = []
         text = ROOT
-        for start in range(0, len(tokens) - BLOCK, BLOCK):
+        for start in range(0, len(tokens) - LEFT - BLOCK + 1, BLOCK):
             entry = self._texts.get((text, tuple(tokens[start : start + BLOCK])))
             if entry is None:
                 break
@@ -133,28 +158,30 @@ class KvBlocks:
             blocks.append(block)
         return blocks, text
 
-    def _ended(self, text: int, tokens: Sequence[int]) -> Key | None:
-        """What ended after the text of that number, and goes on with `tokens`: the most of it."""
-        keys = ((text, tuple(tokens[:size])) for size in range(min(BLOCK, len(tokens)) - 1, 0, -1))
-        return next((key for key in keys if key in self._texts), None)
-
-    def _take_over(self, key: Key) -> int:
-        """The block of a text that ended. It is nobody's: whoever found it before has taken it."""
-        _, block = self._texts.pop(key)
-        del self._key_of[block], self._idle[block]
-        self._users[block] += 1
-        return block
-
     def _register(self, key: Key, block: int) -> None:
         self._texts[key] = (self._next_text, block)
         self._key_of[block] = key
         self._next_text += 1
+        insort(self._after[key[0]], key[1])
 
     def _take(self) -> int:
         if not self._free:
             block, _ = self._idle.popitem(last=False)
-            del self._texts[self._key_of.pop(block)]
+            self._forget(self._key_of.pop(block))
             self._free.append(block)
         block = self._free.pop()
         self._users[block] += 1
         return block
+
+    def _forget(self, key: Key) -> None:
+        del self._texts[key]
+        siblings = self._after[key[0]]
+        del siblings[bisect_left(siblings, key[1])]
+        if not siblings:
+            del self._after[key[0]]
+
+
+def _same(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (mine, yours) in pairs if mine != yours), min(len(one), len(other)))

@@ -15,7 +15,7 @@ from assistant import base as bases
 from assistant import plain_tokenizer, registry
 from assistant.adapters import stored
 from assistant.base import Base
-from assistant.engines import openvino_graph
+from assistant.engines import eight_bit, openvino_graph
 from assistant.engines.constraint import Constraint, Grammars
 from assistant.engines.interface import (
     Ability,
@@ -94,8 +94,9 @@ class OpenVinoEngine:
         return self._words.pieces(text)
 
     def stream(self, request: Request) -> Generator[str, None, Completion]:
-        """See `Engine.stream`. What else is computed at the same time, and what the cache still knows, may
-        change the rounding, and so now and then a token, of a reply with the same seed.
+        """See `Engine.stream`. What is read comes to the same bits, whether it was found in the cache or not.
+        What is written does so too, but for guesses, which round otherwise and are made only where few others
+        are computed at the same time. An earlier reply counts as it was written while the cache holds it.
         """
         return (yield from self._begin(request).read())
 
@@ -216,7 +217,8 @@ class OpenVinoEngine:
             registry.check_files(self._home, version)
             adapter = self._home.path / version.adapter_dir
             _check_merges(version, adapter)
-        kept = self._home.served / f"{version.adapter_sha256 or _file_name(self._base.id)}.safetensors"
+        weights = version.adapter_sha256 or _file_name(self._base.id)
+        kept = self._home.served / f"{weights}.{eight_bit.GROUP}.safetensors"
         try:
             return open_lane(self._core, self._base, self._shape, adapter, kept)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:

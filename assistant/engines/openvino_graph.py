@@ -15,7 +15,7 @@ import openvino as ov
 from openvino import opset15 as op
 from openvino.op import _PagedAttentionExtension as PagedAttention
 
-from assistant.engines.eight_bit import GROUP, EightBit, EightBitFile
+from assistant.engines.eight_bit import SMALL_GROUP, EightBit, EightBitFile
 
 INPUTS = (
     "input_ids", "position_ids", "past_lens", "subsequence_begins", "block_indices", "block_indices_begins",
@@ -54,8 +54,8 @@ def read_shape(folder: Path) -> Shape | str:
         return "its weights are quantised in a way of their own"
     heads, width = config["num_attention_heads"], config["hidden_size"]
     head_width = config.get("head_dim") or width // heads
-    if any(size % GROUP for size in (width, config["intermediate_size"], heads * head_width)):
-        return f"its rows cannot be cut into groups of {GROUP}"
+    if any(size % SMALL_GROUP for size in (width, config["intermediate_size"], heads * head_width)):
+        return f"its rows cannot be cut into groups of {SMALL_GROUP}"
     return Shape(
         layers=config["num_hidden_layers"],
         width=width,

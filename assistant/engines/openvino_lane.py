@@ -5,8 +5,10 @@ and a piece of the prompts that are still unread (continuous batching, Yu et al.
 prompts first, so that they are not stuck behind long ones.
 """
 
+import mmap
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,8 @@ import openvino as ov
 
 from assistant.base import Base
 from assistant.engines import eight_bit, openvino_graph
-from assistant.engines.guesses import StepCost
-from assistant.engines.kv_blocks import BLOCK, Held, Key, KvBlocks
+from assistant.engines.guesses import SIXTEEN_BITS, THIRTY_TWO_BITS, StepCost
+from assistant.engines.kv_blocks import BLOCK, LEFT, Held, Key, KvBlocks
 from assistant.engines.sampling import Floats
 from assistant.engines.sequences import Computed
 
@@ -37,6 +39,10 @@ a second, and sooner.
 """
 CACHE_BYTES = 2**30
 """Of keys and values, taken as it fills. A prompt that does not fit waits for others to end."""
+SMALL_PAGED_BYTES = 2**21
+"""Of each of a cache's tensors: what a chat or two need, in small pages. Beyond it the system may give huge
+ones, with which a step of 32 chats is some 2 % shorter (docs/benchmarks.md), taken 2 MB at a time.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,19 +59,20 @@ class _Part:
 class Lane:
     """Not thread-safe: one thread calls `step` and `add`."""
 
-    def __init__(self, compiled: ov.CompiledModel, window: int) -> None:
+    def __init__(self, compiled: ov.CompiledModel, window: int, guess_cost: StepCost) -> None:
         self._request = compiled.create_infer_request()
         caches = [one for one in compiled.inputs if "_cache." in one.get_any_name()]
         count = _blocks(caches, window)
+        self._caches: list[np.ndarray[Any, Any]] = []  # (blocks, heads, BLOCK, numbers of a head)
         for cache in caches:
             sizes = [count, *[side.get_length() for side in list(cache.get_partial_shape())[1:]]]
-            self._request.set_tensor(
-                cache.get_any_name(), ov.Tensor(cache.get_element_type(), ov.Shape(sizes))
-            )
+            tensor = _spacious(cache.get_element_type(), ov.Shape(sizes))
+            self._request.set_tensor(cache.get_any_name(), tensor)
+            self._caches.append(tensor.data)
         self._blocks = KvBlocks(count)
         self._waiting: deque[Computed] = deque()
         self._active: list[Computed] = []
-        self._cost = StepCost()
+        self._guess_cost = guess_cost
         self._read_s = 0.0  # of a token, lately
 
     @property
@@ -137,12 +144,13 @@ class Lane:
             held = sequence.held
             if held is None or room <= 0 or self._others_read(sequence, held, reading):
                 continue
+            self._begin_alike(sequence, held)
             start = held.known
-            end = min(len(sequence.tokens), start + room)
+            end = _piece_end(start, len(sequence.tokens), room)
             wanted = sequence.wanted(start, end)
             guessed = list[int]()
             if guessing and wanted and end == len(sequence.tokens):
-                costs = self._cost.costs(len(self._active), given)
+                costs = self._guess_cost.costs(end, len(self._active), given)
                 guessed = sequence.guess(costs)[: len(held.blocks) * BLOCK - end]
                 given += len(guessed)
             parts.append(_Part(sequence, start, end, guessed, wanted))
@@ -164,12 +172,18 @@ class Lane:
         reading.add(key)
         return waits
 
+    def _begin_alike(self, sequence: Computed, held: Held) -> None:
+        """Copy what another text has of the next block: less than reading a token of it takes."""
+        if held.known < len(sequence.cacheable) and (pair := self._blocks.alike(held, sequence.cacheable)):
+            source, own = pair
+            for cache in self._caches:
+                cache[own] = cache[source]
+            sequence.begin(held)
+
     def _learn(self, parts: list[_Part], seconds: float) -> None:
         """What this step says of the next ones' cost."""
         tokens = sum(part.end - part.start for part in parts)
-        if tokens == len(parts):
-            self._cost.seen(len(parts), sum(len(part.guessed) for part in parts), seconds)
-        elif tokens >= FEWEST_STEP_TOKENS:
+        if tokens >= FEWEST_STEP_TOKENS:
             self._read_s = seconds / tokens
 
     def _room(self) -> int:
@@ -217,6 +231,19 @@ class Lane:
         return logits.reshape(len(logits), -1)
 
 
+def _spacious(kind: ov.Type, shape: ov.Shape) -> ov.Tensor:
+    """A tensor of zeros whose memory is taken when it is written to. It is private: shared memory would have
+    no huge pages.
+    """
+    size = int(np.prod(list(shape))) * kind.size
+    if not hasattr(mmap, "MADV_HUGEPAGE") or size <= SMALL_PAGED_BYTES:  # not Linux, or a small one
+        return ov.Tensor(kind, shape)
+    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):  # a kernel without huge pages
+        memory.madvise(mmap.MADV_HUGEPAGE, SMALL_PAGED_BYTES)
+    return ov.Tensor(np.frombuffer(memory, np.uint8), shape, kind)
+
+
 def open_lane(
     core: ov.Core, base: Base, shape: openvino_graph.Shape, adapter: Path | None, kept: Path
 ) -> Lane:
@@ -228,11 +255,22 @@ def open_lane(
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "KV_CACHE_PRECISION": "f16",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": str(eight_bit.GROUP),
         "INFERENCE_PRECISION_HINT": "bf16" if base.dtype == "bfloat16" else "f32",
     }
     compiled = core.compile_model(openvino_graph.build(shape, weights), "CPU", settings)
     weights.forget()  # the plugin laid most of them out anew
-    return Lane(compiled, shape.window)
+    return Lane(compiled, shape.window, SIXTEEN_BITS if base.dtype == "bfloat16" else THIRTY_TWO_BITS)
+
+
+def _piece_end(start: int, tokens: int, room: int) -> int:
+    """Where a piece that begins at `start` of so many `tokens` ends, so that `LEFT` at least are read at a
+    time, were it beyond `room`. A reply has one token to compute, the last that it wrote.
+    """
+    if tokens - start < 2 * LEFT:
+        return tokens
+    end = min(tokens, start + max(room, LEFT))
+    return tokens - LEFT if tokens - LEFT < end < tokens else end
 
 
 def _unread(sequence: Computed) -> int:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from assistant import registry
 from assistant.engines import remote_adapters, remote_probe
-from assistant.engines.remote_http import BusyError, Line, Patience, RefusedError, ServerError, Watch
+from assistant.engines.remote_errors import BusyError, RefusedError, ServerError
+from assistant.engines.remote_http import Line, Patience, Watch
 from assistant.engines.remote_probe import Local, Served
 from assistant.engines.versions_in_use import VersionsInUse
 from assistant.registry import ModelVersion
@@ -123,12 +124,15 @@ class Replicas:
             self.fell(replica, error)
             raise
         except RefusedError as error:
-            if error.code == 404 and version.adapter_dir:  # restarted without the adapter, before we looked
-                tried.add(replica.line.url)
-                with self._lock:
-                    replica.loaded = frozenset()
-                raise ServerError(error.what, error.why) from error
-            raise
+            if error.code != 404:
+                raise
+            tried.add(replica.line.url)  # restarted, before we looked, without the adapter or the model
+            again = ServerError(error.what, error.why)
+            with self._lock:
+                replica.loaded = frozenset()
+            if version.adapter_dir is None:
+                self.fell(replica, again)
+            raise again from error
         finally:
             with self._lock:
                 replica.outstanding -= 1
@@ -179,9 +183,11 @@ class Replicas:
                 replica.served = replica.last = remote_probe.probe(replica.line, self._local)
             except ServerError as error:
                 replica.trouble = error
-                log.warning("%s", error)
         if not self.seen():
             raise self._nobody()
+        for replica in self._all:
+            if replica.trouble is not None:
+                log.warning("%s", replica.trouble)
 
     def _check(self, version: ModelVersion) -> None:
         base_id = self._local.base.id
@@ -254,11 +260,11 @@ class Replicas:
 
     def _look(self, replica: Replica) -> None:
         """See that it is there and has what it must have; unload what nobody uses."""
-        served, names = replica.served, remote_probe.listed(replica.line)
-        if served is None or not replica.loaded <= names:  # it was away, or was started anew unnoticed
-            served = remote_probe.probe(replica.line, self._local)
+        served, now = replica.served, remote_probe.listed(replica.line)
+        if served is None or served.told != now.told or not replica.loaded <= now.names:
+            served = remote_probe.probe(replica.line, self._local)  # it was away, or started anew unnoticed
         with self._lock:
-            replica.loaded = self._versions.among(names)
+            replica.loaded = self._versions.among(now.names)
             needed = self._versions.needed()
         if served.loads_adapters:
             for version in needed:

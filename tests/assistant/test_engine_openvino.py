@@ -12,7 +12,7 @@ from assistant.base import Base
 from assistant.engines import eight_bit, openvino_lane
 from assistant.engines.choose import choose
 from assistant.engines.interface import Answered, Request, Wanted
-from assistant.engines.kv_blocks import BLOCK
+from assistant.engines.kv_blocks import BLOCK, LEFT
 from assistant.engines.openvino_engine import OpenVinoEngine
 from assistant.engines.openvino_lane import Lane
 from assistant.engines.torch_engine import TorchEngine
@@ -20,6 +20,7 @@ from feedback.conversations import Sampling
 from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.store import Store
+from prompts.chat import ChatMessage
 from tests import schemas, tiny_models
 from tests.assistant.engine_contract import EngineCase, EngineContract, prompt, same, whole
 from tests.assistant.schema_contract import SchemaContract
@@ -46,12 +47,13 @@ def test_a_prompt_that_begins_like_an_earlier_one_is_read_from_there(
     engine_case: EngineCase, home: Home
 ) -> None:
     plain = tiny_models.base_version(engine_case.base)
-    first, second = (
-        whole(engine_case.engine, Request(long_prompt(engine_case, ending), GREEDY, plain))[1]
-        for ending in ("and sat", "and ran")
-    )
-    assert first.cached_tokens == 0
-    assert second.cached_tokens >= 3 * BLOCK
+    texts = [long_prompt(engine_case, ending) for ending in ("and sat", "and ran")]
+    first, second = (whole(engine_case.engine, Request(one, GREEDY, plain))[1] for one in texts)
+    tokenizer = bases.load_tokenizer(engine_case.base)
+    tokens = zip(*(tokenizer.encode(one) for one in texts), strict=False)
+    alike = next(place for place, (one, other) in enumerate(tokens) if one != other)
+    assert alike % BLOCK
+    assert (first.cached_tokens, second.cached_tokens) == (0, alike)
     fresh = OpenVinoEngine(engine_case.base, home)
     try:
         alone = whole(fresh, Request(long_prompt(engine_case, "and ran"), GREEDY, plain))[1]
@@ -75,6 +77,32 @@ def test_what_goes_on_where_another_ended_is_read_from_its_end(engine_case: Engi
     finally:
         fresh.close()
     assert (went_on.text, alone.cached_tokens) == (alone.text, 0)
+
+
+@pytest.mark.model
+def test_a_seed_gives_the_same_reply_whatever_the_cache_knows(real_base: Base, home: Home) -> None:
+    """In the type that this machine computes in: 16 bits, where it can."""
+    plain = tiny_models.base_version(real_base)
+    counting = "One sheep, two sheep, three sheep, four sheep, five sheep. " * 3
+    asked = ["Why is the sky blue?", "Why is the sea blue?", "Why", f"{counting}Go on.", f"{counting}Go"]
+    engine = OpenVinoEngine(real_base, home)
+    try:
+        texts = [engine.template.text([ChatMessage("user", question)]) for question in asked]
+        requests = [Request(text, Sampling(0.8, 0.95, 40, 5), plain) for text in texts]
+        found = [whole(engine, request)[1] for request in (*requests, *reversed(requests), *requests)]
+    finally:
+        engine.close()
+    for place, request in enumerate(requests):
+        fresh = OpenVinoEngine(real_base, home)
+        try:
+            alone = whole(fresh, request)[1]
+            length = fresh.count_tokens(request.prompt)
+        finally:
+            fresh.close()
+        again = (found[place], found[2 * len(asked) - 1 - place], found[2 * len(asked) + place])
+        assert [one.text for one in again] == [alone.text] * 3
+        assert alone.cached_tokens == 0
+        assert again[1].cached_tokens == length - LEFT
 
 
 def test_guessing_changes_no_reply(engine_case: EngineCase, monkeypatch: pytest.MonkeyPatch) -> None:

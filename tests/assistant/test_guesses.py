@@ -63,46 +63,13 @@ def test_what_is_always_wrong_is_soon_left_but_tried_again() -> None:
     assert 1 <= sum(late) <= 2 * (1 + len(late) // TRY_AGAIN_TOKENS)
 
 
-def test_one_slow_step_does_not_end_guessing_for_good() -> None:
-    guesses, cost = Guesses(SEEN), StepCost()
-    cost.seen(1, 0, 0.010)
-    for _ in range(10):
-        for count in range(1, MOST_GUESSES + 1):
-            cost.seen(1, count, 10.0)
-    assert worthwhile(0.8, cost.costs(1, 0)) == 0
-    for _ in range(30 * TRY_AGAIN_TOKENS):
-        count = len(guesses.after(SEEN, cost.costs(1, 0)))
-        cost.seen(1, count, 0.010 * (1 + 0.05 * count))
-        guesses.judge(count, count)
-    assert len(guesses.after(SEEN, cost.costs(1, 0))) == MOST_GUESSES
-    assert abs(cost.ratio(1, MOST_GUESSES) - (1 + 0.05 * MOST_GUESSES)) < 0.05
-
-
-def test_costs_that_rise_in_steps_are_kept_to() -> None:
-    cost = StepCost()
-    for _ in range(40):
-        cost.seen(1, 0, 0.010)
-        for count in range(1, MOST_GUESSES + 1):
-            cost.seen(1, count, 0.011 if count <= 3 else 0.040)
-    assert worthwhile(0.8, cost.costs(1, 0)) == 3
-
-
-def test_a_step_is_held_against_steps_of_as_many_replies() -> None:
-    cost = StepCost()
-    before = cost.ratio(2, 4)
-    cost.seen(2, 4, 1.0)
-    assert cost.ratio(2, 4) == before, "no plain step of two replies was seen"
-    cost.seen(2, 0, 0.5)
-    cost.seen(1, 0, 0.1)
-    cost.seen(2, 4, 1.0)
-    assert cost.ratio(2, 4) == 2
-    assert cost.ratio(1, 4) == before
-
-
 def test_a_guess_must_make_up_for_everybody_it_holds_up() -> None:
-    cost = StepCost()
-    for replies in (1, 2):
-        cost.seen(replies, 0, 0.010)
-        cost.seen(replies, 1, 0.015)
-    assert cost.costs(1, 0)[1] == 1.5
-    assert cost.costs(2, 0)[1] == 2
+    cost = StepCost(token=0.25, unpacking=0.5)
+    assert cost.costs(known=0, replies=1, given=0)[:3] == [1, 1.25, 1.5]
+    assert cost.costs(known=0, replies=2, given=0)[:3] == [1, 1.5, 2]
+    assert cost.costs(known=0, replies=2, given=4)[:3] == [1, 1.25, 1.5]  # that step is a longer one anyway
+
+
+def test_the_more_stands_before_a_guess_the_more_it_costs() -> None:
+    cost = StepCost(token=0.25, unpacking=0.5)
+    assert cost.costs(known=2000, replies=1, given=0)[:3] == [1, 2.25, 2.5]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from assistant.engines.kv_blocks import BLOCK, Held, KvBlocks
+from assistant.engines.kv_blocks import BLOCK, LEFT, Held, KvBlocks
 
 WHOLE = some.lists(some.integers(0, 1), min_size=1, max_size=4).map(
     lambda kinds: [kind for kind in kinds for _ in range(BLOCK)]
@@ -30,43 +30,68 @@ def test_a_prompt_seen_before_is_found_but_for_its_last_block() -> None:
     blocks.release(first)
     again = blocks.hold(tokens, 4 * BLOCK)
     assert again is not None
-    assert again.known == 2 * BLOCK  # a token at least is left to compute
+    assert again.known == 2 * BLOCK  # two tokens at least are left to compute
 
 
-def test_a_text_that_goes_on_where_another_ended_is_found_to_its_last_token() -> None:
+def test_a_text_that_goes_on_where_another_ended_begins_in_a_copy_of_its_last_block() -> None:
     blocks = KvBlocks(8)
     turn = list(range(BLOCK + 9))
-    first = blocks.hold(turn, 2 * BLOCK)
-    assert first is not None
-    blocks.computed(first, turn, len(turn))
-    assert (
-        _known(blocks, [*turn, 99], 3 * BLOCK) == BLOCK
-    )  # while the first goes on, its last block is its own
-    blocks.release(first)
-    assert _known(blocks, [*turn[:-1], 99], 3 * BLOCK) == BLOCK  # another text
-    went_on = blocks.hold([*turn, 99], 3 * BLOCK)
+    more = [*turn, 99, 99]
+    first = _computed(blocks, turn)
+    went_on = blocks.hold(more, 3 * BLOCK)
     assert went_on is not None
+    assert blocks.alike(went_on, more) is None  # while the first goes on, its last block is its own
+    last = first.blocks[1]
+    blocks.release(first)
+    assert blocks.alike(went_on, more) == (last, went_on.blocks[1])
     assert (went_on.known, went_on.found) == (len(turn), len(turn))
-    assert _known(blocks, [*turn, 99], 3 * BLOCK) == BLOCK  # now it is written on
-    blocks.release(went_on)  # before it computed anything: what it found is found again
-    assert _known(blocks, [*turn, 98], 3 * BLOCK) == len(turn)
+    assert blocks.alike(went_on, more) is None  # once
 
 
-def _known(blocks: KvBlocks, tokens: list[int], length: int) -> int:
-    """How much of a text would be found."""
-    held = blocks.hold(tokens, length)
+def test_texts_that_part_within_a_block_share_what_stands_before() -> None:
+    blocks = KvBlocks(8)
+    system = list(range(BLOCK + 20))
+    first = _computed(blocks, [*system, *[7] * BLOCK])
+    other = _computed(blocks, [*system[:-4], *[8] * BLOCK])
+    second = blocks.hold([*system, 9, 9], 3 * BLOCK)
+    assert second is not None
+    assert blocks.alike(second, [*system, 9, 9]) == (first.blocks[1], second.blocks[1])  # not the other's
+    assert second.known == len(system)
+    assert first.blocks[1] != other.blocks[1]
+
+
+def test_at_least_two_tokens_are_left_to_compute() -> None:
+    blocks = KvBlocks(8)
+    text = list(range(9))
+    blocks.release(_computed(blocks, text))
+    again = blocks.hold(text, BLOCK)
+    assert again is not None
+    assert blocks.alike(again, text) is not None
+    assert again.known == 9 - LEFT == 7
+    long = list(range(100, 100 + BLOCK + 1))
+    blocks.release(_computed(blocks, long))
+    again = blocks.hold(long, 2 * BLOCK)
+    assert again is not None
+    assert again.known == 0
+    assert blocks.next_key(again, long) is None
+    assert blocks.alike(again, long) is not None
+    assert again.known == BLOCK - 1
+
+
+def _computed(blocks: KvBlocks, text: list[int]) -> Held:
+    held = blocks.hold(text, len(text))
     assert held is not None
-    blocks.release(held)
-    return held.known
+    blocks.computed(held, text, len(text))
+    return held
 
 
 def test_two_who_begin_alike_share_blocks_while_both_run() -> None:
     blocks = KvBlocks(8)
     start = list(range(BLOCK))
-    first = blocks.hold([*start, 1], 2 * BLOCK)
+    first = blocks.hold([*start, 1, 1], 2 * BLOCK)
     assert first is not None
-    blocks.computed(first, [*start, 1], BLOCK + 1)
-    second = blocks.hold([*start, 2], 2 * BLOCK)
+    blocks.computed(first, [*start, 1, 1], BLOCK + 2)
+    second = blocks.hold([*start, 2, 2], 2 * BLOCK)
     assert second is not None
     assert second.known == BLOCK
     assert second.blocks[0] == first.blocks[0]
@@ -77,18 +102,18 @@ def test_two_who_begin_alike_share_blocks_while_both_run() -> None:
 def test_who_waits_takes_over_what_another_has_computed_meanwhile() -> None:
     blocks = KvBlocks(8)
     start = list(range(2 * BLOCK))
-    first, second = (blocks.hold([*start, end], 3 * BLOCK) for end in (1, 2))
+    first, second = (blocks.hold([*start, end, end], 3 * BLOCK) for end in (1, 2))
     assert first is not None
     assert second is not None
-    assert blocks.next_key(first, [*start, 1]) == blocks.next_key(second, [*start, 2])
-    assert not blocks.find_more(second, [*start, 2])
-    blocks.computed(first, [*start, 1], 2 * BLOCK + 1)
-    assert blocks.find_more(second, [*start, 2])
+    assert blocks.next_key(first, [*start, 1, 1]) == blocks.next_key(second, [*start, 2, 2])
+    assert not blocks.find_more(second, [*start, 2, 2])
+    blocks.computed(first, [*start, 1, 1], 2 * BLOCK + 2)
+    assert blocks.find_more(second, [*start, 2, 2])
     assert (second.known, second.found) == (2 * BLOCK, 2 * BLOCK)
     assert second.blocks[:2] == first.blocks[:2]
     assert second.blocks[2] != first.blocks[2]
     assert blocks.used == 4
-    assert blocks.next_key(second, [*start, 2]) is None
+    assert blocks.next_key(second, [*start, 2, 2]) is None
 
 
 def test_nothing_is_held_when_there_is_no_room_for_all_of_it() -> None:
@@ -100,16 +125,16 @@ def test_nothing_is_held_when_there_is_no_room_for_all_of_it() -> None:
 def test_the_longest_unused_text_makes_room_first() -> None:
     blocks = KvBlocks(4)
     for kind in (1, 2):
-        held = blocks.hold([kind] * (BLOCK + 1), 2 * BLOCK)
+        held = blocks.hold([kind] * (BLOCK + 2), 2 * BLOCK)
         assert held is not None
-        blocks.computed(held, [kind] * (BLOCK + 1), BLOCK + 1)
+        blocks.computed(held, [kind] * (BLOCK + 2), BLOCK + 2)
         blocks.release(held)
     crowd = blocks.hold([3], 3 * BLOCK)  # takes the two free blocks, and one that was findable
     assert crowd is not None
     blocks.release(crowd)
     known = {}
     for kind in (1, 2):
-        held = blocks.hold([kind] * (BLOCK + 1), 2 * BLOCK)
+        held = blocks.hold([kind] * (BLOCK + 2), 2 * BLOCK)
         assert held is not None
         known[kind] = held.known
         blocks.release(held)
@@ -127,7 +152,7 @@ def test_what_is_found_is_a_common_beginning(text: list[int], other: list[int]) 
     assert other[: found.known] == text[: found.known]
     most = next((at for at, pair in enumerate(zip(text, other, strict=False)) if pair[0] != pair[1]), None)
     alike = most if most is not None else min(len(text), len(other))
-    assert found.known == min(alike, len(other) - 1) // BLOCK * BLOCK
+    assert found.known == min(alike, len(other) - LEFT) // BLOCK * BLOCK
 
 
 class Pool(RuleBasedStateMachine):
@@ -171,6 +196,20 @@ class Pool(RuleBasedStateMachine):
         before = held.known
         assert self.blocks.find_more(held, text) == (held.known > before)
         assert held.known < len(text) or held.known == before
+
+    @precondition(lambda self: self.running)
+    @rule(data=some.data())
+    def copy_what_is_alike(self, data: some.DataObject) -> None:
+        held, text = data.draw(some.sampled_from(self.running))
+        pair = self.blocks.alike(held, text)
+        if pair is None:
+            return
+        source, own = pair
+        assert own == held.blocks[(held.known - 1) // BLOCK]
+        for place in range(BLOCK):
+            if (source, place) in self.written:
+                self.written[own, place] = self.written[source, place]
+        assert held.known < len(text)
 
     @precondition(lambda self: self.running)
     @rule(data=some.data())
