@@ -8,6 +8,7 @@ import re
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from starlette.requests import ClientDisconnect
 
 from assistant.problems import MethodError, ParameterError
 from feedback.errors import NotFoundError
@@ -37,7 +38,10 @@ def no_such_route(request: Request) -> Response:
 
 async def check_text(request: Request) -> None:
     """ParameterError for a body with half a pair of surrogates, which JSON can write and no file can keep."""
-    body = await request.body()
+    try:
+        body = await request.body()
+    except ClientDisconnect:
+        return  # who asked has gone, as a browser does that leaves the page; nobody hears what is wrong
     if not re.search(rb"\\u[dD][89a-fA-F]", body):
         return
     try:

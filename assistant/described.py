@@ -3,6 +3,8 @@
 Who may use a route, how one shows who one is, and errors in the shapes that they really have. Pure.
 """
 
+import json
+import re
 from importlib.metadata import version
 from typing import Any
 
@@ -38,12 +40,25 @@ def describe(app: FastAPI) -> dict[str, Any]:
         "login": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "What /login sets."},
     }
     schema["security"] = [{"key": []}, {"login": []}]
+    sent = _bodies(schema["paths"], shapes)
+    for name in shapes.keys() - sent:  # of an answer every field is there, also one that has a default
+        shapes[name]["required"] = list(shapes[name].get("properties", ()))
     for path, methods in schema["paths"].items():
         for operation in methods.values():
             operation["x-hone-role"] = who = _role(operation)
             operation["responses"].pop("422", None)
             operation["responses"] |= _refusals(path, who, operation)
     return schema
+
+
+def _bodies(paths: dict[str, Any], shapes: dict[str, Any]) -> set[str]:
+    """The names of the shapes that are sent, those within others too."""
+    found: set[str] = set()
+    asked = [one.get("requestBody") for methods in paths.values() for one in methods.values()]
+    while new := set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(asked))) - found:
+        found |= new
+        asked = [shapes[name] for name in new]
+    return found
 
 
 def _role(operation: dict[str, Any]) -> str:
@@ -56,7 +71,7 @@ def _refusals(path: str, who: str, operation: dict[str, Any]) -> dict[str, Any]:
     refusals = {"401": "The key opens nothing, or there is neither key nor login."}
     if who != "anyone":
         refusals["403"] = f"The person or the key lacks the role {who}."
-    if "{" in path:
+    if "{" in path or "404" in operation["responses"]:
         refusals["404"] = "It is not there, or not this person's."
     if "requestBody" in operation or "parameters" in operation:
         refusals["400" if is_openai(path) else "422"] = "What was sent is not valid; the message names it."

@@ -4,7 +4,7 @@
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
@@ -15,15 +15,29 @@ from assistant.api.bodies import Body, example
 from assistant.api.context import Operator, Parts
 from assistant.base import BaseChoice
 from feedback import datasets, snapshots
-from feedback.canonical import plain
 from feedback.datasets import Kind
 from feedback.errors import HoneError, NotFoundError
 from feedback.home import Home
 from feedback.ids import UserId
+from feedback.snapshots import Snapshot
 from feedback.store import Store
 from prompts import library
 from prompts.plain import ZERO_SHOT
 from training import evaluating, gate, promotion, recipes, repeats, runs
+from training.answers import (
+    LatestJob,
+    ListedClassifiers,
+    ListedDatasets,
+    ListedModels,
+    ListedRuns,
+    ListedSnapshots,
+    Promoted,
+    ReadGate,
+    ReadRun,
+    ReadSnapshot,
+    RolledBack,
+    RunLog,
+)
 from training.classify import begin
 from training.classify import heads as classifiers
 from training.jobs import Jobs
@@ -81,22 +95,21 @@ def _snapshots() -> APIRouter:
     made = APIRouter()
 
     @made.post("/snapshots", status_code=201)
-    def create(parts: Parts, user: Operator) -> Any:
+    def create(parts: Parts, user: Operator) -> Snapshot:
         """Freeze the pairs that the votes give now."""
         champion, zero_shot = registry.champion(parts.store), library.production(parts.store, ZERO_SHOT)
-        frozen = snapshots.freeze(parts.store, user.id, champion.chat_template_sha256, zero_shot.id)
-        return plain(frozen)
+        return snapshots.freeze(parts.store, user.id, champion.chat_template_sha256, zero_shot.id)
 
     @made.get("/snapshots")
-    def listing(parts: Parts, user: Operator) -> Any:
+    def listing(parts: Parts, user: Operator) -> ListedSnapshots:
         """All snapshots, newest first."""
-        return {"snapshots": plain(snapshots.listing(parts.store))}
+        return ListedSnapshots(snapshots.listing(parts.store))
 
     @made.get("/snapshots/{snapshot_id}")
-    def read(parts: Parts, user: Operator, snapshot_id: str) -> Any:
+    def read(parts: Parts, user: Operator, snapshot_id: str) -> ReadSnapshot:
         """One snapshot (its id, the start of it, or `latest`) with all its pairs."""
         found = snapshots.get(parts.store, snapshot_id)
-        return {"snapshot": plain(found), **plain(snapshots.pairs(parts.store, found.id))}
+        return ReadSnapshot(**vars(snapshots.pairs(parts.store, found.id)), snapshot=found)
 
     return made
 
@@ -105,9 +118,9 @@ def _datasets() -> APIRouter:
     made = APIRouter()
 
     @made.get("/datasets")
-    def listing(parts: Parts, user: Operator) -> Any:
+    def listing(parts: Parts, user: Operator) -> ListedDatasets:
         """All datasets that runs can train on beside votes, newest first."""
-        return {"datasets": plain(datasets.listing(parts.store))}
+        return ListedDatasets(datasets.listing(parts.store))
 
     return made
 
@@ -116,41 +129,41 @@ def _runs(shop: Shop) -> APIRouter:
     made = APIRouter()
 
     @made.post("/runs", status_code=201)
-    def start(parts: Parts, user: Operator, body: NewRun) -> Any:
+    def start(parts: Parts, user: Operator, body: NewRun) -> ReadRun:
         """Train on a snapshot or a dataset, in a process of its own; queued while another run trains."""
         return _run(shop, parts.store, runs.start(shop.home, _queued(shop, parts.store, user.id, body).id))
 
     @made.get("/runs")
-    def listing(parts: Parts, user: Operator) -> Any:
+    def listing(parts: Parts, user: Operator) -> ListedRuns:
         """All runs, newest first."""
         runs.sweep(parts.store)
-        return {"runs": plain(runs.listing(parts.store))}
+        return ListedRuns(runs.listing(parts.store))
 
     @made.get("/runs/{run_id}")
-    def read(parts: Parts, user: Operator, run_id: str) -> Any:
+    def read(parts: Parts, user: Operator, run_id: str) -> ReadRun:
         """One run (its id, the start of it, or `latest`), its curves, and the gate's report or classifier."""
         runs.sweep(parts.store)
         return _run(shop, parts.store, runs.get(parts.store, run_id))
 
     @made.get("/runs/{run_id}/log")
-    def log(parts: Parts, user: Operator, run_id: str) -> Any:
+    def log(parts: Parts, user: Operator, run_id: str) -> RunLog:
         """The end of a run's log."""
         run = runs.get(parts.store, run_id)
-        return {"run_id": run.id, "log": runs.log_text(shop.home, run.id)}
+        return RunLog(run.id, runs.log_text(shop.home, run.id))
 
     @made.post("/runs/{run_id}/cancel")
-    def cancel(parts: Parts, user: Operator, run_id: str) -> Any:
+    def cancel(parts: Parts, user: Operator, run_id: str) -> ReadRun:
         """End a run within seconds; its checkpoints stay."""
         return _run(shop, parts.store, runs.cancel(parts.store, user.id, runs.get(parts.store, run_id).id))
 
     @made.post("/runs/{run_id}/resume")
-    def resume(parts: Parts, user: Operator, run_id: str) -> Any:
+    def resume(parts: Parts, user: Operator, run_id: str) -> ReadRun:
         """Go on with a run that ended early, from its last complete checkpoint."""
         run = runs.get(parts.store, run_id)
         return _run(shop, parts.store, runs.resume(shop.home, parts.store, user.id, run.id))
 
     @made.post("/runs/{run_id}/repeat", status_code=201)
-    def repeat(parts: Parts, user: Operator, run_id: str) -> Any:
+    def repeat(parts: Parts, user: Operator, run_id: str) -> ReadRun:
         """Train once more with a run's recipe, data and start; `repetition` then says if all is the same."""
         run = repeats.create(parts.store, shop.home, user.id, runs.get(parts.store, run_id).id)
         return _run(shop, parts.store, runs.start(shop.home, run.id))
@@ -162,13 +175,13 @@ def _gate(shop: Shop) -> APIRouter:
     made = APIRouter()
 
     @made.post("/gate/{candidate}", status_code=202)
-    def evaluate(parts: Parts, user: Operator, candidate: str) -> Any:
+    def evaluate(parts: Parts, user: Operator, candidate: str) -> LatestJob:
         """Measure a candidate (name or id) against the champion, in the background: see /api/job."""
         evaluating.start(parts.store, parts.turns.engine, shop.jobs, candidate)
-        return {"job": plain(shop.jobs.latest)}
+        return LatestJob(shop.jobs.latest)
 
     @made.get("/gate/{candidate}")
-    def report(parts: Parts, user: Operator, candidate: str) -> Any:
+    def report(parts: Parts, user: Operator, candidate: str) -> ReadGate:
         """The newest report on a candidate: the verdict, each check, and what it rests on."""
         version = registry.get(parts.store, candidate)
         found = gate.report(parts.store, version.id)
@@ -176,18 +189,18 @@ def _gate(shop: Shop) -> APIRouter:
             raise NotFoundError(
                 f"The gate has not judged {version.name}.", todo=f"POST /api/gate/{version.name} begins it."
             )
-        return {"candidate": version.name, "report": plain(found)}
+        return ReadGate(version.name, found)
 
     @made.get("/job")
-    def job(parts: Parts, user: Operator) -> Any:
+    def job(parts: Parts, user: Operator) -> LatestJob:
         """What the server is doing for operators now, or did last."""
-        return {"job": plain(shop.jobs.latest)}
+        return LatestJob(shop.jobs.latest)
 
     @made.delete("/job")
-    def stop(parts: Parts, user: Operator) -> Any:
+    def stop(parts: Parts, user: Operator) -> LatestJob:
         """Ask that work to end at its next step."""
         shop.jobs.stop()
-        return {"job": plain(shop.jobs.latest)}
+        return LatestJob(shop.jobs.latest)
 
     return made
 
@@ -196,28 +209,28 @@ def _models(shop: Shop) -> APIRouter:
     made = APIRouter()
 
     @made.get("/models")
-    def listing(parts: Parts, user: Operator) -> Any:
+    def listing(parts: Parts, user: Operator) -> ListedModels:
         """Every model version, the champion, and every move of the champion, the latest first."""
-        return {
-            "champion": registry.champion(parts.store).name,
-            "versions": plain(registry.listing(parts.store)),
-            "promotions": plain(registry.history(parts.store)),
-        }
+        return ListedModels(
+            registry.champion(parts.store).name,
+            versions=registry.listing(parts.store),
+            promotions=registry.history(parts.store),
+        )
 
     @made.post("/promotions", status_code=201)
-    def promote(parts: Parts, user: Operator, body: NewPromotion) -> Any:
+    def promote(parts: Parts, user: Operator, body: NewPromotion) -> Promoted:
         """Make a candidate (name or id) the champion: a pass of the gate, or a typed reason."""
         with promotion.made_ready(parts.turns.engine, parts.store, body.candidate):
             moved = promotion.promote(parts.store, shop.home, user.id, body.candidate, body.override)
-        return {"champion": moved.after.name, "before": moved.before.name, "override": moved.override}
+        return Promoted(moved.after.name, moved.before.name, moved.override)
 
     @made.post("/promotions/rollback", status_code=201)
-    def roll_back(parts: Parts, user: Operator) -> Any:
+    def roll_back(parts: Parts, user: Operator) -> RolledBack:
         """Give the word back to the champion before this one."""
         before = promotion.previous(parts.store) or registry.champion(parts.store)
         with promotion.made_ready(parts.turns.engine, parts.store, before.id):
             moved = promotion.roll_back(parts.store, shop.home, user.id)
-        return {"champion": moved.after.name, "before": moved.before.name}
+        return RolledBack(moved.after.name, moved.before.name)
 
     return made
 
@@ -226,9 +239,9 @@ def _classifiers(shop: Shop) -> APIRouter:
     made = APIRouter()
 
     @made.get("/classifiers")
-    def listing(parts: Parts, user: Operator) -> Any:
+    def listing(parts: Parts, user: Operator) -> ListedClassifiers:
         """All classifiers, newest first, each as its manifest says."""
-        return {"classifiers": plain(classifiers.listing(shop.home)[::-1])}
+        return ListedClassifiers(classifiers.listing(shop.home)[::-1])
 
     @made.get("/classifiers/{name}/report", response_class=HTMLResponse)
     def report(parts: Parts, user: Operator, name: str) -> HTMLResponse:
@@ -251,7 +264,9 @@ def _recipe(shop: Shop, body: NewRun) -> Recipe:
             "Leave it out.",
         )
     served = shop.choice.weights
-    return recipes.from_mapping(body.settings | served, recipes.presets()[body.recipe])
+    recipe = recipes.from_mapping(body.settings | served, recipes.presets()[body.recipe])
+    recipes.check_read(recipe)
+    return recipe
 
 
 def _queued(shop: Shop, store: Store, user_id: UserId, body: NewRun) -> Run:
@@ -283,11 +298,11 @@ def _source(store: Store, recipe: Recipe, body: NewRun) -> str:
     return datasets.find(store, body.data, reads).id
 
 
-def _run(shop: Shop, store: Store, run: Run) -> dict[str, Any]:
-    return {
-        "run": plain(run),
-        "metrics": plain(runs.metrics(store, run.id)),
-        "gate": plain(gate.report(store, run.candidate_id)) if run.candidate_id else None,
-        "classifier": plain(classifiers.of_run(shop.home, run.id)),
-        "repetition": plain(repeats.as_data(repeats.compare(store, shop.home, run))),
-    }
+def _run(shop: Shop, store: Store, run: Run) -> ReadRun:
+    return ReadRun(
+        run,
+        metrics=runs.metrics(store, run.id),
+        gate=gate.report(store, run.candidate_id) if run.candidate_id else None,
+        classifier=classifiers.of_run(shop.home, run.id),
+        repetition=repeats.as_data(repeats.compare(store, shop.home, run)),
+    )

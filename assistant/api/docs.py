@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -23,32 +24,49 @@ a { color: var(--hone-accent); }
 code { font-family: var(--hone-mono); font-size: .9em; overflow-wrap: anywhere; }
 td { padding: 2px var(--hone-s3) 2px 0; }
 .method { color: var(--hone-accent); } .tag, td + td { color: var(--hone-muted); }
+details { margin: var(--hone-s2) 0; }
+details pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+summary { cursor: pointer; color: var(--hone-muted); }
 .tag { float: right; font-size: .85rem; } td { vertical-align: top; }
 pre { overflow-x: auto; margin: var(--hone-s2) 0; font-family: var(--hone-mono); font-size: .85em; }
 td:first-child { white-space: nowrap; }
-@media (max-width: 40rem) { td { display: block; } tr { display: block; margin-bottom: var(--hone-s2); } }
+@media (max-width: 40rem) {
+  tr { display: block; margin-bottom: var(--hone-s2); } td { display: block; } td:empty { display: none; }
+  td:first-child { white-space: normal; }
+}
 """
 
 router = APIRouter(tags=["Anyone"])
 
 
-@router.get("/openapi.json")
+@dataclass(frozen=True)
+class Document:
+    """What `assistant.described` writes, the parts of it as OpenAPI says."""
+
+    openapi: str
+    info: dict[str, str]
+    paths: dict[str, Any]
+    components: dict[str, Any]
+    security: list[dict[str, list[str]]]
+
+
+@router.get("/openapi.json", response_model=Document)
 def schema(request: Request, user: Anyone) -> JSONResponse:
     """This API as OpenAPI 3.1."""
     return JSONResponse(request.app.openapi())
 
 
-@router.get("/docs")
+@router.get("/docs", response_class=HTMLResponse)
 def page(request: Request, user: Anyone) -> HTMLResponse:
-    """This API as a page: each route, who may use it, and what it takes."""
+    """This API as a page: each route, who may use it, what it takes, and what it answers."""
     return HTMLResponse(render(request.app.openapi()))
 
 
 def render(schema: dict[str, Any]) -> str:
     """The page that an OpenAPI schema gives. Pure."""
-    bodies = schema.get("components", {}).get("schemas", {})
+    shapes = schema.get("components", {}).get("schemas", {})
     articles = [
-        _article(method, path, operation, bodies)
+        _article(method, path, operation, shapes)
         for path, methods in schema["paths"].items()
         for method, operation in methods.items()
         if method in METHODS
@@ -64,14 +82,14 @@ def render(schema: dict[str, Any]) -> str:
     )
 
 
-def _article(method: str, path: str, operation: dict[str, Any], bodies: dict[str, Any]) -> str:
+def _article(method: str, path: str, operation: dict[str, Any], shapes: dict[str, Any]) -> str:
     takes = [
-        _row(one["name"], one["schema"], one["in"] == "path" or one.get("required", False))
+        _row(one["name"], one["schema"], _wanted(one["schema"], one["in"] == "path" or one.get("required")))
         for one in operation.get("parameters", ())
     ]
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    body = bodies.get(_name(content.get("schema", {})), {})
-    takes += _rows(body, bodies)
+    body = shapes.get(_name(content.get("schema", {})), {})
+    takes += [_row(name, about, _wanted(about, needed)) for name, about, needed in _fields(body, shapes)]
     table = f"<table>{''.join(takes)}</table>" if takes else ""
     told = [operation.get("description", ""), body.get("description", "")]
     examples = "".join(
@@ -83,30 +101,70 @@ def _article(method: str, path: str, operation: dict[str, Any], bodies: dict[str
         f'<article><span class="tag">{escape(operation["x-hone-role"])}</span>'
         f'<h3><code><span class="method">{method.upper()}</span> {escape(path)}</code></h3>'
         f"{''.join(f'<p>{_marked(text)}</p>' for text in told if text)}"
-        f"{table}{examples}"
+        f"{table}{examples}{''.join(_answers(operation, shapes))}"
         f'<p class="fails">Errors: {fails}</p></article>'
     )
 
 
-def _rows(body: dict[str, Any], bodies: dict[str, Any], within: str = "") -> Iterator[str]:
-    """A line for each field of `body`; those of a body within it stand behind its name and a dot."""
-    for name, about in body.get("properties", {}).items():
-        yield _row(within + name, about, name in body.get("required", ()))
-        inner = about.get("items", about)
-        for kind in (inner, *inner.get("anyOf", ())):
-            yield from _rows(bodies.get(_name(kind), {}), bodies, f"{within}{name}.")
+def _answers(operation: dict[str, Any], shapes: dict[str, Any]) -> Iterator[str]:
+    """What comes back, folded: the fields of JSON, a piece of a stream, else the kind of file alone."""
+    for status, answer in operation["responses"].items():
+        for kind, content in answer.get("content", {}).items() if status.startswith("2") else ():
+            shown = _answer(content.get("schema", {}), shapes)
+            if "example" in content:
+                shown = f"<p>{_marked(answer['description'])}</p><pre>{escape(content['example'])}</pre>"
+            title = f"Answer {status}: {kind.removeprefix('application/')}"
+            yield f"<details><summary>{title}</summary>{shown}</details>" if shown else f"<p>{title}</p>"
 
 
-def _row(name: str, about: dict[str, Any], needed: bool) -> str:
+def _answer(schema: dict[str, Any], shapes: dict[str, Any]) -> str:
+    """The fields of an answer; those that several shapes of it have stand there once."""
+    rows = dict.fromkeys(
+        _row(name, about, _about(about, shapes))
+        for shape in _within(schema)
+        for name, about, _ in _fields(shapes[shape], shapes)
+    )
+    told = _about(schema, shapes)
+    return (f"<p>{told}</p>" if told else "") + (f"<table>{''.join(rows)}</table>" if rows else "")
+
+
+def _about(about: dict[str, Any], shapes: dict[str, Any]) -> str:
+    """What the shapes say that `about` may have."""
+    return _marked(" ".join(filter(None, (shapes[one].get("description") for one in _within(about)))))
+
+
+def _fields(
+    shape: dict[str, Any], shapes: dict[str, Any], within: str = ""
+) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Each field of `shape`: its name, what is said of it, whether it is required. Those of a shape within it
+    stand behind its name and a dot.
+    """
+    for name, about in shape.get("properties", {}).items():
+        yield within + name, about, name in shape.get("required", ())
+        for inner in _within(about):
+            yield from _fields(shapes[inner], shapes, f"{within}{name}.")
+
+
+def _within(about: dict[str, Any]) -> list[str]:
+    """The names of the shapes that a field, an answer or what is in its list may have."""
+    inner = [*about.get("anyOf", ()), *([about["items"]] if "items" in about else [])]
+    return [_name(about)] if "$ref" in about else [name for one in inner for name in _within(one)]
+
+
+def _wanted(about: dict[str, Any], needed: bool) -> str:
+    """What is to be known of a field that is sent."""
     usual = about.get("default")
     plain = usual not in (None, "", False) and not isinstance(usual, dict)
     more = "required" if needed else f"default {usual}" if plain else ""
-    told = "; ".join(text for text in (more, _marked(about.get("description", ""))) if text)
+    return "; ".join(text for text in (more, _marked(about.get("description", ""))) if text)
+
+
+def _row(name: str, about: dict[str, Any], told: str) -> str:
     return f"<tr><td><code>{escape(name)}</code></td><td>{escape(_kind(about))}</td><td>{told}</td></tr>"
 
 
 def _name(schema: dict[str, Any]) -> str:
-    """The name of the body that a schema points at, "" for none."""
+    """The name of the shape that a schema points at, "" for none."""
     return str(schema.get("$ref", "")).rpartition("/")[2]
 
 
@@ -119,13 +177,15 @@ def _kind(about: dict[str, Any]) -> str:
     """A field's type and limits in a few words."""
     if "anyOf" in about:
         return " or ".join(dict.fromkeys(_kind(one) for one in about["anyOf"]))
-    if "enum" in about:
-        return " or ".join(map(str, about["enum"]))
+    if "enum" in about or "const" in about:
+        return " or ".join(map(str, about.get("enum", [about.get("const")])))
     if "$ref" in about:
         return "object"
     if about.get("type") == "array":
+        if "prefixItems" in about:
+            return f"list of {' and '.join(_kind(one) for one in about['prefixItems'])}"
         items = about.get("items", {})
-        return f"list of {_kind(items)}{'s' if '$ref' in items else ''}"
+        return f"list of {_kind(items)}{'s' if _within(items) else ''}"
     return str(about.get("type", "anything")) + _limits(about)
 
 

@@ -1,6 +1,7 @@
 """What people say of prompts, for programs: trials, win rates, and whether to prompt or to retrain."""
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -10,9 +11,11 @@ from assistant.api.bodies import Body, Text, example
 from assistant.api.context import Engineer, Parts
 from assistant.api.prompts import Note, Said
 from assistant.prompt_ask import FEWEST, MOST, Asked
-from feedback.canonical import plain
+from assistant.prompt_people import Answer
+from feedback.ids import PromptVersionId, TaskId
 from prompts import library, standings, trials
-from prompts.trials import MOST_ARMS, Arm
+from prompts.standings import Standing
+from prompts.trials import MOST_ARMS, Arm, Trial
 
 router = APIRouter(tags=["Engineer"])
 
@@ -47,8 +50,27 @@ class NewQuestions(Body):
     makers: Annotated[list[NewMaker], Field(min_length=FEWEST, max_length=MOST)]
 
 
+@dataclass(frozen=True)
+class QueuedTasks:
+    tasks: list[TaskId]
+
+
+@dataclass(frozen=True)
+class ReadTrial:
+    trial: Trial
+
+
+@dataclass(frozen=True)
+class Standings:
+    """`against`: the version that all are compared with."""
+
+    against: PromptVersionId
+    worthwhile: float
+    standings: list[Standing]
+
+
 @router.post("/prompt-questions", status_code=201)
-def ask(parts: Parts, user: Engineer, body: NewQuestions) -> dict[str, Any]:
+def ask(parts: Parts, user: Engineer, body: NewQuestions) -> QueuedTasks:
     """Have two to four makers answer the same questions, and queue the replies for labellers to rank."""
     makers = [
         Asked(
@@ -57,20 +79,20 @@ def ask(parts: Parts, user: Engineer, body: NewQuestions) -> dict[str, Any]:
         )
         for one in body.makers
     ]
-    return {"tasks": prompt_ask.ask(parts.store, parts.turns.engine, body.questions, makers)}
+    return QueuedTasks(prompt_ask.ask(parts.store, parts.turns.engine, body.questions, makers))
 
 
 @router.post("/prompts/{name}/trial", status_code=201)
-def start(parts: Parts, user: Engineer, name: str, body: NewTrial) -> dict[str, Any]:
+def start(parts: Parts, user: Engineer, name: str, body: NewTrial) -> ReadTrial:
     """Divide a strategy's conversations between versions; each conversation stays with the one it fell to."""
     arms = [Arm(library.of(parts.store, name, arm.version).id, arm.share) for arm in body.arms]
-    return {"trial": plain(trials.start(parts.store, user.id, name, arms, body.note))}
+    return ReadTrial(trials.start(parts.store, user.id, name, arms, body.note))
 
 
 @router.delete("/prompts/{name}/trial")
-def stop(parts: Parts, user: Engineer, name: str) -> dict[str, Any]:
+def stop(parts: Parts, user: Engineer, name: str) -> ReadTrial:
     """End the running trial: the version in production answers again."""
-    return {"trial": plain(trials.stop(parts.store, user.id, name))}
+    return ReadTrial(trials.stop(parts.store, user.id, name))
 
 
 @router.get("/prompts/{name}/standings")
@@ -80,14 +102,14 @@ def standing(
     name: str,
     against: Said | None = None,
     worthwhile: Annotated[float, Query(gt=0.5, lt=1)] = standings.WORTHWHILE,
-) -> dict[str, Any]:
+) -> Standings:
     """How each version does with people against one of them (left out: what is in production): win rate from
     votes, share of thumbs up, and how many votes a win rate of `worthwhile` would still need to be told.
     """
     reference = library.find(parts.store, against or name)
     versions = [one.id for one in library.versions(parts.store, name)]
     found = standings.standings(standings.read(parts.store), versions, reference.id, worthwhile)
-    return {"against": reference.id, "worthwhile": worthwhile, "standings": plain(found)}
+    return Standings(reference.id, worthwhile, found)
 
 
 @router.get("/prompt-or-retrain")
@@ -97,10 +119,9 @@ def prompt_or_retrain(
     old: Said | None = None,
     new: Said | None = None,
     best: Said | None = None,
-) -> dict[str, Any]:
+) -> Answer:
     """The best prompt on the old model, the plain prompt on the new, and both, from the same votes. Left out:
     `new` is the champion, `old` the champion before it (of a candidate, the present one), `best` what most
     surely beats zero-shot on `old`.
     """
-    found = prompt_people.prompt_or_retrain(parts.store, old, new, best)
-    return {"report": plain(found.report) if found.report else None, "said": found.said}
+    return prompt_people.prompt_or_retrain(parts.store, old, new, best)

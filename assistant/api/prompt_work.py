@@ -1,8 +1,8 @@
 """Work on prompts for programs: check a source, see the tokens that the model would read, try versions."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -11,13 +11,16 @@ from pydantic import Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
 from assistant import prompt_bench
-from assistant.api import shapes
+from assistant.api import shapes, streams
 from assistant.api.bodies import Body, Settings, Text, example
 from assistant.api.context import Engineer, Parts, Rooms
 from assistant.api.prompts import SOURCE, Said, Source
-from assistant.prompt_preview import StepPreview
+from assistant.api.replies import EXAMPLE
+from assistant.prompt_bench import Problem
+from assistant.prompt_preview import Kind, StepPreview, Token
 from assistant.prompt_tries import MOST_SIDES, PACE_S, Try
-from feedback.canonical import plain
+from assistant.reply_state import ReplyState
+from feedback.ids import PromptVersionId
 from prompts import library
 from prompts.library import PromptVersion
 
@@ -65,21 +68,67 @@ class NewTry(Body):
     settings: Settings = Settings()
 
 
+@dataclass(frozen=True)
+class Checked:
+    """`problem`: null for a source that can be kept."""
+
+    problem: Problem | None
+
+
+@dataclass(frozen=True)
+class PreviewedStep:
+    """One request to the model. `count`: of its tokens; `counts`: by where they come from. `room`: how many
+    the answer may take.
+    """
+
+    name: str
+    title: str
+    text: str
+    tokens: tuple[Token, ...]
+    count: int
+    counts: dict[Kind, int]
+    room: int
+    dropped_examples: int
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """`version`: its id, or `unsaved`."""
+
+    version: PromptVersionId
+    steps: list[PreviewedStep]
+
+
+@dataclass(frozen=True)
+class StoppedTry:
+    stopped: bool
+
+
 @router.post("/prompt-checks")
-def check(parts: Parts, user: Engineer, body: NewCheck) -> dict[str, Any]:
+def check(parts: Parts, user: Engineer, body: NewCheck) -> Checked:
     """Whether a source can be kept; if not, why, with file and line. Nothing is stored."""
-    return {"problem": plain(prompt_bench.check(body.name, body.files))}
+    return Checked(prompt_bench.check(body.name, body.files))
 
 
 @router.post("/prompt-previews")
-def preview(parts: Parts, user: Engineer, body: NewPreview) -> dict[str, Any]:
+def preview(parts: Parts, user: Engineer, body: NewPreview) -> Previewed:
     """The exact text and tokens that the model would read for a question, step by step, with counts."""
     version = _previewed(parts, body)
     shown = parts.bench.preview(user.id, version.strategy, body.question, body.max_tokens)
-    return {"version": version.id, "steps": [_step(one) for one in shown]}
+    return Previewed(version.id, [_step(one) for one in shown])
 
 
-@router.post("/prompt-tries")
+def _sides(ids: Sequence[str], states: Sequence[ReplyState]) -> list[dict[str, Any]]:
+    return [{"version": one, **shapes.reply_text(state)} for one, state in zip(ids, states, strict=True)]
+
+
+STATES = streams.described(
+    "An event for each change, with the states of all sides; it ends when all are finished.",
+    streams.event("states", _sides(["pv_0a1b2c3d4e5f"], [EXAMPLE])),
+)
+
+
+@router.post("/prompt-tries", response_class=StreamingResponse, responses=STATES)
 async def attempt(parts: Parts, user: Engineer, body: NewTry) -> StreamingResponse:
     """Versions answer one question side by side, as server-sent events: the state of every side, at most ten
     times a second. Nothing is stored; closing the stream stops the model.
@@ -91,18 +140,14 @@ async def attempt(parts: Parts, user: Engineer, body: NewTry) -> StreamingRespon
         return versions, parts.bench.begin_try(user.id, versions, body.question, sampling)
 
     versions, begun = await run_in_threadpool(begin)
-    return StreamingResponse(
-        _stream([version.id for version in versions], begun),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    return streams.streamed(_stream([version.id for version in versions], begun))
 
 
 @router.delete("/prompt-tries")
-def stop(parts: Parts, user: Engineer) -> dict[str, Any]:
+def stop(parts: Parts, user: Engineer) -> StoppedTry:
     """End the try that this person has under way."""
     parts.bench.stop_try(user.id)
-    return {"stopped": True}
+    return StoppedTry(True)
 
 
 async def _stream(ids: list[str], begun: Try) -> AsyncIterator[str]:
@@ -112,15 +157,11 @@ async def _stream(ids: list[str], begun: Try) -> AsyncIterator[str]:
             states = begun.states
             silent_s = 0.0 if states != told else silent_s + PACE_S
             if states != told:
-                sides = [
-                    {"version": one, **shapes.reply_text(state)}
-                    for one, state in zip(ids, states, strict=True)
-                ]
-                yield f"event: states\ndata: {json.dumps(sides)}\n\n"
+                yield streams.event("states", _sides(ids, states))
                 told = states
             elif silent_s > KEEP_ALIVE_S:
                 silent_s = 0.0
-                yield ": still here\n\n"
+                yield streams.STILL_HERE
             if all(state.finished for state in states):
                 return
             await asyncio.sleep(PACE_S)
@@ -134,14 +175,14 @@ def _previewed(parts: Rooms, body: NewPreview) -> PromptVersion:
     return prompt_bench.unsaved(body.name or "", body.files or {})
 
 
-def _step(shown: StepPreview) -> dict[str, Any]:
-    return {
-        "name": shown.name,
-        "title": shown.title,
-        "text": shown.text,
-        "tokens": plain(shown.tokens),
-        "count": len(shown.tokens),
-        "counts": shown.counts,
-        "room": shown.room,
-        "dropped_examples": shown.dropped,
-    }
+def _step(shown: StepPreview) -> PreviewedStep:
+    return PreviewedStep(
+        shown.name,
+        shown.title,
+        shown.text,
+        shown.tokens,
+        count=len(shown.tokens),
+        counts=shown.counts,
+        room=shown.room,
+        dropped_examples=shown.dropped,
+    )

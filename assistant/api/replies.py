@@ -1,9 +1,9 @@
 """Replies: watch, stop, write again, and the full record of how one was made."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastapi import APIRouter
@@ -11,7 +11,8 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from assistant.accounts import User
-from assistant.api import shapes
+from assistant.api import shapes, streams
+from assistant.api.answers import Begun, Record
 from assistant.api.bodies import Again
 from assistant.api.context import Chatter, Parts, Rooms
 from assistant.reply_state import ReplyState
@@ -27,8 +28,13 @@ KEEP_ALIVE_S = 15.0
 OTHERS_EVERY_S = 1.0
 
 
+@dataclass(frozen=True)
+class StoppedReply:
+    stopped: MessageId
+
+
 @router.get("/{reply_id}")
-def read(parts: Parts, user: Chatter, reply_id: MessageId) -> dict[str, Any]:
+def read(parts: Parts, user: Chatter, reply_id: MessageId) -> Record:
     """What made this reply. ConflictError for one that is part of an open blind comparison."""
     reply = parts.turns.owned(user.id, reply_id)
     if reply.hidden_from_chat:
@@ -36,7 +42,15 @@ def read(parts: Parts, user: Chatter, reply_id: MessageId) -> dict[str, Any]:
     return shapes.record(parts.store, reply)
 
 
-@router.get("/{reply_id}/events")
+EXAMPLE = ReplyState(MessageId("m_0a1b2c3d4e5f"), "writing", "Strands of fibre,")
+EVENTS = streams.described(
+    "An event for the state now and for each newer one; the last one's `status` is not `writing`. Here with"
+    " `shape` text.",
+    streams.event("state", shapes.reply_text(EXAMPLE)),
+)
+
+
+@router.get("/{reply_id}/events", response_class=StreamingResponse, responses=EVENTS)
 def events(
     parts: Parts, user: Chatter, reply_id: MessageId, shape: Literal["html", "text"] = "html"
 ) -> StreamingResponse:
@@ -48,28 +62,21 @@ def events(
     """
     parts.turns.owned(user.id, reply_id)
     shaped = shapes.reply_text if shape == "text" else shapes.ReplyChanges()
-    return StreamingResponse(
-        _stream(parts.turns, reply_id, shaped),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    return streams.streamed(_stream(parts.turns, reply_id, shaped))
 
 
-def begun(parts: Rooms, user: User, reply_id: MessageId, last: int) -> dict[str, Any]:
+def begun(parts: Rooms, user: User, reply_id: MessageId, last: int) -> Begun:
     """The answer to whatever begins a reply: its id, and the `last` messages on show, which are new."""
     conversation_id = conversations.message(parts.store, reply_id).conversation_id
     items = conversations.thread(parts.store, conversation_id, last)
-    return {
-        "reply_id": reply_id,
-        "thread": [shapes.thread_item(parts.turns, user.id, item) for item in items],
-    }
+    return Begun(reply_id=reply_id, thread=shapes.thread(parts.turns, user.id, items))
 
 
 async def _stream(
     turns: Turns, reply_id: MessageId, shaped: Callable[[ReplyState], dict[str, Any]]
 ) -> AsyncIterator[str]:
     async for state in _states(turns, reply_id):
-        yield f"event: state\ndata: {json.dumps(shaped(state))}\n\n" if state else ": still here\n\n"
+        yield streams.event("state", shaped(state)) if state else streams.STILL_HERE
 
 
 async def _states(turns: Turns, reply_id: MessageId) -> AsyncIterator[ReplyState | None]:
@@ -107,14 +114,14 @@ async def _states(turns: Turns, reply_id: MessageId) -> AsyncIterator[ReplyState
 
 
 @router.post("/{reply_id}/stop")
-def stop(parts: Parts, user: Chatter, reply_id: MessageId) -> dict[str, Any]:
+def stop(parts: Parts, user: Chatter, reply_id: MessageId) -> StoppedReply:
     """End the writing; what is there is kept."""
     parts.turns.owned(user.id, reply_id)
     parts.turns.stop(reply_id)
-    return {"stopped": reply_id}
+    return StoppedReply(reply_id)
 
 
 @router.post("/{reply_id}/regenerate", status_code=202)
-def regenerate(parts: Parts, user: Chatter, reply_id: MessageId, body: Again) -> dict[str, Any]:
+def regenerate(parts: Parts, user: Chatter, reply_id: MessageId, body: Again) -> Begun:
     """Another reply to the same question, as a branch."""
     return begun(parts, user, parts.turns.regenerate(user.id, reply_id, body.settings.turn()), last=1)

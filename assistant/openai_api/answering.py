@@ -7,11 +7,12 @@ import json
 from collections.abc import AsyncIterator, Callable
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
+from assistant.api import streams
 from assistant.openai_api.bodies import Asking
 from assistant.openai_api.following import pieces, until_begun, until_finished
-from assistant.openai_api.shapes import DONE, Answer, Frames
+from assistant.openai_api.shapes import DONE, WHOLE, Answer, Frames
 from assistant.problems import openai_error
 
 STATUS_WITHIN_S = 2.0
@@ -25,7 +26,7 @@ Stop = Callable[[], None]
 
 async def answered(request: Request, asking: Asking, answer: Answer, stop: Stop) -> Response:
     """The answer to `request`. `stop`: ends what is still being written; cheap, never blocks."""
-    headers = {"X-Hone-Reply-Id": ",".join(answer.hone["reply_ids"])} if answer.hone else {}
+    headers = {"X-Hone-Reply-Id": ",".join(answer.hone.reply_ids)} if answer.hone else {}
     try:
         if asking.streams:
             await until_begun(answer.replies, STATUS_WITHIN_S)
@@ -39,10 +40,9 @@ async def answered(request: Request, asking: Asking, answer: Answer, stop: Stop)
         stop()
         raise failure
     if not asking.streams:
-        return JSONResponse(answer.whole(), headers=headers)
-    headers |= {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return Response(WHOLE.dump_json(answer.whole()), media_type="application/json", headers=headers)
     events = _events(answer, asking.counts_in_stream, stop)
-    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+    return StreamingResponse(events, media_type=streams.MEDIA_TYPE, headers=headers | streams.HEADERS)
 
 
 async def _events(answer: Answer, counts: bool, stop: Stop) -> AsyncIterator[str]:
@@ -51,7 +51,7 @@ async def _events(answer: Answer, counts: bool, stop: Stop) -> AsyncIterator[str
     try:
         async for piece in pieces(answer.replies):
             if piece is None:
-                yield ": still here\n\n"
+                yield streams.STILL_HERE
                 continue
             if failure := answer.failure():
                 yield f"data: {json.dumps(openai_error(failure))}\n\n"

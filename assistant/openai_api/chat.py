@@ -1,7 +1,6 @@
 """/v1/chat/completions: a program's turn, written, queued and kept as one on the chat page is."""
 
 import asyncio
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -9,10 +8,12 @@ from starlette.concurrency import run_in_threadpool
 
 from assistant import registry
 from assistant.accounts import User
+from assistant.api import streams
 from assistant.api.context import Chatter, Parts, Rooms
 from assistant.engines.interface import Engine, SchemaError, UnableError, Wanted
-from assistant.openai_api import models
+from assistant.openai_api import models, shapes
 from assistant.openai_api.answering import answered
+from assistant.openai_api.answers import ChatCompletion, HoneIds, HoneIdsByAuto
 from assistant.openai_api.bodies import ChatBody
 from assistant.openai_api.shapes import Answer
 from assistant.problems import ParameterError
@@ -26,7 +27,13 @@ SYSTEM = ("system", "developer")
 router = APIRouter()
 
 
-@router.post("/chat/completions", response_model=None)
+STREAMED = streams.described(
+    "The whole answer; with `stream`, events that each add to it, `data: [DONE]` the last.",
+    shapes.example("chat"),
+)
+
+
+@router.post("/chat/completions", response_model=ChatCompletion, responses=STREAMED)
 async def create(request: Request, parts: Parts, user: Chatter, body: ChatBody) -> Response:
     """A reply to a conversation, whole or as a stream; it is kept, and can be judged by its id."""
     answer = await run_in_threadpool(_begun, parts, user, body)
@@ -52,15 +59,15 @@ def _begun(parts: Rooms, user: User, body: ChatBody) -> Answer:
     replies = parts.turns.answer(user.id, asked, settings)
     first = conversations.message(parts.store, replies[0].reply_id)
     version = registry.get(parts.store, str(first.model_version_id))
-    hone: dict[str, Any] = {
-        "reply_id": first.id,
-        "reply_ids": [reply.reply_id for reply in replies],
-        "conversation_id": first.conversation_id,
-        "model_version": version.name,
-        "strategy": first.strategy,
-    }
+    hone = HoneIds(
+        first.id,
+        reply_ids=tuple(reply.reply_id for reply in replies),
+        conversation_id=first.conversation_id,
+        model_version=version.name,
+        strategy=str(first.strategy),
+    )
     if first.chosen_because:
-        hone["chosen_because"] = first.chosen_because
+        hone = HoneIdsByAuto(**vars(hone), chosen_because=first.chosen_because)
     return Answer("chat", body.model, version.id, hone, replies)
 
 

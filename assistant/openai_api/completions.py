@@ -11,12 +11,14 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from assistant import registry
+from assistant.api import streams
 from assistant.api.context import Chatter, Parts, Rooms
 from assistant.engines.interface import Completion, Engine
 from assistant.engines.interface import Request as EngineRequest
 from assistant.live import LiveReply
-from assistant.openai_api import models
+from assistant.openai_api import models, shapes
 from assistant.openai_api.answering import answered
+from assistant.openai_api.answers import TextCompletion
 from assistant.openai_api.bodies import MOST_REPLIES, CompletionBody
 from assistant.openai_api.chat import check_wanted
 from assistant.openai_api.shapes import Answer
@@ -27,6 +29,10 @@ from feedback.ids import MessageId, new_id
 
 MOST_AT_ONCE = 64
 RETRY_AFTER_S = 5
+STREAMED = streams.described(
+    "The whole text; with `stream`, events that each add to it, `data: [DONE]` the last.",
+    shapes.example("text"),
+)
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +91,7 @@ def router() -> APIRouter:
     """The route, with writers that last as long as the server."""
     made, writers = APIRouter(), Writers()
 
-    @made.post("/completions", response_model=None)
+    @made.post("/completions", response_model=TextCompletion, responses=STREAMED)
     async def create(request: Request, parts: Parts, user: Chatter, body: CompletionBody) -> Response:
         """Text after the prompt, which is put to the model as it is; nothing is kept."""
         answer = await run_in_threadpool(_begun, parts, body, writers)
@@ -119,4 +125,4 @@ def _begun(parts: Rooms, body: CompletionBody, writers: Writers) -> Answer:
         for prompt in body.prompt
         for sampling in body.samplings(body.limit())
     ]
-    return Answer("text", body.model, version.id, {}, writers.begin(engine, requests))
+    return Answer("text", body.model, version.id, None, writers.begin(engine, requests))

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from fastapi import APIRouter
+from fastapi.responses import Response
 
 from assistant import registry
 from assistant.api.context import Chatter, Parts
+from assistant.openai_api.answers import Model, Models, ModelWays, Role
 from assistant.problems import UnknownModelError
 from assistant.registry import ModelVersion
 from assistant.turns import DEFAULT_STRATEGY
@@ -64,14 +65,15 @@ def _served(store: Store) -> list[ModelVersion]:
     return [one for one in registry.listing(store) if (one.base_id, one.chat_template_sha256) == ours]
 
 
+@router.get("/models/", include_in_schema=False)  # as clients write it that join addresses
 @router.get("/models")
-def listing(parts: Parts, user: Chatter) -> dict[str, Any]:
+def listing(parts: Parts, user: Chatter) -> Models:
     """The champion as `hone`, its strategies, and every model version; `hone.role` says which is which."""
-    return {"object": "list", "data": _models(parts.store)}
+    return Models("list", _models(parts.store))
 
 
 @router.get("/models/{name:path}")
-def read(parts: Parts, user: Chatter, name: str) -> dict[str, Any]:
+def read(parts: Parts, user: Chatter, name: str) -> Model:
     """One model, by any name that a request may give."""
     named = resolve(parts.store, name)
     if named.version is None:
@@ -79,7 +81,7 @@ def read(parts: Parts, user: Chatter, name: str) -> dict[str, Any]:
     return _shape(name, named.version, _role(parts.store, named.version), named.strategy)
 
 
-@router.post("/embeddings")
+@router.post("/embeddings", status_code=404, response_class=Response, response_description="Always.")
 def embeddings(user: Chatter) -> None:
     """Not offered, and why: always 404."""
     raise NotFoundError(
@@ -89,7 +91,7 @@ def embeddings(user: Chatter) -> None:
     )
 
 
-def _models(store: Store) -> list[dict[str, Any]]:
+def _models(store: Store) -> list[Model]:
     champion = registry.champion(store)
     ways = [one.name for one in service.offered(store)]
     return [
@@ -99,7 +101,7 @@ def _models(store: Store) -> list[dict[str, Any]]:
     ]
 
 
-def _role(store: Store, version: ModelVersion) -> str:
+def _role(store: Store, version: ModelVersion) -> Role:
     """Champion, candidate (made by a run, never champion), former champion, or base."""
     if version.id == registry.champion(store).id:
         return "champion"
@@ -108,11 +110,6 @@ def _role(store: Store, version: ModelVersion) -> str:
     return "candidate" if version.run_id else "base"
 
 
-def _shape(name: str, version: ModelVersion, role: str, strategy: str) -> dict[str, Any]:
-    return {
-        "id": name,
-        "object": "model",
-        "created": int(datetime.fromisoformat(version.created_at).timestamp()),
-        "owned_by": "hone",
-        "hone": {"role": role, "version": version.name, "strategy": strategy},
-    }
+def _shape(name: str, version: ModelVersion, role: Role, strategy: str) -> Model:
+    created = int(datetime.fromisoformat(version.created_at).timestamp())
+    return Model(name, "model", created, "hone", ModelWays(role, version.name, strategy))

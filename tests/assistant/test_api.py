@@ -1,7 +1,9 @@
 """The API over a real socket: a chat from the first word to the vote, and errors that say what to do."""
 
+import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -272,3 +274,23 @@ def test_a_handler_that_breaks_shows_no_traceback(api: httpx.Client, store: Stor
     assert answer.status_code == 500
     assert "Traceback" not in answer.text
     assert answer.json()["error"]["what"]
+
+
+def test_who_leaves_before_the_answer_is_no_error_of_the_server(store: Store, engine: ScriptedEngine) -> None:
+    app = make_app(Turns(store, engine), Access(store), Site(), [])
+    told: list[Any] = []
+
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def noted(message: Any) -> None:
+        told.append(message)
+
+    request = {
+        "type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": "/api/status",
+        "raw_path": b"/api/status", "query_string": b"", "headers": [(b"host", b"127.0.0.1")],
+        "root_path": "", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+    }  # fmt: skip
+    with ThreadPoolExecutor(1) as pool:  # a browser of other tests may have a loop open here
+        pool.submit(lambda: asyncio.run(app(request, gone, noted))).result()
+    assert told[0]["status"] == 200

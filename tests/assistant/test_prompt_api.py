@@ -71,6 +71,8 @@ def test_a_version_is_saved_compared_put_in_production_and_taken_back(api: httpx
         True,
     )
     assert [one["id"] for one in told["versions"]] == [second, first]
+    read = said(api.get(f"/prompt-versions/{second}"))
+    assert (read["files"], read["labels"]) == (source(said="Be kind."), ["draft", "production"])
     assert [move["note"] for move in told["moves"]] == ["better", ""]
     assert told["versions"][0]["parent_id"] == first
     changes = said(api.get(f"/prompt-versions/{first}/diff/{second}"))

@@ -72,6 +72,7 @@ def test_the_whole_circle_from_votes_to_a_rollback(api: httpx.Client, ground: Gr
     done = until(api, f"/runs/{run['id']}", lambda now: now["run"]["ended_at"])
     assert done["run"]["state"] == "done", said(api.get(f"/runs/{run['id']}/log"))["log"]
     assert {"loss"} <= {point["name"] for point in done["metrics"]}
+    assert said(api.get("/runs/latest/log"))["run_id"] == run["id"]
     candidate = done["run"]["candidate_id"]
 
     assert api.get(f"/gate/{candidate}").status_code == 404
@@ -160,6 +161,7 @@ def test_a_run_whose_data_are_gone_is_not_repeated(api: httpx.Client, ground: Gr
         ({"settings": {"model": "/tmp"}}, 400),
         ({"settings": {"learning_rat": 1}}, 400),
         ({"settings": {"epochs": -1}}, 400),
+        ({"settings": {"centre": 0.5}}, 400),
         ({"snapshot": "s_nothing"}, 404),
         ({"recipe": "sft", "data": "d_nothing"}, 404),
         ({"colour": "blue"}, 422),

@@ -27,6 +27,7 @@ def test_the_models_say_who_is_champion_and_who_was_and_which_way_each_asks(
     assert models["hone:cot"]["strategy"] == "chain-of-thought"
     assert {"hone:zero-shot", "hone:few-shot", "hone:chain", "hone:meta"} <= set(models)
     assert (models["dpo-1"]["role"], models["scripted"]["role"]) == ("champion", "former champion")
+    assert said(api.get("/v1/models/")) == said(api.get("/v1/models"))
 
 
 def test_a_model_is_found_by_every_name_that_a_request_may_give(api: httpx.Client, store: Store) -> None:
