@@ -49,7 +49,7 @@ def chat(home: Home, question: str | None, as_json: bool, **how: Any) -> None:
         ways = door.ways()
         if how["strategy"]:
             check_strategy(door, how["strategy"])
-        screen = Screen(io.StringIO() if as_json else sys.stdout)
+        screen = Screen(io.StringIO() if as_json or sys.stdout is None else sys.stdout)
         talk = Talk(door, screen, _read, how["strategy"] or ways[0].name)
         before = how["conversation"] or (talk.last_conversation() if how["go_on"] else None)
         shown = talk.enter(ConversationId(before)) if before else ()
@@ -68,6 +68,10 @@ def _question(given: str | None) -> str | None:
     asked = "\n\n".join(part for part in ((given or "").strip(), piped) if part)
     if not asked and (given is not None or not person):
         raise HoneError("The question is empty.", todo="Add it, or pipe it in.")
+    if asked != asked.encode("utf-8", "replace").decode():
+        raise HoneError(
+            "The question is not in UTF-8.", todo="Convert it, with `iconv -t utf-8`, for example."
+        )
     return asked or None
 
 
@@ -94,6 +98,12 @@ def _door(home: Home, how: dict[str, Any]) -> Iterator[Door]:
 
     running = serving.running(home)
     if running is not None and running.address:
+        if not running.ready:
+            raise HoneError(
+                f"A server is starting on this home (process {running.pid}).",
+                "It loads the model.",
+                "Ask again in some seconds.",
+            )
         yield RemoteDoor(running.address, key)
         return
     from assistant.terminal.local import LocalDoor

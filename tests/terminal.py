@@ -1,5 +1,6 @@
 """A person at a real terminal, with `hone chat` in front of them."""
 
+import codecs
 import os
 import pty
 import re
@@ -37,6 +38,7 @@ class Terminal:
         )  # fmt: skip
         os.close(inside)
         self.shown, self._read = "", 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a letter may come in two reads
 
     def type(self, line: str) -> None:
         os.write(self._screen, f"{line}\n".encode())
@@ -75,7 +77,7 @@ class Terminal:
         """Read what comes up next; False when nothing does."""
         ready, _, _ = select.select([self._screen], [], [], max(0.0, timeout_s))
         if ready:
-            self.shown += os.read(self._screen, 65536).decode()
+            self.shown += self._decoder.decode(os.read(self._screen, 65536))
         return bool(ready)
 
     def _stack(self) -> str:

@@ -4,11 +4,14 @@ A model's text is data: control characters are taken out, so that no reply can m
 window or answer the terminal's questions.
 """
 
+import shutil
 import sys
+import unicodedata
 from collections.abc import Iterable
 from typing import TextIO
 
 from assistant.terminal.door import Growing, Step
+from feedback.errors import HoneError
 
 KEPT = {"\n", "\t"}
 CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in KEPT}
@@ -18,6 +21,18 @@ DIM, PLAIN, WIPE = "\x1b[2m", "\x1b[0m", "\r\x1b[K"
 def clean(text: str) -> str:
     """`text` without control characters, but for newlines and tabs."""
     return text.translate(CONTROLS)
+
+
+def _one_row(line: str, columns: int) -> str:
+    """As much of `line` as stands in one row, so that it can be wiped. A Chinese character, or an emoji, is
+    two columns wide.
+    """
+    room = columns - 1
+    for at, character in enumerate(line):
+        room -= 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if room < 0:
+            return line[:at]
+    return line
 
 
 def _part(step: Step) -> str:
@@ -31,23 +46,31 @@ class Screen:
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stdout
         self.is_terminal = self._out.isatty()
+        self._encoding = self._out.encoding or "utf-8"
+        self._thought, self._said, self._busy, self._within_line = "", "", False, False
 
     def say(self, text: str = "") -> None:
+        """A line of its own, even when a reply was cut within one."""
+        if text:
+            self._end_line()
         self._put(clean(text) + "\n")
 
     def follow(self, states: Iterable[Growing]) -> Growing:
         """Print what comes until the reply is finished; returns its last state. May be broken off and begun
         again with the same reply: `resume` prints only what is new.
         """
-        self._thought, self._said, self._busy = "", "", False
+        self._thought, self._said, self._busy, self._within_line = "", "", False, False
         return self.resume(states)
 
     def resume(self, states: Iterable[Growing]) -> Growing:
         state = Growing("writing")
-        for state in states:
-            self._show(state)
-        if self._said and not self._said.endswith("\n"):
-            self._put("\n")
+        try:
+            for state in states:
+                self._show(state)
+        except HoneError:
+            self._end_line()
+            raise
+        self._end_line()
         remarks = [line for line in (state.agreement, *state.notes) if line] if state.finished else []
         if self.is_terminal and remarks:
             self._put(f"{DIM}{clean(chr(10).join(remarks))}{PLAIN}\n")
@@ -64,6 +87,7 @@ class Screen:
         if state.agreement and not (state.finished or self._thought or self._said):
             line = state.agreement
         if line:
+            line = _one_row(clean(line), shutil.get_terminal_size().columns)
             self._put(f"{WIPE}{DIM}{line}{PLAIN}")
         elif self._busy:
             self._put(WIPE)
@@ -92,6 +116,19 @@ class Screen:
         self._put(text[len(shown) :])
         return text
 
+    def _end_line(self) -> None:
+        if self._busy:
+            self._put(WIPE)
+            self._busy = False
+        if self._within_line:
+            self._put("\n")
+
     def _put(self, text: str) -> None:
-        self._out.write(text)
+        """Characters that the other end's encoding does not have become question marks."""
+        self._out.write(text.encode(self._encoding, "replace").decode(self._encoding))
         self._out.flush()
+        shown = text.removesuffix(PLAIN).removesuffix(WIPE)
+        if text.endswith(WIPE):
+            self._within_line = False
+        elif shown:
+            self._within_line = not shown.endswith("\n")

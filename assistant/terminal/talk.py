@@ -11,14 +11,20 @@ from feedback.ids import ConversationId, MessageId
 
 PROMPT, MORE = "> ", "... "
 HELP = """\
-/regenerate        write the last reply again, as a branch
-/up [REASON]       the last reply is good        /down [REASON]  it is bad
-/better [TEXT]     write a better answer than the last reply
-/compare           a second reply, blind: then 1, 2, tie or bad
-/strategy [NAME]   how questions are put; without a name: which ways there are
-/history [WORDS]   your conversations            /open NUMBER|ID goes on with one
-/new               a new conversation            /quit, or Ctrl-D, leaves
-Ctrl-C stops a reply. A line that ends with \\ goes on in the next. //text sends "/text"."""
+/regenerate        the last reply again
+/up [REASON]       the reply is good
+/down [REASON]     the reply is bad
+/better [TEXT]     write a better one
+/compare           another reply, blind,
+                   and 1, 2, tie or bad
+/strategy [NAME]   how questions are put
+/history [WORDS]   your conversations
+/open NUMBER|ID    go on with one
+/new               begin a new one
+/quit or Ctrl-D    leave
+Ctrl-C stops a reply. A line that ends
+with \\ goes on in the next. //text sends
+"/text"."""
 VERDICTS: dict[str, Verdict] = {"1": "left", "2": "right", "tie": "tie", "bad": "both_bad"}
 
 
@@ -71,7 +77,7 @@ class Talk:
                 self.screen.say("\nCtrl-D leaves.")
                 continue
             try:
-                if line in ("/quit", "/exit"):
+                if line.split(" ")[0] in ("/quit", "/exit"):
                     return
                 self._take(line)
             except EOFError:
@@ -145,7 +151,9 @@ class Talk:
         self.screen.say("/open NUMBER goes on with one." if self.listed else "Nothing found.")
 
     def _open(self, which: str) -> None:
-        if which.isdigit():
+        if not which:
+            raise HoneError("Which conversation?", todo="/history lists them; /open NUMBER goes on with one.")
+        if which.isdecimal():
             if not 0 < int(which) <= len(self.listed):
                 raise HoneError(f"There is no conversation {which} in the list.", todo="/history shows it.")
             self.show_end(self.enter(self.listed[int(which) - 1].id))
@@ -157,8 +165,9 @@ class Talk:
         if name:
             check_strategy(self.door, name)
             self.strategy = name
+        widest = max(len(way.name) for way in ways)
         for way in ways:
-            self.screen.say(f"{'*' if way.name == self.strategy else ' '} {way.name:<18} {way.title}")
+            self.screen.say(f"{'*' if way.name == self.strategy else ' '} {way.name:<{widest}}  {way.title}")
 
     def _regenerate(self) -> None:
         self._ended(self._show(self.door.regenerate(self._last_reply(), self.strategy)))

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from feedback.ids import LOCAL_USER
 from feedback.store import Store
 from tests.scripted import ScriptedEngine, answering
 from tests.scripted import serving as on_a_socket
-from tests.served import served
+from tests.served import free_port, served
 from tests.terminal import HONE, terminal
 
 
@@ -236,7 +237,10 @@ def test_a_server_with_accounts_asks_for_a_key(address: str, store: Store) -> No
 
 
 def test_the_server_that_runs_on_the_home_is_found(address: str, store: Store, tmp_path: Path) -> None:
-    with serving.claimed(Home(tmp_path), address):
+    with serving.claimed(Home(tmp_path), address) as ready:
+        early = in_a_process("--home", str(tmp_path), "Why?")
+        assert (early.returncode, "A server is starting on this home" in early.stderr) == (2, True)
+        ready()
         assert in_a_process("--home", str(tmp_path), "Why?").stdout == "The sky scatters blue light.\n"
     assert serving.running(Home(tmp_path)) is None
     with serving.claimed(Home(tmp_path)):
@@ -279,6 +283,33 @@ def test_a_second_server_on_a_home_is_refused_and_ends_no_reply(
         assert found.address == address
     assert conversations.message(store, begun["reply_id"]).status == "writing"
     engine.go_on()
+
+
+def test_of_servers_that_start_at_once_on_a_home_one_loads_the_model(tiny_base: Base, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HONE, "serve", "--home", str(tmp_path), "--port"]
+    started = [
+        subprocess.Popen(
+            [*command, str(free_port()), "--model", str(tiny_base.folder), "--quantize", "none"],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    try:
+        until = time.monotonic() + 120
+        while sum(one.poll() is None for one in started) > 1:
+            assert time.monotonic() < until, "more than one of them runs"
+            time.sleep(0.1)
+        refused = [one for one in started if one.poll() is not None]
+        for one in refused:
+            said = one.communicate()[1]
+            assert (one.returncode, "on this home already" in said, "Model:" in said) == (2, True, False)
+        assert len(refused) == 2
+    finally:
+        for one in started:
+            with one:
+                one.kill()
+    assert serving.running(Home(tmp_path)) is None, "what a killed one leaves holds nothing"
 
 
 def test_ctrl_c_ends_hone_serve_without_a_complaint(tiny_base: Base, tmp_path: Path) -> None:
