@@ -61,6 +61,16 @@ SHAPE = f"""
   --hone-mono: {", ".join(f'"{f}"' if " " in f else f for f in FONT_MONO)};
 """
 
+CLOSE_LISTS = """<script>
+document.addEventListener("focusout", ({ target: box }) => setTimeout(() => {
+  if (box.role !== "combobox" || box.ariaExpanded !== "true" || document.activeElement === box) return;
+  box.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+}, 100));
+</script>"""
+"""When one goes on with Tab, Gradio (6.31) closes a dropdown's list and at once opens it again, over what
+stands below: Escape closes it for good.
+"""
+
 
 @cache
 def _sheet() -> str:
@@ -78,8 +88,11 @@ def plain_css() -> str:
 
 
 def head() -> str:
-    """For `mount_gradio_app(head=...)`: the viewport and the sheet, which `css=` would scope and so break."""
-    return f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{css()}</style>'
+    """For `mount_gradio_app(head=...)`: the viewport, the sheet, which `css=` would scope and so break, and
+    the script.
+    """
+    viewport = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    return f"{viewport}\n<style>{css()}</style>\n{CLOSE_LISTS}"
 
 
 def nav(current: Page, roles: Collection[Role], name: str = "") -> str:

@@ -149,10 +149,19 @@ def _binned(values: Sequence[int], width: float, bins: int) -> list[int]:
     return counts
 
 
-def interval(value: float, low: float | None, high: float | None, bar: float | None, ok: bool | None) -> str:
-    """One check as a strip: a dot for the value, a line for its interval, a mark for the bar."""
-    shown = [number for number in (value, low, high, bar) if number is not None]
-    pad = (max(shown) - min(shown) or abs(value) or 1.0) * 0.15
+def interval(
+    value: float,
+    low: float | None,
+    high: float | None,
+    bar: float | None,
+    ok: bool | None,
+    axis: tuple[float, float] | None = None,
+) -> str:
+    """One check as a strip: a dot for the value, a line for its interval, a mark for the bar. `axis`: from
+    where to where, for strips below each other that are to be compared; None: what this one has.
+    """
+    shown = axis or [number for number in (value, low, high, bar) if number is not None]
+    pad = 0.0 if axis else (max(shown) - min(shown) or abs(value) or 1.0) * 0.15
     x = Scale(min(shown) - pad, max(shown) + pad, 6, 154)
     parts = [_line(6, 11, 154, 11, "rail")]
     if low is not None and high is not None:

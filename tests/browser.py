@@ -24,11 +24,14 @@ MISSING = (
 
 
 @contextmanager
-def page(width: int = 1280, height: int = 800, dark: bool = False) -> Iterator[Any]:
+def page(width: int = 1280, height: int = 800, dark: bool = False, touch: bool = False) -> Iterator[Any]:
     """A page of playwright's synchronous API. An uncaught error in the page fails the test at the end."""
     errors: list[str] = []
     profile = _browser().new_context(
-        viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if dark else "light",
+        has_touch=touch,
+        is_mobile=touch,
     )
     try:
         opened = profile.new_page()

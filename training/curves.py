@@ -19,7 +19,7 @@ TITLES = {
     "answer_tokens": ("Tokens in an answer", None),
     "calibration_loss": ("Loss on the calibration part, nats", None),
     "calibration_accuracy": ("Share of the calibration part put right", None),
-    "judge": ("Judge: nats gained on votes that nobody trains on", 0.0),
+    "judge": ("Judge: nats gained on votes kept for it", 0.0),
 }
 """The metrics shown, in this order, with their titles and the level that means: nothing learnt."""
 

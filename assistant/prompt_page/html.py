@@ -139,7 +139,8 @@ def win_rate(rate: Interval | None, votes: int) -> Markup:
         f"{percent(rate.value)} ({percent(rate.low)} to {percent(rate.high)}), {parts.plural(votes, 'vote')}"
     )
     return parts.join(
-        plots.interval(rate.value, rate.low, rate.high, 0.5, told), parts.tag("div", words, "pp-rate")
+        plots.interval(rate.value, rate.low, rate.high, 0.5, told, axis=(0.0, 1.0)),
+        parts.tag("div", words, "pp-rate"),
     )
 
 

@@ -9,6 +9,7 @@ const STARTERS = [
   "Write a short, polite email asking to move a meeting.",
   "What is the difference between weather and climate?",
 ];
+const ENDED = { complete: "The reply is written.", stopped: "The reply was stopped.", failed: "The reply failed." };
 const SETTINGS = ["strategy", "temperature", "top_p", "max_tokens", "seed"];
 
 class Chat {
@@ -19,6 +20,10 @@ class Chat {
     this.buildChat(chatRoot);
     window.addEventListener("hashchange", () => this.show());
     window.addEventListener("focus", () => this.catchUp());
+    // Before Gradio hears of it: Escape closes an open list first, and the settings only after that.
+    document.addEventListener("keydown", ({ key, target }) => {
+      if (key === "Escape" && target.closest?.("#hone-settings") && target.ariaExpanded !== "true") this.toggleSettings();
+    }, true);
     this.status();
     this.sidebar.refresh();
     this.show();
@@ -27,10 +32,9 @@ class Chat {
   buildChat(root) {
     this.title = h("h1.hc-heading", { testid: "title" }, "New chat");
     this.champion = h("span.hc-champion", { testid: "champion", title: "The model version that answers" });
-    const top = h("header.hc-top", {},
-      iconButton("menu", "Conversations", "open-sidebar", () => this.sidebar.toggle(), { class: "icon-button only-narrow" }),
-      this.title, this.champion,
-      iconButton("sliders", "Settings", "settings", () => this.toggleSettings(), { "aria-expanded": "false" }));
+    this.menuButton = iconButton("menu", "Conversations", "open-sidebar", () => this.sidebar.drawer(true), { class: "icon-button only-narrow" });
+    this.settingsButton = iconButton("sliders", "Settings", "settings", () => this.toggleSettings(), { "aria-expanded": "false" });
+    const top = h("header.hc-top", {}, this.menuButton, this.title, this.champion, this.settingsButton);
     this.empty = h("div.hc-empty", { testid: "empty" },
       h("h2", {}, "What would you like to know?"),
       h("p", {}, "Rate what you get: your votes train the next version."),
@@ -53,11 +57,14 @@ class Chat {
       this.strategies = new Map((await api("GET", "/strategies")).strategies.map((one) => [one.name, one.title]));
       this.sayHow();
     });
-    root.replaceChildren(top, h("div.hc-middle", {}, this.scroller), h("div.hc-bottom", {}, form, foot));
+    this.news = h("p.hc-unseen", { role: "status", testid: "news" });
+    root.replaceChildren(top, h("div.hc-middle", {}, this.scroller), h("div.hc-bottom", {}, form, foot), this.news);
     this.thread = new Thread(this.scroller, this.list, {
       settings: () => this.settings(),
       changed: () => { this.sidebar.refresh(); this.status(); },
-      writing: (id) => { this.replyId = id; this.sendButton.hidden = Boolean(id); this.stopButton.hidden = !id; },
+      writing: (id) => this.writing(id),
+      ended: (status) => { this.news.textContent = ENDED[status]; },
+      goOn: () => this.toField(),
       comparing: (kept) => this.keep("comparing", kept ? JSON.stringify(kept) : ""),
     });
   }
@@ -66,11 +73,35 @@ class Chat {
   sayHow() {
     const name = this.settings().strategy ?? "zero-shot";
     this.how.textContent = this.strategies?.get(name) ?? name;
+    this.how.setAttribute("aria-label", `Strategy: ${this.how.textContent}`);
   }
 
+  /** The button stands for what can be done: send, or stop what is being written. */
+  writing(id) {
+    const held = [this.sendButton, this.stopButton].includes(document.activeElement);
+    if (id) this.news.textContent = "A reply is being written.";
+    this.replyId = id;
+    this.sendButton.hidden = Boolean(id);
+    this.stopButton.hidden = !id;
+    if (held) this.toField();
+  }
+
+  /** The focus to where one types. On a screen that is touched it would bring up the keyboard unasked. */
+  toField() {
+    if (!matchMedia("(pointer: coarse)").matches) this.field.focus({ preventScroll: true });
+  }
+
+  /** Settings, to the right: the focus goes to them, and back to where it was. */
   toggleSettings() {
+    const box = document.getElementById("hone-settings");
+    const held = document.activeElement;
     const open = document.body.classList.toggle("hc-settings");
-    document.querySelector("[data-testid=settings]").setAttribute("aria-expanded", String(open));
+    this.settingsButton.setAttribute("aria-expanded", String(open));
+    if (open) {
+      this.settingsOpener = held;
+      for (const [name, value] of [["role", "region"], ["aria-label", "Settings"], ["tabindex", "-1"]]) box.setAttribute(name, value);
+      box.focus();
+    } else if (box.contains(held)) this.settingsOpener.focus();
   }
 
   /** The settings to send: what was chosen on this page's controls; the server's default for the rest. */
@@ -113,7 +144,7 @@ class Chat {
     this.empty.hidden = Boolean(id);
     this.restoreDraft();
     this.retitle();
-    if (!matchMedia("(pointer: coarse)").matches) this.field.focus({ preventScroll: true });
+    this.toField();
     if (!id) return;
     const found = await attempt(async () => {
       const got = await this.thread.reload();
@@ -134,8 +165,9 @@ class Chat {
     if (known || !this.id) this.heading(known ?? "New chat");
   }
 
-  /** Another tab, or another device, may have gone on with this conversation. */
+  /** Another tab, or another device, may have gone on with this conversation, and another version may answer now. */
   catchUp() {
+    if (!this.replyId) this.status();
     if (this.id && !this.replyId && !this.thread.comparison) attempt(() => this.thread.reload());
   }
 
@@ -166,6 +198,7 @@ class Chat {
     }
     if (this.sending) return;
     this.sending = true;
+    const held = document.activeElement === this.sendButton;
     this.sendButton.disabled = true;
     await attempt(async () => {
       const said = { content: text, parent_id: this.thread.leaf, settings: this.settings() };
@@ -176,6 +209,7 @@ class Chat {
     });
     this.sending = false;
     this.sendButton.disabled = false;
+    if (held) this.toField();
   }
 
   stop() {
@@ -191,7 +225,7 @@ function begin() {
   chat.dataset.ready = "yes";
   document.body.classList.add("hc-page");
   // Inside the shell: it lies between the thread and the drawer.
-  document.getElementById("hone-app").append(h("div.hc-scrim", { onclick: () => document.body.classList.remove("hc-drawer") }));
+  document.getElementById("hone-app").append(h("div.hc-scrim", { onclick: () => window.hone.sidebar.drawer(false) }));
   window.hone = new Chat(sidebar, chat);
   return true;
 }

@@ -1,7 +1,7 @@
 // Two replies to one question, side by side and blind; a vote by click or by the keys 1 2 3 4; names only after it.
 import { api, attempt, h, iconButton, showHtml, toast, typing } from "./dom.js";
 import { recordList } from "./judge.js";
-import { busySentence } from "./message.js";
+import { busySentence, lostSentence } from "./message.js";
 
 const NAMES = ["Model version", "Strategy", "Prompt version", "Seed"];
 const CHOICES = [["left", "Left"], ["right", "Right"], ["tie", "Tie"], ["both_bad", "Both bad"]];
@@ -19,7 +19,8 @@ export class Comparison {
       "aria-keyshortcuts": String(index + 1), onclick: () => this.vote(verdict),
     }, h("kbd", {}, String(index + 1)), label));
     this.withdraw = h("button.plain", { type: "button", testid: "compare-withdraw", hidden: true, onclick: () => this.takeBack() }, "Withdraw my vote");
-    this.node = h("section.hc-compare", { testid: "compare-panel", "aria-label": "Compare two replies" },
+    const escape = (event) => { if (event.key === "Escape") this.close(); };
+    this.node = h("section.hc-compare", { testid: "compare-panel", "aria-label": "Compare two replies", tabindex: "-1", onkeydown: escape },
       h("div.hc-panel-head", {}, h("b", {}, "Which reply is better?"), iconButton("close", "Close", "compare-close", () => this.close())),
       h("div.hc-columns", {}, this.column("left", "Left"), this.column("right", "Right")),
       h("div.hc-choices", { role: "group", "aria-label": "Your vote" }, ...this.buttons),
@@ -71,6 +72,14 @@ export class Comparison {
       if (state.status !== "writing") source.close();
       this.refresh();
     });
+    source.addEventListener("error", () => this.lost(side, source.readyState === EventSource.CLOSED));
+  }
+
+  /** The next state takes this sentence away. */
+  lost(side, forGood) {
+    const { note } = this.sides[side];
+    note.textContent = lostSentence(forGood);
+    note.hidden = false;
   }
 
   refresh() {
@@ -101,6 +110,7 @@ export class Comparison {
   takeBack() {
     return attempt(async () => {
       this.show(await api("DELETE", `/comparisons/${this.id}/vote`));
+      this.node.focus({ preventScroll: true }); // its button is gone
       toast("Your vote is withdrawn.", "good");
     });
   }

@@ -105,7 +105,7 @@ export async function attempt(action) {
 /** Ask before something is taken away. Resolves to true or false. */
 export function confirmed(question, action) {
   return new Promise((resolve) => {
-    const dialog = h("dialog.hc-dialog", { testid: "confirm" },
+    const dialog = h("dialog.hc-dialog", { testid: "confirm", "aria-label": question },
       h("p", {}, question),
       h("div.row", {},
         h("button.plain", { type: "button", testid: "confirm-no", onclick: () => dialog.close("no") }, "Keep it"),
@@ -184,6 +184,12 @@ function finish(block) {
 function addCopy(pre) {
   const text = pre.querySelector("code")?.textContent ?? pre.textContent;
   pre.append(h("button.copy-code", { type: "button", "aria-label": "Copy code", onclick: () => copyText(text) }, "Copy"));
+}
+
+/** Put the focus on the control in `root` that has this test id; on its first one, where that is gone or at rest. */
+export function focusOn(root, testid) {
+  const named = testid && root.querySelector(`[data-testid="${testid}"]:not(:disabled)`);
+  (named || root.querySelector("button:not(:disabled)"))?.focus({ preventScroll: true });
 }
 
 /** Whether the person is typing somewhere, so that single keys must not act. */

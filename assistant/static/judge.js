@@ -8,11 +8,11 @@ export function ratingPopover(reply, value) {
   const field = h("input", {
     type: "text", "aria-label": "Reason", placeholder: "Say why, if you like", maxlength: "2000", testid: "rating-reason",
   });
-  field.value = reply.item.rating?.reason ?? "";
+  field.defaultValue = reply.item.rating?.reason ?? "";
   const save = () => attempt(async () => {
     const { rating } = await api("PUT", `/replies/${reply.item.id}/rating`, { value, reason: field.value });
-    reply.panels.replaceChildren();
     reply.update({ ...reply.item, rating });
+    reply.closePanel();
     toast("Thank you. Your reason is kept.", "good");
   });
   const chips = REASONS[value].map((reason) => h("button.chip", { type: "button", onclick: () => {
@@ -21,7 +21,7 @@ export function ratingPopover(reply, value) {
   } }, reason));
   return h("form.hc-panel", { testid: "rating-panel", onsubmit: (event) => { event.preventDefault(); save(); } },
     h("div.hc-panel-head", {}, h("b", {}, value === 1 ? "What was good?" : "What was wrong?"),
-      iconButton("close", "Close", "rating-close", () => reply.panels.replaceChildren())),
+      iconButton("close", "Close", "rating-close", () => reply.closePanel())),
     h("div.chips", {}, ...chips),
     h("div.row", {}, field, h("button.primary", { type: "submit", testid: "rating-save" }, "Save")));
 }
@@ -29,13 +29,13 @@ export function ratingPopover(reply, value) {
 /** A better answer, begun from the reply or from one's earlier one. */
 export function demonstrationPanel(reply) {
   const field = h("textarea", { "aria-label": "A better answer", testid: "better-field", rows: "4", maxlength: "32000" });
-  field.value = reply.item.demonstration ?? reply.item.content;
+  field.defaultValue = reply.item.demonstration ?? reply.item.content;
   field.addEventListener("input", () => autosize(field, 480));
   requestAnimationFrame(() => autosize(field, 480));
   const path = `/replies/${reply.item.id}/demonstration`;
   const finish = (demonstration, said) => {
-    reply.panels.replaceChildren();
     reply.update({ ...reply.item, demonstration });
+    reply.closePanel();
     toast(said, "good");
   };
   const save = () => attempt(async () => {
@@ -47,7 +47,7 @@ export function demonstrationPanel(reply) {
   const withdraw = () => attempt(async () => finish((await api("DELETE", path)).demonstration, "Your better answer is withdrawn."));
   return h("div.hc-panel", { testid: "better-panel" },
     h("div.hc-panel-head", {}, h("b", {}, "How should the reply have been?"),
-      iconButton("close", "Close", "better-close", () => reply.panels.replaceChildren())),
+      iconButton("close", "Close", "better-close", () => reply.closePanel())),
     field,
     h("div.row", {},
       reply.item.demonstration ? h("button.plain", { type: "button", testid: "better-withdraw", onclick: withdraw }, "Withdraw it") : null,
@@ -82,7 +82,7 @@ export function recordList(record, only) {
 export function detailsPanel(reply) {
   const panel = h("div.hc-panel", { testid: "details-panel" },
     h("div.hc-panel-head", {}, h("b", {}, "What made this reply"),
-      iconButton("close", "Close", "details-close", () => reply.panels.replaceChildren())),
+      iconButton("close", "Close", "details-close", () => reply.closePanel())),
     h("p.hc-note", {}, "Looking it up."));
   attempt(async () => {
     const record = await api("GET", `/replies/${reply.item.id}`);

@@ -30,18 +30,18 @@ export function maySeePrompts() {
 /** A prompt that the model wrote becomes the draft of a strategy: it can be changed, and needs a name. */
 export function keepPanel(reply, written) {
   const field = h("textarea", { "aria-label": "The prompt", testid: "keep-text", rows: "3", maxlength: "32000" });
-  field.value = written;
+  field.defaultValue = written;
   const words = written.toLowerCase().match(/[a-z0-9]+/g) ?? [];
   const name = h("input", { type: "text", "aria-label": "Name of the strategy", testid: "keep-name", maxlength: "60", required: true });
-  name.value = words.slice(0, 3).join("-").slice(0, 60) || "prompt-1";
+  name.defaultValue = words.slice(0, 3).join("-").slice(0, 60) || "prompt-1";
   const save = () => attempt(async () => {
     const kept = await api("POST", `/prompts/${encodeURIComponent(name.value.trim())}/written`, { text: field.value });
-    reply.panels.replaceChildren();
+    reply.closePanel();
     toast(`${kept.name} is kept as a draft. Try it on the page Prompts, then put it in production.`, "good");
   });
   return h("form.hc-panel", { testid: "keep-panel", onsubmit: (event) => { event.preventDefault(); save(); } },
     h("div.hc-panel-head", {}, h("b", {}, "Keep this prompt: it is put after each question"),
-      iconButton("close", "Close", "keep-close", () => reply.panels.replaceChildren())),
+      iconButton("close", "Close", "keep-close", () => reply.closePanel())),
     field,
     h("div.row", {}, name, h("button.primary", { type: "submit", testid: "keep-save" }, "Keep as a draft")));
 }

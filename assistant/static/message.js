@@ -1,5 +1,5 @@
 // One message on show: a question with its edit, a reply with its text, steps, notes and tools. Told what to show by thread.js.
-import { api, attempt, autosize, copyText, h, iconButton, showHtml, toast } from "./dom.js";
+import { api, attempt, autosize, copyText, focusOn, h, iconButton, showHtml, toast } from "./dom.js";
 import { detailsPanel, demonstrationPanel, ratingPopover } from "./judge.js";
 import { examplesBody, examplesTitle, keepPanel, maySeePrompts, votesBody } from "./made.js";
 
@@ -26,16 +26,17 @@ export function questionNode(item, page) {
     field.value = item.content;
     field.addEventListener("input", () => autosize(field, 400));
     const close = () => { box.remove(); text.hidden = tools.hidden = false; };
+    const cancel = () => { close(); focusOn(tools, "edit"); };
     const send = async () => {
       const content = field.value.trim();
       if (content && (await page.edit(item.id, content))) close();
     };
     field.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") close();
+      if (event.key === "Escape") cancel();
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); send(); }
     });
     const box = h("div.hc-edit", {}, field, h("div.row", {},
-      h("button.plain", { type: "button", testid: "edit-cancel", onclick: close }, "Cancel"),
+      h("button.plain", { type: "button", testid: "edit-cancel", onclick: cancel }, "Cancel"),
       h("button.primary", { type: "button", testid: "edit-send", onclick: send }, "Ask again")));
     text.hidden = tools.hidden = true;
     node.append(box);
@@ -58,7 +59,7 @@ export class ReplyNode {
     this.body = h("div.hone-md.hc-body", { testid: "reply-text" });
     this.notes = h("div.hc-notes", { "aria-live": "polite" });
     this.tools = h("div.hc-tools");
-    this.panels = h("div.hc-panels");
+    this.panels = h("div.hc-panels", { onkeydown: (event) => { if (event.key === "Escape" && !this.typed()) this.closePanel(); } });
     this.node = h("article.hc-message.reply",
       { "data-id": item.id, "data-role": "assistant", testid: "message", "aria-label": "Reply" },
       this.steps, this.votes, this.reasoning, this.body, this.examples, this.notes, this.tools, this.panels);
@@ -151,9 +152,8 @@ export class ReplyNode {
 
   /** The server is out of reach while it writes; the next state takes this sentence away. */
   lost(forGood) {
-    const next = forGood ? "Reload this page." : "This page goes on by itself when it does.";
     this.shownNotes = null;
-    this.notes.replaceChildren(h("p.hc-note", { testid: "lost" }, `The server does not answer. ${next}`));
+    this.notes.replaceChildren(h("p.hc-note", { testid: "lost" }, lostSentence(forGood)));
   }
 
   showTools(writing) {
@@ -162,6 +162,7 @@ export class ReplyNode {
     const usable = Boolean(item.content.trim());
     const thumb = (name, value, label) => iconButton(name, label, `thumbs-${name}`, () => this.rate(value),
       { "aria-pressed": String(item.rating?.value === value) });
+    const held = this.tools.contains(document.activeElement) && document.activeElement.dataset.testid;
     this.tools.replaceChildren(...[
       switcher(item, this.page),
       usable && thumb("up", 1, "Good reply"),
@@ -173,19 +174,34 @@ export class ReplyNode {
       usable && iconButton("copy", "Copy", "copy", () => copyText(item.content)),
       iconButton("info", "Details: what made this reply", "details", () => this.toggle("details", () => detailsPanel(this))),
     ].filter(Boolean));
+    if (held) focusOn(this.tools, held);
     return undefined;
   }
 
-  /** Show a panel under the reply, or take it away when it is the one that is open. */
+  /** Show a panel under the reply, or take it away when it is the one that is open. The focus goes into it. */
   toggle(name, make) {
     const open = this.panels.firstChild;
+    this.opener = document.activeElement.dataset.testid;
     this.panels.replaceChildren();
     if (open?.dataset.panel === name) return;
     const panel = make();
     panel.dataset.panel = name;
+    panel.setAttribute("role", "group");
+    panel.setAttribute("aria-label", panel.querySelector("b").textContent);
     this.panels.append(panel);
-    panel.querySelector("textarea, button")?.focus({ preventScroll: true });
+    (panel.querySelector("textarea, .chip") ?? panel.querySelector("button")).focus({ preventScroll: true });
     panel.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Take the panel away; the focus goes back to the button that it came from. */
+  closePanel() {
+    this.panels.replaceChildren();
+    focusOn(this.node, this.opener);
+  }
+
+  /** Whether something stands in the panel that Escape must not take away. */
+  typed() {
+    return [...this.panels.querySelectorAll("textarea, input")].some((field) => field.value !== field.defaultValue);
   }
 
   async rate(value) {
@@ -204,4 +220,10 @@ export class ReplyNode {
 /** The model has its hands full: how many start before this reply. */
 export function busySentence(before) {
   return `Busy: ${before === 1 ? "1 reply is" : `${before} replies are`} before yours`;
+}
+
+/** The server is out of reach while a reply is written. `forGood`: the browser has given up. */
+export function lostSentence(forGood) {
+  const next = forGood ? "Reload this page." : "This page goes on by itself when it does.";
+  return `The server does not answer. ${next}`;
 }

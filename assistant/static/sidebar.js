@@ -1,5 +1,5 @@
 // The list of conversations: new, search, open, rename, delete. Tells the page which one is wanted; keeps nothing itself.
-import { api, attempt, confirmed, h, icon, iconButton, toast } from "./dom.js";
+import { api, attempt, confirmed, focusOn, h, icon, iconButton, toast } from "./dom.js";
 
 export class Sidebar {
   /** `open(id or null)` shows a conversation, or a new one; `listed()` is called when the list is there anew. */
@@ -13,32 +13,38 @@ export class Sidebar {
       oninput: () => { clearTimeout(this.timer); this.timer = setTimeout(() => this.refresh(), 180); },
     });
     this.list = h("ul.hc-list", { testid: "conversations" });
+    this.newChat = h("button.new-chat", { type: "button", testid: "new-chat", onclick: () => this.pick(null) }, icon("plus"), "New chat");
     root.replaceChildren(
-      h("div.hc-side-top", {},
-        h("button.new-chat", { type: "button", testid: "new-chat", onclick: () => this.pick(null) }, icon("plus"), "New chat"),
-        iconButton("close", "Close the list", "close-sidebar", () => this.close(), { class: "icon-button only-narrow" })),
+      h("div.hc-side-top", {}, this.newChat,
+        iconButton("close", "Close the list", "close-sidebar", () => this.drawer(false), { class: "icon-button only-narrow" })),
       h("label.hc-search", {}, icon("search"), this.search),
       this.list);
-    document.addEventListener("keydown", (event) => { if (event.key === "Escape") this.close(); });
+    document.addEventListener("keydown", (event) => { if (event.key === "Escape" && !document.querySelector("dialog[open]")) this.drawer(false); });
+    matchMedia("(max-width: 768px)").addEventListener("change", () => this.drawer(false));
   }
 
-  toggle() {
-    document.body.classList.toggle("hc-drawer");
-    if (document.body.classList.contains("hc-drawer")) requestAnimationFrame(() => this.search.focus());
-  }
-
-  close() {
-    document.body.classList.remove("hc-drawer");
+  /** On a narrow screen the list is a drawer: while it is open the page behind it is out of reach, and the focus comes back after. */
+  drawer(open) {
+    if (open === document.body.classList.contains("hc-drawer")) return;
+    if (open) this.opener = document.activeElement;
+    document.body.classList.toggle("hc-drawer", open);
+    for (const behind of ["hone-header", "hone-chat-box", "hone-settings"]) document.getElementById(behind).inert = open;
+    if (open) this.newChat.focus();
+    else this.opener.focus();
   }
 
   pick(id) {
-    this.close();
+    this.drawer(false);
     this.open(id);
   }
 
   mark(id) {
     this.current = id;
-    for (const row of this.list.children) row.classList.toggle("current", row.dataset.id === id);
+    for (const row of this.list.querySelectorAll("[data-id]")) {
+      row.classList.toggle("current", row.dataset.id === id);
+      if (row.dataset.id === id) row.firstChild.setAttribute("aria-current", "true");
+      else row.firstChild.removeAttribute("aria-current");
+    }
   }
 
   titleOf(id) {
@@ -49,13 +55,23 @@ export class Sidebar {
     const asked = this.search.value;
     await attempt(async () => {
       const { conversations } = await api("GET", `/conversations?search=${encodeURIComponent(asked)}`);
-      if (asked !== this.search.value) return; // a later search is on its way
+      if (asked !== this.search.value || this.renaming) return; // a later search is on its way, or a title is being written
       this.items = conversations;
       const empty = asked.trim() ? "Nothing found." : "Your conversations will be listed here.";
-      this.list.replaceChildren(...(conversations.length ? conversations.map((one) => this.row(one)) : [h("li.hc-none", {}, empty)]));
+      this.draw(conversations.length ? conversations.map((one) => this.row(one)) : [h("li.hc-none", {}, empty)]);
       this.mark(this.current);
       this.listed();
     });
+  }
+
+  /** The rows anew. Whoever was on one of them stays there, or comes to the one in its place. */
+  draw(rows) {
+    const at = document.activeElement;
+    const row = this.list.contains(at) ? at.closest("li") : null;
+    const place = [...this.list.children].indexOf(row);
+    this.list.replaceChildren(...rows);
+    if (!row) return;
+    focusOn(rows.find((one) => one.dataset.id === row.dataset.id) ?? rows[Math.min(place, rows.length - 1)], at.dataset.testid);
   }
 
   row(one) {
@@ -69,10 +85,12 @@ export class Sidebar {
   rename(row, one) {
     const field = h("input", { "aria-label": "New title", testid: "rename-field", maxlength: "200" });
     field.value = one.title;
+    this.renaming = true;
     let over = false;
     const done = async (save) => {
       if (over) return;
       over = true;
+      this.renaming = false;
       const title = field.value.trim();
       if (save && title && title !== one.title) await attempt(() => api("PATCH", `/conversations/${one.id}`, { title }));
       await this.refresh();

@@ -1,5 +1,5 @@
 // The thread on show: keeps one node a message, follows the reply that is being written, keeps the end in sight.
-import { api, attempt, h, icon } from "./dom.js";
+import { api, attempt, focusOn, h, icon } from "./dom.js";
 import { Comparison } from "./compare.js";
 import { questionNode, ReplyNode } from "./message.js";
 
@@ -8,7 +8,7 @@ const NEAR_PX = 90;
 const AT_ONCE = 60;
 
 export class Thread {
-  /** `page`: {settings(), changed(), writing(id or null)}: what the thread needs of the rest. */
+  /** `page`: {settings(), changed(), writing(id or null), ended(status), goOn()}: what the thread needs of the rest. */
   constructor(scroller, list, page) {
     this.scroller = scroller;
     this.list = list;
@@ -145,6 +145,7 @@ export class Thread {
       if (state.status === "writing") return;
       this.items = this.items.map((item) => (item.id === replyId ? reply.item : item));
       this.unfollow();
+      this.page.ended(state.status);
       this.page.changed();
     });
     source.addEventListener("error", () => this.nodes.get(replyId)?.reply?.lost(source.readyState === EventSource.CLOSED));
@@ -163,9 +164,11 @@ export class Thread {
   actions() {
     return {
       select: (id) => attempt(async () => {
+        const held = document.activeElement.dataset.testid;
         const { thread } = await api("POST", `/messages/${id}/select`);
         this.stick = false;
         this.graft(thread);
+        focusOn(this.nodes.get(id).node.querySelector(".hc-branches"), held);
       }),
       edit: (id, content) => this.begin(() => api("POST", `/messages/${id}/edit`, { content, settings: this.page.settings() })),
       regenerate: (id) => this.begin(() => api("POST", `/replies/${id}/regenerate`, { settings: this.page.settings() })),
@@ -188,6 +191,7 @@ export class Thread {
     this.stick = true;
     this.follow(replyId);
     this.graft(thread, AT_ONCE);
+    if (document.activeElement === document.body) this.page.goOn();
   }
 
   compare(reply) {
@@ -205,11 +209,15 @@ export class Thread {
       this.markComparing(reply, false);
       this.comparison = null;
       this.page.comparing(null);
-      if (voted) attempt(() => this.reload());
+      attempt(async () => {
+        if (voted) await this.reload();
+        if (!this.comparison) focusOn(reply.node.isConnected ? reply.node : this.list.lastChild, "compare");
+      });
     });
     this.comparison = comparison;
     this.page.comparing({ reply: reply.item.id, id: shown.id });
     reply.node.append(comparison.node);
+    comparison.node.focus({ preventScroll: true });
     comparison.node.scrollIntoView({ block: "nearest" });
   }
 

@@ -125,11 +125,15 @@ function draw() {
   const sameTask = board.dataset.task === (state.task ? state.task.id : "");
   const folds = sameTask ? [...board.querySelectorAll("details")].map((fold) => fold.open) : [];
   const scrolls = sameTask ? [...board.querySelectorAll(".lb-card")].map((card) => card.scrollTop) : [];
+  const held = board.contains(document.activeElement) ? [document.activeElement.dataset.testid, skipping ? "skip-1" : "skip"] : null;
   board.replaceChildren(header(), ...(state.task ? task() : [empty()]));
   board.dataset.task = state.task ? state.task.id : "";
   // Somebody is reading: what was folded out or scrolled to stays so.
   board.querySelectorAll("details").forEach((fold, i) => { if (i in folds) fold.open = folds[i]; });
   board.querySelectorAll(".lb-card").forEach((card, i) => { card.scrollTop = scrolls[i] || 0; });
+  // So does the focus; a new task is read from its prompt on, so that Enter held down does not judge it.
+  const named = (name) => board.querySelector(`[data-testid="${name}"]:not(:disabled)`);
+  if (held) (sameTask ? named(held[0]) || named(held[1]) : named("prompt") || named("again"))?.focus({ preventScroll: sameTask });
 }
 
 function header() {
@@ -157,6 +161,7 @@ function task() {
   const prompt = turnView(last);
   prompt.classList.add("lb-prompt");
   prompt.dataset.testid = "prompt";
+  prompt.tabIndex = -1;
   parts.push(last.long ? el("details", { class: "lb-before", open: true }, el("summary", {}, "The prompt"), prompt) : prompt);
   if (state.task.guidelines_html) parts.push(el("details", { class: "lb-guide" }, el("summary", {}, "Guidelines"),
     el("div", { class: "hone-md", html: state.task.guidelines_html })));
@@ -171,7 +176,7 @@ function card(reply, i) {
   const tied = at >= 0 && places[at].length > 1;
   const badge = allBad ? "bad" : at < 0 ? "" : at === 0 ? (tied ? "best, tied" : "best") : `${ordinal(at + 1)}${tied ? ", tied" : ""}`;
   const pick = () => { if (!String(getSelection())) place(i); }; // selecting text to read it is not a choice
-  return el("article", { class: `lb-card${at === 0 && !allBad ? " best" : ""}${allBad ? " bad" : ""}${at >= 0 ? " placed" : ""}`, "data-testid": `reply-${i + 1}`, onclick: pick },
+  return el("article", { class: `lb-card${at === 0 && !allBad ? " best" : ""}${allBad ? " bad" : ""}${at >= 0 ? " placed" : ""}`, "data-testid": `reply-${i + 1}`, "aria-label": `Reply ${i + 1}`, onclick: pick },
     el("header", {},
       el("button", { type: "button", class: "pick", "data-testid": `pick-${i + 1}`, "aria-label": `Place reply ${i + 1} next`, "aria-pressed": String(at >= 0),
         onclick: (event) => { event.stopPropagation(); place(i); } }, String(i + 1)),
@@ -222,7 +227,7 @@ function empty() {
     state.operator
       ? el("p", {}, "To fill the queue, open ", el("a", { href: "/operate" }, "Operate"), ", choose Data, and draw label tasks: Hone asks a set of prompts and queues two or more replies to each.")
       : el("p", {}, "An operator can add tasks on the Operate page, under Data."),
-    el("button", { type: "button", onclick: () => ask("load", {}, null) }, "Look again"));
+    el("button", { type: "button", "data-testid": "again", onclick: () => ask("load", {}, null) }, "Look again"));
 }
 
 // ---- keys ----

@@ -28,6 +28,7 @@ from feedback import look
 from feedback.duels import Maker
 from feedback.ids import LOCAL_USER, UserId
 from feedback.people import Role
+from feedback.statistics import Interval
 from feedback.store import Store
 from prompts import files, labels, library, service, trials
 from prompts.plain import shipped
@@ -134,6 +135,14 @@ def choose(page: Any, element: str, text: str) -> None:
     """Pick in a dropdown by the text that is shown."""
     page.click(f"#{element} input")
     page.get_by_role("option", name=re.compile(re.escape(text))).first.click()
+
+
+def test_win_rates_stand_on_one_axis() -> None:
+    rates = (Interval(0.2, 0.1, 0.3), Interval(0.9, 0.8, 1.0))
+    even = {
+        line for rate in rates for line in re.findall(r'class="bar" x1="[0-9.]+"', html.win_rate(rate, 9))
+    }
+    assert len(even) == 1
 
 
 @pytest.mark.browser

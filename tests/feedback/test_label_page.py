@@ -186,6 +186,28 @@ def test_three_replies_are_ordered_with_ties_and_submitted_with_enter(site: Site
 
 
 @pytest.mark.browser
+def test_the_focus_stays_where_one_presses_and_a_new_task_begins_at_its_prompt(site: Site) -> None:
+    site.task("What is tea?", "One.", "Two.", "Three.")
+    site.task("What is coffee?", "One.", "Two.", "Three.")
+    with browser.page() as page:
+
+        def press(name: str) -> str:
+            page.get_by_test_id(name).focus()
+            page.keyboard.press("Enter")
+            return str(page.evaluate("document.activeElement.dataset.testid"))
+
+        page.goto(f"{site.address}/label")
+        assert press("pick-2") == "pick-2"
+        assert press("skip") == "skip-1"
+        page.keyboard.press("Escape")
+        assert page.evaluate("document.activeElement.dataset.testid") == "skip"
+        press("pick-1")
+        press("submit")
+        page.locator("[data-testid=prompt]:focus").get_by_text("coffee").wait_for()
+        assert page.get_by_role("article", name="Reply 3").count() == 1
+
+
+@pytest.mark.browser
 def test_keys_typed_into_the_reason_for_a_skip_do_not_vote(site: Site) -> None:
     site.task("What is tea?", "A drink.", "A leaf.")
     with browser.page(390, 844, dark=True) as page:

@@ -3,6 +3,7 @@
 from itertools import pairwise
 from xml.etree import ElementTree
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -47,6 +48,16 @@ def test_every_reply_is_in_one_bar_of_the_histogram(chosen: list[int], rejected:
         count, side = str(title.text).split()[:2]
         found[side] += int(count)
     assert found == {"chosen": len(chosen), "rejected": len(rejected)}
+
+
+def test_strips_on_one_axis_can_be_compared() -> None:
+    ends = [
+        float(line.get("x1") or 0) / 148
+        for low in (0.25, 0.75)
+        for line in ElementTree.fromstring(plots.interval(0.9, low, 1.0, None, True, axis=(0.0, 1.0)))
+        if line.get("class") == "range"
+    ]
+    assert ends[1] - ends[0] == pytest.approx(0.5)
 
 
 def test_a_check_marks_its_value_its_interval_and_its_bar() -> None:

@@ -1,5 +1,6 @@
 """The bars of the Train part: what the chosen preset would need of this machine's memory."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from feedback.home import Home
 from tests import browser
 from tests.scripted import answering
 from tests.training.test_operate_page import DrawingEngine, opened
-from training import recipes
+from training import memory, recipes
 from training.page.needs import needs_html
 
 
@@ -33,6 +34,23 @@ def test_a_preset_of_longer_examples_is_drawn_with_more_activations(home: Home) 
 
 def test_a_model_that_is_not_there_is_a_sentence(home: Home) -> None:
     assert "There is no model folder" in needs_html(home, BaseChoice("/nowhere/at/all"), recipes.load("dpo"))
+
+
+def test_what_would_make_it_fit_is_folded_below_one_short_sentence(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = memory.Device("this machine", "cpu", int(4e9), int(1.2e9))
+    monkeypatch.setattr(memory, "this_machine", lambda: small)
+    shown = needs_html(home, BaseChoice(), recipes.load("dpo"))
+    assert 'class="hone-note bad">It does not fit on this machine: 1.20 GB free of 4.00 GB.</p>' in shown
+    folded = shown.split("<details")[1]
+    assert "It fits with " in folded.split("</summary>")[0]
+    assert "<li><b>Batch 1 with accumulation 8</b> costs some speed, no accuracy.</li>" in folded
+    tiny = dataclasses.replace(small, free_bytes=1000)
+    monkeypatch.setattr(memory, "this_machine", lambda: tiny)
+    shown = needs_html(home, BaseChoice(), recipes.load("dpo"))
+    assert "No change of settings is enough" in shown
+    assert "<details" not in shown
 
 
 @pytest.mark.browser

@@ -28,11 +28,12 @@ from feedback.home import Home
 from feedback.ids import LOCAL_USER, GateReportId, UserId
 from feedback.people import Role
 from feedback.store import Store, now
-from tests import training_ground
+from tests import tiny_models, training_ground
+from training import heads, recipes, reward_report, runs
 from training import page as operate
-from training import recipes, runs
-from training.gate import Check, Example, GateReport
+from training.gate import BothAnswers, Check, GateReport
 from training.page.gate import report_html
+from training.reward_report import Scored
 
 
 class DrawingEngine(ScriptedEngine):
@@ -335,12 +336,32 @@ def made_by_a_run(site: Site) -> str:
     return str(candidate.id)
 
 
+@pytest.mark.browser
+def test_a_reward_models_report_fits_a_narrow_screen(site: Site, tiny_base: Base, tmp_path: Path) -> None:
+    site.voted(8)
+    snapshot = training_ground.freeze(site.store)
+    run = runs.create(site.store, LOCAL_USER, recipes.load("reward"), snapshot.id)
+    runs.cancel(site.store, LOCAL_USER, run.id)
+    scored = [Scored(number / 9, 1 - number / 9, 30, 20) for number in range(10)]
+    made = heads.Made(tiny_models.fake_adapter(tmp_path / "made"), reward_report.report(scored))
+    heads.add(site.store, site.home, tiny_base, made, run.id, snapshot.chat_template_sha256)
+    with browser.page(320, 640) as page:
+        page.goto(f"{site.address}/operate")
+        page.get_by_role("tab", name="Train").click()
+        report = page.get_by_test_id("reward-report")
+        report.wait_for()
+        frame = report.locator("xpath=ancestor-or-self::*[contains(@class, 'hone-scroll')]")
+        assert frame.evaluate("frame => frame.scrollWidth - frame.clientWidth") == 0
+        assert report.locator("svg.strip").first.bounding_box()["width"] >= 80
+        assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
 def test_a_report_shows_each_check_and_never_obeys_what_a_model_wrote() -> None:
     checks = (
         Check("margin", "Mean margin, nats", "effect", 1.5, 0.5, 2.5, 0.0, True, "It is +1.50 nats."),
         Check("length", "Length", "guard", 4.0, None, None, 3.0, False, "It is 4.00 times as long."),
     )
-    examples = (Example("<b>Why?</b>", "<script>a()</script>", "![x](http://example.org/x.png)"),)
+    examples = (BothAnswers("<b>Why?</b>", "<script>a()</script>", "![x](http://example.org/x.png)"),)
     shown = report_html(
         GateReport("fail", ("Too <long>.",), checks, (1.0, 2.0), examples, GateReportId("g_1"))
     )

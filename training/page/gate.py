@@ -11,7 +11,7 @@ from feedback.errors import HoneError
 from feedback.markdown import to_html
 from feedback.store import Store
 from training import evaluating, gate, plot, promotion
-from training.gate import Check, Example, GateReport
+from training.gate import BothAnswers, Check, GateReport
 from training.page.desk import Desk, Part, Person, button, chosen, confirmation, say, shown
 from training.page.now import VERDICT_TONES
 
@@ -187,7 +187,7 @@ def figure(check: Check) -> str:
     return f"{value} ({plots.short(check.low)} to {plots.short(check.high)})"
 
 
-def examples_html(examples: tuple[Example, ...]) -> html.Markup:
+def examples_html(examples: tuple[BothAnswers, ...]) -> html.Markup:
     """What both versions answered to the same held-out prompts."""
     if not examples:
         return html.Markup("")

@@ -7,10 +7,10 @@ from feedback import plots
 from feedback.errors import HoneError
 from feedback.home import Home
 from training import memory
-from training.memory.fitting import RUNS
+from training.memory.fitting import RUNS, smallest
 from training.memory.plan import precision_of
-from training.memory.refusal import advice, fits, verdict
-from training.memory.words import ALWAYS, PARTS
+from training.memory.refusal import NOT_ENOUGH, fits, verdict
+from training.memory.words import ALWAYS, PARTS, gb
 from training.recipes import Recipe
 
 
@@ -28,8 +28,28 @@ def needs_html(home: Home, choice: BaseChoice, recipe: Recipe) -> html.Markup:
     parts = [(_headed(PARTS[name]), found.part(name).peak_bytes / 1e9) for name in _order()]
     free = device.free_bytes / 1e9
     bars = plots.stacked("Memory at most", parts, free, "GB", f"{free:.1f} GB are free on {device.name}.")
-    why_not = "" if fits(found, device) else f"{verdict(found, device)} {advice(shape, plan, device, RUNS)}"
-    return html.join(f'<div class="op-needs" data-testid="needs">{bars}{html.note(why_not, "bad")}</div>')
+    why_not = "" if fits(found, device) else too_big(verdict(found, device), shape, plan, device)
+    return html.join(f'<div class="op-needs" data-testid="needs">{bars}{why_not}</div>')
+
+
+def too_big(said: str, shape: memory.Shape, plan: memory.Plan, device: memory.Device) -> html.Markup:
+    """That it does not fit, and folded below it what to change, a line for each change with its cost."""
+    change = smallest(shape, plan, device.free_bytes, RUNS)
+    if change is None:
+        return html.join(html.note(said, "bad"), html.note(NOT_ENOUGH))
+    title = html.text(
+        f"It fits with {html.plural(len(change.parts), 'change')}: {gb(change.estimate.peak_bytes)}"
+    )
+    lines = [
+        html.tag("li", html.join(html.tag("b", html.text(_headed(what))), html.text(f" costs {lost}.")))
+        for what, lost in change.parts
+    ]
+    return html.join(
+        html.note(said, "bad"),
+        html.tag(
+            "details", html.join(html.tag("summary", title), html.tag("ol", html.join(*lines))), "op-changes"
+        ),
+    )
 
 
 def _order() -> list[str]:

@@ -8,8 +8,9 @@ import gradio as gr
 from feedback import parts as html
 from feedback import plots
 from feedback.ids import RunId
+from feedback.statistics import wilson
 from feedback.store import Store
-from training import curves, heads, metrics_copy, repeats, runs
+from training import curves, heads, metrics_copy, repeats, rounds, runs
 from training.classify import heads as classifiers
 from training.classify.heads import HeadInfo
 from training.curves import Figures
@@ -18,6 +19,7 @@ from training.methods import METHODS
 from training.page import classifier, start
 from training.page.desk import Desk, Part, Person, button, confirmation, say, shown
 from training.repeats import Comparison
+from training.reward_report import Bin
 from training.runs import MetricPoint, Run
 
 LOG_BYTES = 6000
@@ -58,7 +60,12 @@ def build(desk: Desk) -> tuple[Part, Part, Part]:
         )
         return (
             html.join(
-                run_html(run, runs.metrics(desk.store, run.id), _beside(desk.store, run, beside or [])),
+                run_html(
+                    run,
+                    runs.metrics(desk.store, run.id),
+                    _beside(desk.store, run, beside or []),
+                    rounds.told(desk.store, run.method, run.base_version_id),
+                ),
                 repeat_html(run, repeats.compare(desk.store, desk.home, run)),
                 copy_html(metrics_copy.shown_by(desk.home, run)),
                 head_html(heads.of_run(desk.store, run.id)),
@@ -119,13 +126,15 @@ def no_run_html() -> html.Markup:
     )
 
 
-def run_html(run: Run, points: Sequence[MetricPoint], beside: Sequence[Figures] = ()) -> html.Markup:
-    """One run: what, how far, and its curves, over those of the runs `beside` it."""
+def run_html(
+    run: Run, points: Sequence[MetricPoint], beside: Sequence[Figures] = (), begun: str = ""
+) -> html.Markup:
+    """One run: what, how far, and its curves, over those of the runs `beside` it. `begun`: of rounds.told."""
     head = html.join(
         f'<h3 class="op-run">{html.text(run.recipe.name)} {html.code(run.id)} ',
         html.badge(run.state, STATE_TONES[run.state], "run-state"),
         "</h3>",
-        html.note(f"On {run.source}, {how_long(run)}."),
+        html.note(f"On {', '.join(filter(None, (run.source, begun, how_long(run))))}."),
     )
     tone: html.Tone = "busy" if not run.is_over else STATE_TONES[run.state]
     progress = html.bar(run.step, run.total_steps or int(run.is_over), how_far(run, datetime.now(UTC)), tone)
@@ -160,12 +169,19 @@ def head_html(head: Head | None) -> html.Markup:
         return html.join()
     if head.report is None:
         return html.note(f"{head.name} is kept. No pair was held out, so nothing was measured.")
-    rows = [(f"{one.said:.0%}", f"{one.right:.0%}", str(one.pairs)) for one in head.report.bins]
+    rows = [(f"{one.said:.0%}", f"{one.right:.0%}", _strip(one), str(one.pairs)) for one in head.report.bins]
     return html.join(
         html.tag("h4", html.text(head.name)),
         html.note(" ".join(head.report.sentences())),
-        html.table(("How sure it was", "How often it was right", "Pairs"), rows, "reward-report"),
+        html.table(("How sure it was", "How often it was right", "", "Pairs"), rows, "reward-report"),
     )
+
+
+def _strip(one: Bin) -> str:
+    """How often it was right, with its interval, against how sure it was."""
+    share = wilson(one.right * one.pairs, one.pairs)
+    right = share.low <= one.said <= share.high
+    return plots.interval(share.value, share.low, share.high, one.said, right, axis=(0.0, 1.0))
 
 
 def classifier_of(desk: Desk, run: Run) -> HeadInfo | None:

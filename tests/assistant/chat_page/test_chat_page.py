@@ -1,70 +1,20 @@
 """The chat page in a real browser, with a model that says what the test wants."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from assistant import page as chat_page
 from assistant import registry
-from assistant.accounts import Access
-from assistant.server import RolePage, Site, make_app
-from assistant.turns import Turns
 from feedback import conversations
 from feedback.conversations import ReplyEnd, ReplyStart, Sampling
 from feedback.ids import LOCAL_USER
 from feedback.store import Store
 from prompts import library
-from tests import browser
-from tests.scripted import ScriptedEngine, answering, serving
+from tests.assistant.chat_page.ground import answered, ask
+from tests.scripted import ScriptedEngine
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine("The **sky** scatters light. `code`\n\n```\nlet x = 1;\n```\n")
-
-
-@pytest.fixture
-def store(tmp_path: Path, engine: ScriptedEngine) -> Store:
-    return answering(tmp_path, engine)
-
-
-@pytest.fixture
-def address(store: Store, engine: ScriptedEngine) -> Iterator[str]:
-    access = Access(store)
-    pages = [RolePage("/", "chatter", chat_page.build(store, access.current_user), chat_page.head())]
-    with serving(make_app(Turns(store, engine), access, Site(), pages)) as served:
-        yield served
-
-
-@pytest.fixture
-def page(address: str) -> Iterator[Any]:
-    """The open chat page; afterwards: nothing came from elsewhere."""
-    with browser.page() as opened:
-        troubles: list[str] = []
-        opened.on("request", lambda one: _note_foreign(one.url, address, troubles))
-        opened.goto(address)
-        opened.get_by_test_id("composer").wait_for()
-        yield opened
-        assert troubles == []
-
-
-def _note_foreign(url: str, address: str, troubles: list[str]) -> None:
-    if not url.startswith((address, "data:", "blob:")):
-        troubles.append(url)
-
-
-def ask(page: Any, text: str = "Why is the sky blue?") -> None:
-    page.get_by_test_id("composer").fill(text)
-    page.keyboard.press("Enter")
-
-
-def answered(page: Any) -> None:
-    page.get_by_test_id("thumbs-up").last.wait_for()
 
 
 def test_a_reply_is_written_before_ones_eyes_and_a_reload_picks_it_up(
@@ -118,6 +68,22 @@ def test_a_server_out_of_reach_is_told_of_and_the_page_goes_on_when_it_is_back(
     answered(page)
     assert page.get_by_test_id("lost").count() == 0
     assert "scatters" in page.get_by_test_id("reply-text").inner_text()
+
+
+def test_a_comparison_tells_of_a_server_out_of_reach_too(page: Any, engine: ScriptedEngine) -> None:
+    ask(page)
+    answered(page)
+    engine.hold()
+    stream = re.compile("/events")
+    page.route(stream, lambda route: route.abort())
+    page.get_by_test_id("compare").click()
+    panel = page.get_by_test_id("compare-panel")
+    lost = panel.get_by_text("The server does not answer")
+    lost.wait_for()
+    page.unroute(stream)
+    engine.go_on()
+    panel.locator("button.choice:not([disabled])").first.wait_for()
+    assert lost.count() == 0
 
 
 def test_two_replies_are_compared_blind_and_voted_on_by_key(page: Any) -> None:
