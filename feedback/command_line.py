@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
+from feedback import full_disc
 from feedback.canonical import plain_json
-from feedback.errors import HoneError
+from feedback.errors import FullDiscError, HoneError
 from feedback.home import Home, find
 from feedback.store import Store
 
@@ -55,11 +56,17 @@ def say(text: str, data: Any, as_json: bool) -> None:
 
 
 class HoneGroup(click.Group):
-    """A group of commands whose HoneErrors leave as one line on stderr and exit code 2."""
+    """A group of commands whose HoneErrors leave as one line on stderr and exit code 2; a full disc too,
+    whoever finds it so.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except HoneError as error:
             click.echo(f"Error: {error}", err=True)
-            ctx.exit(EXIT_ERROR)
+        except OSError as error:
+            if not full_disc.is_why(error):
+                raise
+            click.echo(f"Error: {FullDiscError()}", err=True)
+        ctx.exit(EXIT_ERROR)

@@ -40,3 +40,12 @@ class BusyError(HoneError):
     def __init__(self, what: str, why: str = "", todo: str = "", *, retry_after_s: int) -> None:
         super().__init__(what, why, todo)
         self.retry_after_s = retry_after_s
+
+
+class FullDiscError(HoneError):
+    """There was no room on the disc for what had to be written; nothing of it was."""
+
+    status = 507
+
+    def __init__(self) -> None:
+        super().__init__("The disc is full.", "Nothing could be written.", "Free some space, then try again.")

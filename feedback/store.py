@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from sqlite_utils import Database
 
+from feedback import full_disc
 from feedback.errors import HoneError
 from feedback.schema import migrations
 
@@ -28,7 +30,8 @@ def now() -> str:
 class Store:
     """Rows in, rows out. Thread-safe: each thread has its own connection.
 
-    `path` is the SQLite file; its folder is made. Raises HoneError when the file is not a store.
+    `path` is the SQLite file; its folder is made. Raises HoneError when the file is not a store, and
+    FullDiscError from whatever finds no room to write.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,8 +41,18 @@ class Store:
         self._local = threading.local()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            migrations.apply(Database(self._connection()))
+            # SQLite lets two change tables at once, each by half. Whoever comes second finds them changed.
+            with FileLock(f"{path}.lock"):
+                migrations.apply(Database(self._connection()))
+        except OSError as error:
+            full_disc.check(error)
+            raise HoneError(
+                f"The store {path} cannot be opened.",
+                f"{error.strerror}: {error.filename}.",
+                "Give yourself the right to write there, or choose another home.",
+            ) from error
         except sqlite3.DatabaseError as error:
+            full_disc.check(error)
             raise HoneError(
                 f"The store {path} cannot be opened.",
                 f"SQLite says: {error}.",
@@ -60,15 +73,18 @@ class Store:
 
     def rows(self, sql: str, *args: Any) -> list[sqlite3.Row]:
         """All rows of a SELECT (or of a statement with RETURNING)."""
-        return self._connection().execute(sql, args).fetchall()
+        with _no_room_told():
+            return self._connection().execute(sql, args).fetchall()
 
     def row(self, sql: str, *args: Any) -> sqlite3.Row | None:
         """The first row, or None."""
-        return self._connection().execute(sql, args).fetchone()
+        with _no_room_told():
+            return self._connection().execute(sql, args).fetchone()
 
     def execute(self, sql: str, *args: Any) -> int:
         """Run one statement; returns the number of rows it changed."""
-        return self._connection().execute(sql, args).rowcount
+        with _no_room_told():
+            return self._connection().execute(sql, args).rowcount
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -81,10 +97,14 @@ class Store:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
-            except BaseException:
-                connection.execute("ROLLBACK")
+                connection.execute("COMMIT")
+            except BaseException as error:
+                # SQLite itself goes back on some errors. Left open by a commit that failed, the transaction
+                # would swallow all that this thread writes later.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                full_disc.check(error)
                 raise
-            connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -92,3 +112,13 @@ class Store:
         if connection is not None:
             connection.close()
             self._local.connection = None
+
+
+@contextmanager
+def _no_room_told() -> Iterator[None]:
+    """FullDiscError where SQLite found no room; its own errors otherwise."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        full_disc.check(error)
+        raise

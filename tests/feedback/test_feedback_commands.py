@@ -1,5 +1,6 @@
 """`hone feedback ...` as typed in a terminal, and what all commands share."""
 
+import errno
 import json
 
 import click
@@ -80,3 +81,23 @@ def test_a_group_turns_errors_of_its_nested_groups_into_exit_code_2():
 
     result = CliRunner().invoke(outer, ["inner", "fail"])
     assert (result.exit_code, result.stderr) == (2, "Error: It broke. It was old. Mend it.\n")
+
+
+def test_a_full_disc_is_one_sentence_and_exit_code_2_whoever_finds_it_so():
+    @click.group(cls=command_line.HoneGroup)
+    def hone():
+        """All commands."""
+
+    @hone.command()
+    def write():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    @hone.command()
+    def read():
+        raise FileNotFoundError("no file")
+
+    result = CliRunner().invoke(hone, ["write"])
+    assert (result.exit_code, result.stderr) == (
+        2, "Error: The disc is full. Nothing could be written. Free some space, then try again.\n",
+    )  # fmt: skip
+    assert isinstance(CliRunner().invoke(hone, ["read"]).exception, FileNotFoundError)

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from assistant import base as bases
 from assistant.base import Base
+from feedback import full_disc
 from feedback.command_line import HoneGroup
+from feedback.errors import FullDiscError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from tests import training_ground
 from tests.training_ground import Ground, finished, wait
-from training import commands, data, divergence, full_disc, runs, trainers, worker
+from training import commands, data, divergence, runs, trainers, worker
 from training.page.train import run_html
 from training.recipes import Recipe
 
@@ -126,6 +128,25 @@ def test_a_full_disc_ends_a_run_with_a_sentence_and_its_last_checkpoint(on: Grou
     mended = finished(on, run)
     assert (mended.state, mended.error) == ("done", None), runs.log_text(on.home, run.id)
     assert "Going on from checkpoint-20" in runs.log_text(on.home, run.id)
+
+
+def test_a_run_holds_room_on_the_disc_for_the_words_it_ends_with(on: Ground) -> None:
+    run = started(on, method="sft", epochs=200.0)
+    wait(on, run, lambda now: now.step >= 1)
+    held = runs.folder(on.home, run.id) / "room"
+    assert held.stat().st_size >= 1 << 20
+    runs.cancel(on.store, LOCAL_USER, run.id)
+    assert finished(on, run).state == "cancelled"
+    assert not held.exists()
+
+
+def test_a_store_without_room_ends_a_run_as_any_other_file_does(on: Ground) -> None:
+    run = runs.create(on.store, LOCAL_USER, on.recipe, on.snapshot.id)
+    said = worker.why_ended(worker.Seat(on.store, on.home, run.id), FullDiscError())
+    assert said == (
+        "The disc seems to be full: a file could not be written. There is no checkpoint yet."
+        f" Free some space, then `hone runs resume {run.id}`."
+    )
 
 
 def write_in_python() -> None:
