@@ -115,7 +115,9 @@ def prepare(
         )
     pairs, thumbs = snapshots.pairs(store, snapshot.id).train, frozen_thumbs.read(store, snapshot.id).train
     chosen = rounds.choose(pairs, learnt, recipe.replay, recipe.seed)
-    rows = replace(select(chosen.pairs, recipe, rendering, thumbs), round=chosen.sentence())
+    rows = select(chosen.pairs, recipe, rendering, thumbs)
+    if METHODS[recipe.method].reads != "thumbs" or recipe.unpair:
+        rows = replace(rows, round=chosen.sentence())
     if not rows.rows:
         raise HoneError(
             f"The snapshot {snapshot.id} leaves nothing to train on.",
@@ -195,6 +197,18 @@ def held_out(store: Store, snapshot_id: SnapshotId, recipe: Recipe, rendering: R
     """The held-out pairs that fit, to measure on. Nothing here is ever trained on."""
     found = (_row(pair, rendering) for pair in snapshots.pairs(store, snapshot_id).held_out)
     return tuple(row for row in found if row.tokens <= recipe.max_length)
+
+
+def one_sided(rows: Sequence[Row]) -> str | None:
+    """What to say of thumbs that all point one way; None where both do, and for rows that have none."""
+    which = {row.liked for row in rows}
+    if which == {True}:
+        said = "No answer was disliked, so all of them become likelier and none is told from a worse one."
+    elif which == {False}:
+        said = "No answer was liked, so answers only become less likely, and replies may lose their sense."
+    else:
+        return None
+    return f"{said} Collect the other thumbs too, or let pairs count: --set unpair=true."
 
 
 JUDGE_SHARE = 0.2

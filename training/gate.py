@@ -56,7 +56,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Example:
+class BothAnswers:
     """A held-out prompt and what both answered it (greedy, cut at the measurement's limit)."""
 
     prompt: str
@@ -76,7 +76,7 @@ class GateReport:
     reasons: tuple[str, ...]
     checks: tuple[Check, ...]
     margins_nats: tuple[float, ...]
-    examples: tuple[Example, ...] = ()
+    examples: tuple[BothAnswers, ...] = ()
     id: GateReportId | None = None
     candidate_id: ModelVersionId | None = None
     champion_id: ModelVersionId | None = None
@@ -235,8 +235,8 @@ def _drift(measurement: Measurement, bars: Bars) -> Check:
     )  # fmt: skip
 
 
-def _examples(measurement: Measurement) -> tuple[Example, ...]:
-    return tuple(Example(r.prompt, r.champion.text, r.candidate.text) for r in measurement.replies[:3])
+def _examples(measurement: Measurement) -> tuple[BothAnswers, ...]:
+    return tuple(BothAnswers(r.prompt, r.champion.text, r.candidate.text) for r in measurement.replies[:3])
 
 
 def evaluate(
@@ -328,7 +328,7 @@ def _from_row(row: Row) -> GateReport:
         reasons=tuple(held["reasons"]),
         checks=tuple(Check(**check) for check in held["checks"]),
         margins_nats=tuple(held["margins_nats"]),
-        examples=tuple(Example(**example) for example in held["examples"]),
+        examples=tuple(BothAnswers(**example) for example in held["examples"]),
         id=GateReportId(row["id"]),
         candidate_id=ModelVersionId(row["candidate_id"]),
         champion_id=ModelVersionId(row["champion_id"]),

@@ -73,7 +73,9 @@ def get(store: Store, named: str) -> Head:
         row = store.row("SELECT * FROM heads WHERE id = ? OR name = ?", named, named)
     if row is None:
         missing = "There is no reward model yet." if named == LATEST else f"There is no reward model {named}."
-        raise NotFoundError(missing, todo="Train one with `hone train reward`.")
+        known = ", ".join(one["name"] for one in store.rows("SELECT name FROM heads ORDER BY rowid"))
+        told = f"There are: {known}." if known else ""
+        raise NotFoundError(missing, told, "Train one with `hone train reward`.")
     return _head(row)
 
 

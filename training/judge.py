@@ -32,6 +32,16 @@ class Judgement:
         return sum(self.gains) / len(self.gains)
 
 
+def too_few(pairs: int) -> str | None:
+    """What to say of a run whose judge has so many pairs, where it says nothing; else None."""
+    if pairs >= FEWEST:
+        return None
+    return (
+        f"The judge has {pairs} pairs and says nothing below {FEWEST}, so nobody will notice a policy that"
+        " exploits its reward. Collect more votes."
+    )
+
+
 def best(history: Sequence[Judgement]) -> Judgement:
     """The judgement with the highest mean; of equals the first. ValueError for none."""
     return max(history, key=lambda one: (one.mean, -one.step))
@@ -50,8 +60,9 @@ def hacked(history: Sequence[Judgement]) -> str | None:
         lost = [before - after for before, after in zip(top.gains, one.gains, strict=True)]
         if one.reward < top.reward or bootstrap_mean(lost, draws=2000).low <= 0:
             return None
+    than = f"after step {top.step}" if top.step else "at the start"
     return (
         f"The reward rose from {top.reward:.2f} to {last[-1].reward:.2f}, but by the votes kept for the judge"
-        f" the policy is worse than after step {top.step}: {last[-1].mean:+.2f} nats a pair instead of"
+        f" the policy is worse than {than}: {last[-1].mean:+.2f} nats a pair instead of"
         f" {top.mean:+.2f}."
     )

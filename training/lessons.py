@@ -22,7 +22,7 @@ from feedback.snapshots import Snapshot
 from feedback.store import Store
 from prompts import library
 from prompts.plain import ZERO_SHOT
-from training import adaptations, data, heads, reward_report, rounds, rules, run_memory, texts
+from training import adaptations, data, heads, judge, reward_report, rounds, rules, run_memory, texts
 from training import task as tasks
 from training.classify import heads as classifiers
 from training.classify.heads import HeadInfo
@@ -33,8 +33,8 @@ from training.launch.configs import Launch
 from training.memory import heap
 from training.memory.peak import peak_bytes
 from training.methods import METHODS
-from training.order import share
 from training.recipes import Recipe
+from training.run_order import share_of
 from training.runs import Run
 from training.task import Task, Trained
 
@@ -65,6 +65,8 @@ def train(lesson: Lesson, hooks: "Hooks") -> Trained:
     task = _task(lesson, rows.rows)
     if lesson.run.method == "rlhf":
         return _online(lesson, task, hooks, rendering, rows)
+    if (one_sided := data.one_sided(rows.rows)) is not None:
+        hooks.on_warning(one_sided)
     if lesson.run.method in ("dpo", "kto"):
         if lesson.run.crew is None or not lesson.run.crew.sharded:
             lesson.say("The reference reads every answer once, then training begins.")
@@ -211,7 +213,8 @@ def _read(lesson: Lesson) -> tuple[Rendering, Rows]:
     words, template = _words(lesson), bases.chat_template(lesson.base)
     snapshot = _snapshot(lesson)
     rendering = Rendering(template, data.strategy_of(lesson.store, snapshot), words.ids, words.end_id)
-    learnt = rounds.learnt(lesson.store, lesson.started_from.id)
+    makes_version = METHODS[lesson.run.method].makes == "version"  # a reward model begins anew each time
+    learnt = rounds.learnt(lesson.store, lesson.started_from.id) if makes_version else frozenset()
     rows = data.prepare(lesson.store, snapshot, lesson.run.recipe, rendering, learnt)
     lesson.say(rows.sentence(lesson.run.recipe))
     if (last := trainers.last_checkpoint(lesson.folder)) is not None:
@@ -238,7 +241,7 @@ def _task(lesson: Lesson, rows: tuple[Row, ...]) -> Task:
 
 def _shared_out(launch: Launch, recipe: Recipe) -> str:
     """Who computes what, and what of our own is switched off for it."""
-    batch, accumulation = share(recipe.batch, recipe.accumulation, launch.processes)
+    batch, accumulation = share_of(recipe, launch.processes)
     step = f"{recipe.batch} x {recipe.accumulation}"
     said = f"{launch.processes} processes ({launch.name}): of each step of {step} examples, one takes"
     said += f" {batch} x {accumulation}."
@@ -298,6 +301,8 @@ def _online(lesson: Lesson, task: Task, hooks: "Hooks", rendering: Rendering, ro
     lesson.say(
         f"{len(rows.judge)} pairs are kept for the judge; {len(prompts)} prompts are held out to measure on."
     )
+    if (blind := judge.too_few(len(rows.judge))) is not None:
+        hooks.on_warning(blind)
     finished = rlhf.train_rlhf(
         job, hooks, rlhf.Told(reward, write, rows.judge, prompts, rendering.end_id, lesson.say)
     )

@@ -16,10 +16,12 @@ from training.memory import notes
 from training.memory.measure import measured_bytes
 from training.memory.plan import (
     ADAPTS,
+    BY_BASE,
     METHODS,
     OPTIMISERS,
     PRECISIONS,
     TEXTS,
+    TRUNKS,
     Plan,
     built_for_cuda,
     precision_of,
@@ -82,6 +84,14 @@ class Answer:
     type=click.IntRange(2),
     help="That a frozen trunk is read for.",
 )
+@click.option(
+    "--quantize",
+    "trunk",
+    type=click.Choice(TRUNKS),
+    default="none",
+    show_default=True,
+    help="That trunk; what is trained beside a quantised base says it by --adapt.",
+)
 @click.option("--checkpointing", is_flag=True, help="Keep each layer's input alone, and compute it twice.")
 @click.option(
     "--device",
@@ -126,12 +136,14 @@ def _answer(home: Home, model: str, device_name: str | None, trainable: int | No
     )
 
 
-def _check_classifier(method: str, adapt: str, accumulation: int, **_given: Any) -> None:
+def _check_classifier(method: str, adapt: str, accumulation: int, trunk: str, **_given: Any) -> None:
     """HoneError for what classifiers alone can do, and for what they cannot."""
     if adapt == "frozen" and method != "classify":
         raise HoneError(
             f"{method} trains no frozen model.", "A classifier alone does.", "Add --method classify."
         )
+    if trunk != "none" and adapt != "frozen":
+        raise HoneError(f"A LoRA on a base in {trunk} is named so.", "", f"Write --adapt {BY_BASE[trunk]}.")
     if method == "classify" and accumulation > 1:
         raise HoneError("A classifier takes a step at each batch.", "", "Leave --accumulation out.")
 

@@ -94,20 +94,21 @@ class GroupOrder:
     """A sampler of fixed groups: the first `size` examples, the next `size`, ..., in a new order each epoch.
 
     For what belongs together, as the answers of a KTO batch do, whose KL is measured on each other's prompts.
+    An epoch is a multiple of `whole` groups, filled from its own beginning, as `LengthOrder`'s is.
     """
 
-    def __init__(self, count: int, size: int, seed: int) -> None:
-        self.count, self.size, self.seed, self.epoch = count, size, seed, 0
+    def __init__(self, groups: int, size: int, seed: int, whole: int = 1) -> None:
+        self.groups, self.size, self.seed, self.epoch = groups, size, seed, 0
+        self.count = math.ceil(groups / whole) * whole
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.count
+        return self.count * self.size
 
     def __iter__(self) -> Iterator[int]:
-        whole, rest = divmod(self.count, self.size)
-        groups = list(range(whole))
-        random.Random(_seed(self.seed, self.epoch)).shuffle(groups)
-        groups += [whole] if rest else []  # a short group anywhere but last would shift all borders after it
-        return iter([i for g in groups for i in range(g * self.size, min((g + 1) * self.size, self.count))])
+        found = list(range(self.groups))
+        random.Random(_seed(self.seed, self.epoch)).shuffle(found)
+        taken = islice(cycle(found), self.count)
+        return iter([place for group in taken for place in range(group * self.size, (group + 1) * self.size)])

@@ -7,6 +7,7 @@ only what differs. An unknown key is refused, with the nearest known one.
 import dataclasses
 import difflib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,8 +32,19 @@ POSITIVE = (
     *("max_length", "lora_rank", "lora_alpha", "save_every", "virtual_tokens", "bottleneck_size"),
     *("answer_tokens", "temperature", "judge_every"),
 )
+READ_BY = {
+    **dict.fromkeys(("losses", "loss_weights", "label_smoothing"), ("dpo",)),
+    "beta": ("dpo", "kto", "rlhf"),
+    **dict.fromkeys(("liked_weight", "disliked_weight", "unpair"), ("kto",)),
+    "centre": ("reward",),
+    **dict.fromkeys(("algorithm", "reward", "answers", "answer_tokens", "temperature"), ("rlhf",)),
+    **dict.fromkeys(("cut_off_penalty", "judge_every"), ("rlhf",)),
+    **dict.fromkeys(("wording", "calibration_share", "called"), ("classify",)),
+}
+"""Which methods read a setting that others do not."""
 LAYERS = re.compile(r"(first|last)-(\d+)|(\d+(?:,\d+)*)")
 """Some of a model's layers: the last two, the first four, or these by number."""
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "a list"}
 FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -129,6 +141,8 @@ class Recipe:
 def _complaints(recipe: Recipe) -> list[str]:
     """What is wrong with the values, one sentence each."""
     found = [f"{key} must be above 0." for key in POSITIVE if not getattr(recipe, key) > 0]
+    numbers = ((name, value) for name, value in vars(recipe).items() if isinstance(value, float))
+    found += [f"{name} must be a finite number." for name, value in numbers if math.isinf(value)]
     if not 0 <= recipe.replay <= 1:
         found.append("replay must lie in [0, 1].")
     if not 0 <= recipe.warmup_share < 1:
@@ -145,12 +159,12 @@ def _complaints(recipe: Recipe) -> list[str]:
         if (value := getattr(recipe, key)) not in allowed
     ]
     found += [
-        f"{loss!r} is not a loss; known are {', '.join(LOSSES)}."
+        f"{loss!r} is not a loss; known are {', '.join(LOSSES)}.{_meant(loss, LOSSES)}"
         for loss in recipe.losses
         if loss not in LOSSES
     ]
     if not recipe.losses or len(recipe.losses) != len(recipe.loss_weights):
-        found.append("losses and loss_weights must be lists of one length.")
+        found.append(f"losses names {len(recipe.losses)} and loss_weights {len(recipe.loss_weights)}.")
     if not 0 <= recipe.label_smoothing < 0.5:
         found.append("label_smoothing, the share of flipped votes, must lie in [0, 0.5).")
     found += _of_adapting(recipe)
@@ -160,6 +174,47 @@ def _complaints(recipe: Recipe) -> list[str]:
     return found
 
 
+def check(recipe: Recipe) -> None:
+    """HoneError for settings of DPO or KTO that would train nothing, or something else than they say. Asked
+    when a run is made, not when one is read: runs of old may have had them.
+    """
+    smooths, weights = "robust" in recipe.losses, recipe.loss_weights
+    of_dpo = {
+        "A weight in loss_weights is below 0, which trains towards the rejected answers.": min(weights) < 0,
+        "All loss_weights are 0, so nothing would be trained.": max(weights) == 0,
+        "label_smoothing belongs to the loss robust, which losses does not name.": bool(
+            recipe.label_smoothing and not smooths
+        ),
+        "The loss robust needs label_smoothing, the share of votes that are wrong, such as 0.1.": bool(
+            smooths and not recipe.label_smoothing
+        ),
+    }
+    of_kto = {
+        "liked_weight and disliked_weight are both 0, so nothing would be trained.": not (
+            recipe.liked_weight or recipe.disliked_weight
+        ),
+    }
+    found = {"dpo": of_dpo, "kto": of_kto}.get(recipe.method, {})
+    for complaint in [one for one, holds in found.items() if holds]:
+        raise HoneError(
+            f"The recipe {recipe.name} cannot be used.", complaint, "Correct that setting and try again."
+        )
+
+
+def check_read(recipe: Recipe) -> None:
+    """HoneError for a setting other than its default that the method does not read. Asked of what a person
+    wrote, not when a run is made: one of old may be repeated with it.
+    """
+    plain = Recipe()
+    for key, methods in READ_BY.items():
+        if recipe.method not in methods and getattr(recipe, key) != getattr(plain, key):
+            raise HoneError(
+                f"{recipe.method} does not read the setting {key}.",
+                f"It is for {', '.join(methods)}.",
+                "Leave it out.",
+            )
+
+
 def _of_adapting(recipe: Recipe) -> list[str]:
     """What is wrong with what it trains of the model."""
     found = []
@@ -167,13 +222,20 @@ def _of_adapting(recipe: Recipe) -> list[str]:
     if allowed and recipe.adapt not in allowed:
         found.append(f"{recipe.method} trains by one of {', '.join(allowed)}, not by {recipe.adapt}.")
     elif recipe.adapt not in (allowed or FAMILIES):
-        found.append(f"adapt must be one of {', '.join(FAMILIES)}, not {recipe.adapt!r}.")
+        found.append(
+            f"adapt must be one of {', '.join(FAMILIES)}, not {recipe.adapt!r}.{qlora(recipe.adapt)}"
+        )
     family = FAMILIES.get(recipe.adapt)
     if family and recipe.quantize in ("nf4", "int8") and recipe.quantize not in family.quantised:
         found.append(f"A base in {recipe.quantize} cannot be trained by {recipe.adapt}.")
     if recipe.adapt == "layers" and not LAYERS.fullmatch(recipe.layers):
         found.append(f"layers must be like last-2, first-4 or 0,5,11, not {recipe.layers!r}.")
     return found
+
+
+def qlora(adapt: str) -> str:
+    """Where QLoRA is, which is no family of changes; empty for another name."""
+    return " QLoRA is lora on a base in few bits: adapt lora, quantize nf4." if adapt == "qlora" else ""
 
 
 def _meant(value: str, allowed: tuple[str, ...]) -> str:
@@ -201,8 +263,8 @@ def _of_methods(recipe: Recipe) -> list[str]:
 
 
 def from_mapping(values: Mapping[str, Any], start: Recipe | None = None) -> Recipe:
-    """`start` (default: the defaults) with `values` put in. HoneError for unknown keys and for values of
-    a wrong kind.
+    """`start` (default: the defaults) with `values` put in. Losses of another number weigh 1 each where no
+    weights are given. HoneError for unknown keys and for values of a wrong kind.
     """
     start = start or Recipe()
     known = {field.name: getattr(start, field.name) for field in dataclasses.fields(Recipe)}
@@ -214,9 +276,10 @@ def from_mapping(values: Mapping[str, Any], start: Recipe | None = None) -> Reci
                 f"Did you mean {near[0]!r}?" if near else "",
                 f"Known settings: {', '.join(known)}." if not near else "",
             )
-    return dataclasses.replace(
-        start, **{key: _typed(key, value, known[key]) for key, value in values.items()}
-    )
+    given = {key: _typed(key, value, known[key]) for key, value in values.items()}
+    if "loss_weights" not in given and len(given.get("losses", ())) not in (0, len(start.loss_weights)):
+        given["loss_weights"] = (1.0,) * len(given["losses"])
+    return dataclasses.replace(start, **given)
 
 
 def for_family(start: Recipe, adapt: str) -> Recipe:
@@ -237,8 +300,10 @@ def _typed(key: str, value: Any, like: Any) -> Any:
         if isinstance(like, bool):
             return {"true": True, "false": False}[str(value).lower()]
         if isinstance(like, tuple):
-            parts = value.split(",") if isinstance(value, str) else value
-            return tuple(_typed(key, part, like[0]) for part in parts)
+            parts = value.strip("[] ").split(",") if isinstance(value, str) else value
+            return tuple(
+                _typed(key, part.strip() if isinstance(part, str) else part, like[0]) for part in parts
+            )
         if isinstance(like, int):
             if float(value) != int(float(value)):
                 raise ValueError
@@ -247,7 +312,7 @@ def _typed(key: str, value: Any, like: Any) -> Any:
     except (ValueError, TypeError, KeyError) as error:
         raise HoneError(
             f"The setting {key} cannot be {value!r}.",
-            f"It must be of the kind of its default, {like!r}.",
+            f"It must be {KINDS[type(like)]}, such as {like!r}.",
             "Correct it and try again.",
         ) from error
 
@@ -288,7 +353,15 @@ def _read(file: Path) -> Recipe:
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HoneError(f"The recipe {file.name} is not YAML.", f"{error}.", "Correct the file.") from error
+        raise HoneError(
+            f"The recipe {file.name} is not YAML.", why_no_yaml(error), "Correct the file."
+        ) from error
     if not isinstance(values, dict):
         raise HoneError(f"The recipe {file.name} is not a list of settings.", "", "Write `key: value` lines.")
     return from_mapping({"name": file.stem, **values})
+
+
+def why_no_yaml(error: yaml.YAMLError | UnicodeDecodeError) -> str:
+    """What is wrong, in one line, and in which line where that is known."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    return f"Line {mark.line + 1}: {problem}." if mark else f"{' '.join(str(error).split())}."

@@ -6,7 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -39,7 +38,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Compared:
     """A run beside the one that it repeats.
 
     `figures`: how many both recorded; `differing`: those of them that are not the same, by step. `steps`: of
@@ -53,6 +52,19 @@ class Comparison:
     steps: tuple[int, int]
     weights_same: bool | None
     weights_apart: float | None
+
+
+@dataclass(frozen=True)
+class Repetition(Compared):
+    """For programs: the comparison, whether all is the same, and that in a sentence."""
+
+    same: bool
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Comparison(Compared):
+    """A comparison, and what follows from it."""
 
     @property
     def same(self) -> bool:
@@ -79,11 +91,11 @@ class Comparison:
         return f"It does not repeat {self.earlier} exactly: {'; '.join(said)}."
 
 
-def as_data(compared: Comparison | None) -> dict[str, Any] | None:
-    """For programs: the comparison, whether all is the same, and that in a sentence; None for none."""
+def as_data(compared: Comparison | None) -> Repetition | None:
+    """For programs; None for none."""
     if compared is None:
         return None
-    return {"same": compared.same, "sentence": compared.sentence(), **dataclasses.asdict(compared)}
+    return Repetition(**vars(compared), same=compared.same, sentence=compared.sentence())
 
 
 def create(store: Store, home: Home, user_id: UserId, run_id: RunId) -> Run:

@@ -29,7 +29,8 @@ class RewardReport:
     `longer_is_better`: the accuracy of preferring the longer answer, which is what a reward model may have
     learnt instead. `length_correlation`: Pearson's, of reward with tokens of the answer, over all answers.
     `right_if_longer`, `right_if_shorter`: the accuracy where the chosen answer is the longer, the shorter;
-    None where there are fewer than FEWEST such pairs.
+    None where there are fewer than FEWEST such pairs. `longer`, `shorter`: how many there are of each; None
+    in reports that were made before they were counted.
     """
 
     pairs: int
@@ -41,23 +42,41 @@ class RewardReport:
     length_correlation: float
     right_if_longer: float | None
     right_if_shorter: float | None
+    longer: int | None = None
+    shorter: int | None = None
 
     def sentences(self) -> list[str]:
         """The report in words."""
-        share = self.accuracy
+        share, pairs = self.accuracy, "1 held-out pair" if self.pairs == 1 else f"{self.pairs} held-out pairs"
         said = [
-            f"On {self.pairs} held-out pairs the chosen answer scores higher in {share.value:.0%}"
+            f"On {pairs} the chosen answer scores higher in {share.value:.0%}"
             f" ({share.low:.0%} to {share.high:.0%}); preferring the longer answer is right in"
             f" {self.longer_is_better:.0%}.",
             f"Its confidence is off by {self.calibration_error:.2f} on average; reward and length correlate"
             f" by {self.length_correlation:+.2f}.",
         ]
+        if self.pairs < FEWEST:
+            said.append(f"Fewer than {FEWEST} pairs say little of it: collect more votes.")
+        elif max(self.longer_is_better, 1 - self.longer_is_better) >= share.low:
+            said.append("That it does better than the length of answers alone is not shown.")
+        return [*said, *self._of_length()]
+
+    def _of_length(self) -> list[str]:
+        """Whether it has learnt length rather than worth, or why these pairs cannot tell."""
         if self.right_if_longer is not None and self.right_if_shorter is not None:
-            said.append(
+            return [
                 f"It is right in {self.right_if_longer:.0%} where the chosen answer is the longer, and in"
                 f" {self.right_if_shorter:.0%} where it is the shorter."
-            )
-        return said
+            ]
+        if self.longer is None or self.shorter is None or self.pairs < FEWEST:
+            return []
+        if not self.longer and not self.shorter:
+            return ["Both answers of each pair are of the same length, so it cannot have gone by that here."]
+        fewer, which = min((self.shorter, "shorter"), (self.longer, "longer"))
+        return [
+            f"The chosen answer is the {which} in {fewer or 'none'} of them, too few to tell whether it has"
+            " learnt length rather than worth."
+        ]
 
 
 @dataclass(frozen=True)
@@ -95,6 +114,8 @@ def report(pairs: Sequence[Scored]) -> RewardReport:
         ),
         right_if_longer=_share(longer),
         right_if_shorter=_share(shorter),
+        longer=len(longer),
+        shorter=len(shorter),
     )
 
 

@@ -26,6 +26,8 @@ Reward = Callable[[Sequence[tuple[tuple[int, ...], tuple[int, ...]]]], list[floa
 UNSEEN, UNSEEN_ANSWERS = 48, 4
 """Held-out prompts that the finished policy is compared with its start on, at most, and answers to each."""
 SEEDS_A_STEP = 2**16
+TO_DO = "Raise beta, lower learning_rate, or train the reward model on more votes."
+"""When the reward is being hacked."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +139,13 @@ def _watch(job: Job, hooks: Hooks, told: Told) -> Any:
         history: list[Judgement] = field(default_factory=list)
         rewards: list[float] = field(default_factory=list)
         start: list[float] = field(default_factory=list)
+        first: tuple[int, tuple[float, ...]] = (0, ())
 
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             with started_from(model):
                 self.start = margins(model, told.judge)
+            resumed = state.global_step > 0  # what was best before is not known any more
+            self.first = state.global_step, self.gains(model) if resumed else (0.0,) * len(self.start)
             save_adapter(model, self.best_folder)
 
         def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
@@ -150,6 +155,10 @@ def _watch(job: Job, hooks: Hooks, told: Told) -> Any:
             if "reward" in (logs or {}):
                 self.rewards.append(float(logs["reward"]))
 
+        def gains(self, model: Any) -> tuple[float, ...]:
+            """By how many nats each judged pair's margin has grown since the start."""
+            return tuple(now - then for now, then in zip(margins(model, told.judge), self.start, strict=True))
+
         def on_substep_end(self, *_: Any, **__: Any) -> None:
             heap.give_back()
 
@@ -157,17 +166,16 @@ def _watch(job: Job, hooks: Hooks, told: Told) -> Any:
             heap.give_back()
             if state.global_step % job.recipe.judge_every or not told.judge:
                 return
-            gains = [now - then for now, then in zip(margins(model, told.judge), self.start, strict=True)]
             seen = self.rewards or [0.0]
             if not self.history:  # the first answers are those of the policy as it began
-                self.history.append(Judgement(0, (0.0,) * len(gains), seen[0]))
-            self.history.append(Judgement(state.global_step, tuple(gains), sum(seen) / len(seen)))
+                self.history.append(Judgement(*self.first, seen[0]))
+            self.history.append(Judgement(state.global_step, self.gains(model), sum(seen) / len(seen)))
             self.rewards = []
             hooks.on_metrics(state.global_step, {"judge": self.history[-1].mean})
             if best(self.history) is self.history[-1]:
                 save_adapter(model, self.best_folder)
             if (why := hacked(self.history)) is not None:
-                told.say(f"{why} The run stops, and that step's policy is kept.")
+                hooks.on_warning(f"{why} The run was stopped, and that policy is kept. {TO_DO}")
                 self.hacked = control.should_training_stop = True
 
     return Watch()

@@ -14,6 +14,7 @@ from feedback import snapshots
 from feedback.ids import ModelVersionId, SnapshotId
 from feedback.snapshots import SnapshotPair
 from feedback.store import Store
+from training.methods import METHODS
 
 Key = tuple[str, str, str]
 """The prompt's hash, the chosen and the rejected text."""
@@ -26,21 +27,29 @@ def key(pair: SnapshotPair) -> Key:
 def learnt(store: Store, version_id: ModelVersionId) -> frozenset[Key]:
     """The pairs that the version, and every version before it that it was trained from, was trained on."""
     found: set[Key] = set()
-    for snapshot_id in _snapshots(store, version_id):
+    for snapshot_id in filter(None, _snapshots(store, version_id)):  # a dataset holds no pair
         found |= {key(pair) for pair in snapshots.pairs(store, snapshot_id).train}
     return frozenset(found)
 
 
-def _snapshots(store: Store, version_id: ModelVersionId) -> list[SnapshotId]:
-    """Of the runs that led to the version, the newest first."""
-    found: list[SnapshotId] = []
+def told(store: Store, method: str, version_id: ModelVersionId) -> str:
+    """Which round a run is that starts from the version, and that one's name; empty for methods that make no
+    version, and so begin with the base each time.
+    """
+    if METHODS[method].makes != "version":
+        return ""
+    return f"round {len(_snapshots(store, version_id)) + 1}, from {registry.get(store, version_id).name}"
+
+
+def _snapshots(store: Store, version_id: ModelVersionId) -> list[SnapshotId | None]:
+    """Of the runs that led to the version, the newest first; None for one that read a dataset."""
+    found: list[SnapshotId | None] = []
     run_id = registry.get(store, version_id).run_id
     while run_id is not None:
         row = store.row("SELECT snapshot_id, base_version_id FROM runs WHERE id = ?", run_id)
         if row is None:
             break
-        if row["snapshot_id"] is not None:  # else it read a dataset, which holds no pair
-            found.append(row["snapshot_id"])
+        found.append(row["snapshot_id"])
         run_id = registry.get(store, row["base_version_id"]).run_id
     return found
 

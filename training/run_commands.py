@@ -4,7 +4,7 @@ next.
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -20,12 +20,23 @@ from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.snapshots import Snapshot
 from feedback.store import Store
-from training import follow, gate, heads, metrics_copy, metrics_file, recipes, repeats, run_memory, runs
+from training import (
+    follow,
+    gate,
+    heads,
+    metrics_copy,
+    metrics_file,
+    recipes,
+    repeats,
+    rounds,
+    run_memory,
+    runs,
+)
 from training.classify import begin
 from training.classify import heads as classifiers
 from training.classify.commands import told as told_classifier
 from training.classify.heads import HeadInfo
-from training.launch import configs
+from training.launch import configs, launcher
 from training.methods import METHODS, Method
 from training.promotion import WORDS
 from training.recipes import Recipe
@@ -42,7 +53,29 @@ def chosen_snapshot(store: Store, named: str) -> Snapshot:
     return found[0]
 
 
-@click.group(cls=HoneGroup)
+ELSEWHERE = {
+    "ppo": "RLOO and GRPO stand in its place: `hone train rlhf`; docs/training.md says why.",
+    "rloo": "It is the way that `hone train rlhf` learns.",
+    "grpo": "It is `hone train rlhf --preset grpo`.",
+    "ipo": "It is `hone train dpo --preset ipo`.",
+    "lora": "It is what every method trains, unless --adapt says another: `hone train sft`.",
+    "qlora": "It is any method with `--adapt lora --quantize nf4`: `hone train sft --quantize nf4`.",
+}
+"""What people look for under a name of its own, and where it is."""
+
+
+class _Methods(HoneGroup):
+    """The methods; what is one by another name is told of."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and (said := ELSEWHERE.get(args[0].lower())):
+            raise HoneError(f"There is no method {args[0]}.", said)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Methods)
 def train() -> None:
     """Train the champion further on votes or a dataset, or make a classifier."""
 
@@ -106,14 +139,23 @@ def _dataset_id(store: Store, home: Home, method: Method, named: str) -> str:
     )
 
 
+class _Families(click.Choice[str]):
+    """What of a model can be trained; QLoRA, which is none of these, is told of."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if said := recipes.qlora(value):
+            self.fail(f"{value!r} is no family of its own.{said}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def _train_command(method: Method) -> click.Command:
     @click.command(method.name, help=method.title)
     @_source(method)
-    @click.option("--preset", default=method.preset, show_default=True, help="A shipped recipe.")
+    @click.option("--preset", default=None, help=f"A shipped recipe (default: {method.preset}).")
     @click.option("--recipe", "recipe_file", default=None, help="A recipe of your own: a .yaml file.")
     @click.option(
         "--adapt",
-        type=click.Choice(list(method.adapts or FAMILIES)),
+        type=_Families(list(method.adapts or FAMILIES)),
         default=None,
         help="What of the model is trained; the rate follows unless --learning-rate says one.",
     )
@@ -160,6 +202,8 @@ class _Source:
 def _queued(store: Store, home: Home, recipe: Recipe, source: _Source) -> Run:
     method = METHODS[recipe.method]
     crew = configs.load(source.launch) if source.launch else None
+    if crew is not None:
+        launcher.check_machine(crew)
     if method.makes == "classifier":
         learnt, test = (
             begin.dataset(store, home, LOCAL_USER, one).id if one else None
@@ -185,8 +229,14 @@ def _first_champion(store: Store, home: Home, recipe: Recipe) -> None:
 
 
 def _recipe(
-    method: str, preset: str, recipe_file: str | None, changes: tuple[str, ...], **named: str | None
+    method: str, preset: str | None, recipe_file: str | None, changes: tuple[str, ...], **named: str | None
 ) -> Recipe:
+    if preset and recipe_file:
+        raise HoneError(
+            f"A run has one recipe, and both {preset} and {recipe_file} are asked for.",
+            "",
+            "Leave out --preset, or --recipe.",
+        )
     values: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     for change in changes:
         key, equals, value = change.partition("=")
@@ -195,16 +245,23 @@ def _recipe(
                 f"{change!r} sets nothing.", "", "Write --set KEY=VALUE, for example --set beta=0.2."
             )
         values[key.strip()] = value.strip()
-    start = recipes.load(recipe_file or preset)
+    start = recipes.load(recipe_file or preset or METHODS[method].preset)
     if "adapt" in values and "learning_rate" not in values:
         start = recipes.for_family(start, values["adapt"])
     recipe = recipes.from_mapping(values, start)
+    if "method" in values and recipe.method != method:
+        raise HoneError(
+            f"`hone train {method}` does not train by {recipe.method}.",
+            "",
+            f"Run `hone train {recipe.method}`, or leave --set method out.",
+        )
     if recipe.method != method:
         raise HoneError(
             f"The recipe {recipe.name} is for {recipe.method}, not for {method}.",
             "",
             f"Run `hone train {recipe.method}`, or choose another recipe.",
         )
+    recipes.check_read(recipe)
     return recipe
 
 
@@ -230,8 +287,10 @@ def _started(store: Store, home: Home, run: Run, detach: bool, as_json: bool) ->
         else:
             say(f"Run {run.id} goes on by itself. {later}", runs.get(store, run.id), as_json)
         return
-    say(_told(store, home, run), _as_data(store, home, run), as_json)
-    if run.state in ("failed", "interrupted"):
+    wrong = run.state in ("failed", "interrupted")
+    told = replace(run, error=None) if wrong else run  # which is said below, on stderr
+    say(_told(store, home, told), _as_data(store, home, run), as_json)
+    if wrong:
         raise HoneError(
             f"The run {run.id} is {run.state}.", run.error or "", f"Its log: hone runs log {run.id}."
         )
@@ -242,7 +301,7 @@ def _told(store: Store, home: Home, run: Run) -> str:
     steps = f"{run.step} of {run.total_steps} steps" if run.total_steps else "no step yet"
     lines = [
         f"Run {run.id}: {run.state}, {steps}.",
-        f"  {run.method}, recipe {run.recipe.name}, {run.source}, from {run.base_version_id}",
+        f"  {run.method}, recipe {run.recipe.name}, {_source_of(store, run)}",
     ]
     if run.launch:
         lines.append(f"  {run.processes} processes, launched by {run.launch}")
@@ -272,12 +331,17 @@ def _told(store: Store, home: Home, run: Run) -> str:
     return "\n".join(lines)
 
 
+def _source_of(store: Store, run: Run) -> str:
+    """What it learnt from, and what it went on from."""
+    return ", ".join(filter(None, (run.source, rounds.told(store, run.method, run.base_version_id))))
+
+
 def _next(run: Run, report: gate.GateReport | None) -> str:
     if run.candidate_id and report is None and run.is_over:
         return f"Next: hone evaluate {run.candidate_id}"
     if run.candidate_id and report and report.verdict == "pass":
         return f"Next: hone models promote {run.candidate_id}"
-    if run.state in runs.RESUMABLE:
+    if run.state in ("cancelled", "interrupted"):  # one that failed says itself whether that mends it
         return f"Next: hone runs resume {run.id}"
     return f"Next: hone runs log {run.id}"
 
@@ -310,7 +374,7 @@ def list_runs(home: Home, as_json: bool) -> None:
     found = runs.listing(store)
     lines = [
         f"{run.id}  {run.state:<12} {run.method:<8} {run.step}/{run.total_steps or '?':<5} {run.created_at}  "
-        f"{run.recipe.name} on {run.source}"
+        f"{run.recipe.name} on {_source_of(store, run)}"
         for run in found
     ]
     say("\n".join(lines) or "No run yet. Start one with `hone train dpo`.", found, as_json)

@@ -15,7 +15,6 @@ from training.data import Row
 from training.launch.configs import Launch
 from training.memory.plan import precision_of
 from training.memory.shape import of_folder
-from training.order import share
 from training.recipes import Recipe
 from training.runs import MetricPoint
 
@@ -44,7 +43,7 @@ def check(base: Base, recipe: Recipe, rows: Sequence[Row], launch: Launch | None
     where it is not free.
     """
     processes = 1 if launch is None else launch.processes
-    batch, accumulation = share(recipe.batch, recipe.accumulation, processes)
+    batch, accumulation = run_order.share_of(recipe, processes)
     largest = rows if recipe.method == "rlhf" else run_order.fullest(rows, recipe, batch)
     own = replace(recipe, batch=batch, accumulation=accumulation)
     return _fitting(base, memory.of_rows(plan_of(base, own), largest), 1 if launch is None else launch.here)

@@ -4,11 +4,25 @@ recipe. Knows no model: whoever has one says whether its batches are filled up.
 
 import math
 from collections.abc import Sequence
+from itertools import cycle, islice
 
 from assistant.adapters.families import FAMILIES
 from training.data import Row
-from training.order import Arranged, LengthOrder, balanced, batches
+from training.order import Arranged, LengthOrder, balanced, batches, share
 from training.recipes import Recipe
+
+
+def share_of(recipe: Recipe, processes: int) -> tuple[int, int]:
+    """What one of so many processes takes of a step: its own batch, and how many. ValueError where the step
+    cannot be divided.
+
+    KTO's KL is a mean over one batch, which TRL takes over all that the processes compute at once: there each
+    has its part of every batch, so that this is one batch and no more.
+    """
+    if recipe.method == "kto":
+        own, _ = share(recipe.batch, 1, processes)
+        return own, recipe.accumulation
+    return share(recipe.batch, recipe.accumulation, processes)
 
 
 def fills_up(recipe: Recipe) -> bool:
@@ -25,8 +39,20 @@ def by_length(rows: Sequence[Row], recipe: Recipe, *, padded: bool) -> LengthOrd
 
 
 def grouped(rows: Sequence[Row], recipe: Recipe, *, padded: bool) -> list[Row]:
-    """The rows such that each `batch` of them belong together, in every epoch."""
-    return [rows[i] for i in _arranged(padded)(_lengths(rows, padded), recipe.batch, recipe.seed)]
+    """The rows such that each `batch` of them belong together, in every epoch. The last of these groups is
+    filled from the beginning: a mean over fewer would be another, and could not be divided among processes.
+    """
+    found = _arranged(padded)(_lengths(rows, padded), recipe.batch, recipe.seed)
+    whole = math.ceil(len(found) / recipe.batch) * recipe.batch
+    return [rows[i] for i in islice(cycle(found), whole)]
+
+
+def another(group: Sequence[Row], place: int) -> Row:
+    """Whose answer KTO puts after this row's prompt: the one before it in its group. A group that is filled
+    from few rows holds some of them twice; a row that is all there is has nobody's but its own.
+    """
+    before = (group[place - back] for back in range(1, len(group)))
+    return next((row for row in before if row is not group[place]), group[place])
 
 
 def fullest(rows: Sequence[Row], recipe: Recipe, size: int) -> list[Row]:

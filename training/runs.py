@@ -25,7 +25,7 @@ from feedback.home import Home
 from feedback.ids import ModelVersionId, RunId, SnapshotId, UserId, new_id
 from feedback.snapshots import Snapshot
 from feedback.store import Store, now
-from training import metrics_copy, recipes
+from training import heads, metrics_copy, recipes, rules
 from training.launch import configs
 from training.launch.configs import Launch
 from training.methods import METHODS
@@ -132,16 +132,19 @@ def create(store: Store, user_id: UserId, recipe: Recipe, source_id: str, beside
     started: see `start`.
 
     `source_id`: a snapshot's, or a dataset's whose kind is what the method reads. Refuses one without what
-    the method reads, a snapshot that was frozen under another chat template than serving's, processes that
-    cannot train this recipe on it, and `metrics` for what is not installed. Classifiers have more that can be
-    refused: `classify.begin`.
+    the method reads, a snapshot that was frozen under another chat template than serving's, a reward that
+    cannot score the answers, processes that cannot train this recipe on it, and `metrics` for what is not
+    installed. Classifiers have more that can be refused: `classify.begin`.
     """
+    recipes.check(recipe)
     metrics_copy.check(recipe)
     launch, repeated = beside.launch, beside.repeated
     if launch is not None:
         configs.check(launch, recipe, measured=source_id.startswith("d_"))
     start_id = repeated.base_version_id if repeated else beside.start_id
     begin = registry.get(store, start_id) if start_id else registry.champion(store)
+    if recipe.method == "rlhf":
+        _check_reward(store, recipe.reward, begin)
     snapshot_id = dataset_id = None
     reads = METHODS[recipe.method].reads
     if source_id.startswith("d_"):
@@ -198,6 +201,15 @@ def _fit(snapshot: Snapshot, recipe: Recipe, begin: ModelVersion) -> Snapshot:
     return snapshot
 
 
+def _check_reward(store: Store, reward: str, begin: ModelVersion) -> None:
+    """HoneError for a reward model that is not there or stands on another base, unless a run that is not over
+    may make it. Its files are looked at when it is read.
+    """
+    under_way = "SELECT 1 FROM runs WHERE method = 'reward' AND state IN ('queued', 'running', 'evaluating')"
+    if rules.named(reward) is None and store.row(under_way) is None:
+        heads.check_base(heads.get(store, reward), begin.base_id, begin.chat_template_sha256)
+
+
 def start(home: Home, run_id: RunId) -> Run:
     """Start the queued run in a process of its own, or leave it queued while another trains.
 
@@ -222,12 +234,13 @@ def start_next(home: Home, store: Store) -> RunId | None:
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")])
     }
+    launched_at = now()
     with (folder(home, run_id) / "log.txt").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "training.worker", run_id, "--home", str(home.path)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment,
         )  # fmt: skip
-    _children.append(process)
+    _children.append(_Child(run_id, launched_at, process))
     return run_id
 
 
@@ -242,8 +255,17 @@ def is_next(store: Store, run_id: RunId) -> bool:
     return row is None
 
 
-_children: list["subprocess.Popen[bytes]"] = []
-"""Workers that this process started; polled in `sweep`, so that a finished one does not stay a zombie."""
+@dataclass(frozen=True)
+class _Child:
+    """A worker that this process started."""
+
+    run_id: RunId
+    launched_at: str
+    process: "subprocess.Popen[bytes]"
+
+
+_children: list[_Child] = []
+"""Polled in `sweep`, so that a finished one does not stay a zombie."""
 
 
 def get(store: Store, run_id: str) -> Run:
@@ -255,6 +277,8 @@ def get(store: Store, run_id: str) -> Run:
     else:
         found = store.rows(SELECT + "WHERE runs.id = ?", run_id)
         found = found or store.rows(SELECT + "WHERE substr(runs.id, 1, length(?)) = ?", run_id, run_id)
+    if not found and run_id == "latest":
+        raise NotFoundError("There is no run yet.", "", "Start one with `hone train dpo`.")
     if len(found) != 1:
         raise NotFoundError(
             f"There is no run {run_id}." if not found else f"More than one run's id starts with {run_id}.",
@@ -362,7 +386,9 @@ def sweep(store: Store) -> list[RunId]:
     """Mark runs whose process is gone `interrupted`; returns their ids. Cheap, and safe to call at any
     time.
     """
-    _children[:] = [child for child in _children if child.poll() is None]
+    for child in [one for one in _children if one.process.poll() is not None]:
+        _children.remove(child)
+        _end_unclaimed(store, child)
     found = []
     for row in store.rows("SELECT id, pid, heartbeat_at FROM runs WHERE state IN ('running','evaluating')"):
         if _alive(row["pid"], row["heartbeat_at"]):
@@ -377,6 +403,20 @@ def sweep(store: Store) -> list[RunId]:
         if changed:
             found.append(RunId(row["id"]))
     return found
+
+
+def _end_unclaimed(store: Store, child: _Child) -> None:
+    """Nobody else would notice that a run's process ended with an error before it had taken the run."""
+    code = child.process.returncode
+    if code == 0:
+        return
+    store.execute(
+        """UPDATE runs SET state = 'failed', error = ?, ended_at = ?
+           WHERE id = ? AND state = 'queued' AND (heartbeat_at IS NULL OR heartbeat_at < ?)""",
+        f"Its process ended before it began, with exit code {code}. Mend what `hone runs log {child.run_id}`"
+        f" tells, then `hone runs resume {child.run_id}`.",
+        now(), child.run_id, child.launched_at,
+    )  # fmt: skip
 
 
 def killed(run_id: str) -> str:

@@ -18,43 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from training import adaptations, run_order
 from training.adaptations import Adapted
-from training.crew import ALONE, Crew, in_one_place, put_together, wait_for_all
+from training.crew import ALONE, Crew, in_one_place, put_together
 from training.data import Row
-from training.divergence import check_finite
-from training.order import GroupOrder, LengthOrder, share
+from training.order import GroupOrder, LengthOrder
 from training.recipes import Recipe
 from training.references import References, Scored
+from training.watching import COMPLETE, watch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from training.own_changes import OwnChange
-
-METRICS = {
-    "loss": "loss",
-    "grad_norm": "grad_norm",
-    "learning_rate": "learning_rate",
-    "num_tokens": "tokens",
-    "rewards/margins": "margin",
-    "rewards/accuracies": "accuracy",
-    "rewards/chosen": "chosen_reward",
-    "rewards/rejected": "rejected_reward",
-    "logps/chosen": "chosen_logprob",
-    "logps/rejected": "rejected_logprob",
-    "mean_token_accuracy": "token_accuracy",
-    "entropy": "entropy",
-    "kl": "kl",
-    "margin": "margin",
-    "accuracy": "accuracy",
-    "mean_reward": "reward",
-    "reward": "reward",
-    "completions/mean_length": "answer_tokens",
-    "completions/clipped_ratio": "cut_off",
-}
-"""TRL's name of a metric: ours."""
-
-COMPLETE = "complete"
-"""A checkpoint with this file in it was written to its end."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +36,14 @@ class Hooks:
     """How a run watches its training.
 
     `on_step(step, total)`, `on_metrics(step, {our name: value})`, `on_reference(pairs read, of all)`,
-    `on_size(numbers trained, of all)`.
+    `on_size(numbers trained, of all)`, `on_warning(what went wrong without ending the run)`.
     """
 
     on_step: Callable[[int, int], None]
     on_metrics: Callable[[int, dict[str, float]], None]
     on_reference: Callable[[int, int], None]
     on_size: Callable[[int, int], None] = lambda _trained, _of: None
+    on_warning: Callable[[str], None] = lambda _why: None
 
 
 @dataclass(frozen=True)
@@ -95,7 +70,7 @@ def settings(recipe: Recipe, folder: Path, device: str, crew: Crew = ALONE) -> d
     """Pure: what `recipe` means to TRL, for one of the crew: keyword arguments of the config class. PEFT's
     are `adaptations`'.
     """
-    batch, accumulation = share(recipe.batch, recipe.accumulation, crew.processes)
+    batch, accumulation = run_order.share_of(recipe, crew.processes)
     common: dict[str, Any] = {
         "output_dir": str(folder / "checkpoints"),
         "num_train_epochs": recipe.epochs,
@@ -187,7 +162,8 @@ def train_kto(job: Job, hooks: Hooks) -> Path:
     """Train on answers liked or not, none compared; returns the folder of the finished adapter.
 
     The KL that an answer's reward is held against is measured on the answers of its batch, each after another
-    one's prompt (Ethayarajh et al., 2024, section 4.1). So batches stay together from epoch to epoch.
+    one's prompt (Ethayarajh et al., 2024, section 4.1). So batches stay together from epoch to epoch, and are
+    paired here, before they are divided among processes.
     """
     from datasets import Dataset
     from trl import KTOConfig, KTOTrainer
@@ -200,14 +176,15 @@ def train_kto(job: Job, hooks: Hooks) -> Path:
             {
                 "prompt_ids": row.prompt_ids,
                 "completion_ids": row.chosen_ids,
-                "KL_completion_ids": _other(rows, group, place).chosen_ids,
+                "KL_completion_ids": run_order.another(group, place).chosen_ids,
                 "label": row.liked,
             }
             for group in groups
             for place, row in enumerate(group)
         ]
     )
-    return run(job, hooks, KTOTrainer, KTOConfig, data, GroupOrder(len(rows), size, job.recipe.seed))
+    order = GroupOrder(len(groups), size, job.recipe.seed, job.recipe.accumulation)
+    return run(job, hooks, KTOTrainer, KTOConfig, data, order)
 
 
 def by_length(job: Job) -> LengthOrder:
@@ -222,11 +199,6 @@ def pads(job: Job) -> bool:
     from training import shared_prompts
 
     return run_order.fills_up(job.recipe) or not shared_prompts.packs(job.model)
-
-
-def _other(rows: Sequence[Row], group: Sequence[Row], place: int) -> Row:
-    """Whose answer is put after this row's prompt. Alone in the last batch, it takes one from another."""
-    return group[place - 1] if len(group) > 1 else rows[0]
 
 
 def run(  # noqa: PLR0913, PLR0917 - what differs between the methods, each once
@@ -253,8 +225,9 @@ def run(  # noqa: PLR0913, PLR0917 - what differs between the methods, each once
         train_dataset=data if job.crew == ALONE else in_one_place(data, args, job.folder),
         processing_class=job.tokenizer,
         peft_config=ready.peft,
-        callbacks=[_callback(hooks), *watches],
     )
+    for one in (watch(trainer, job, hooks), *watches):
+        trainer.add_callback(one)
     _quicken(trainer.model, job.crew)
     hooks.on_size(*sizes(trainer.model))
     trainer.remove_callback(PrinterCallback)  # our own lines go to the log
@@ -406,41 +379,3 @@ def _ends(measured: Callable[[Any, int, str], None]) -> Any:
             measured(model, state.global_step, "after")
 
     return Ends()
-
-
-def _callback(hooks: Hooks) -> Any:
-    from transformers import TrainerCallback
-
-    class Watch(TrainerCallback):
-        """Tells the run what happens, and ends it when the loss is no number any more."""
-
-        tokens_before = 0.0
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            hooks.on_step(state.global_step, state.max_steps)
-
-        def on_optimizer_step(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            adaptations.after_step(rest["model"], state.global_step)
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            hooks.on_step(state.global_step, state.max_steps)
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
-            found = {METRICS[key]: float(value) for key, value in (logs or {}).items() if key in METRICS}
-            if not found:
-                return
-            check_finite(
-                state.global_step, found, "Lower learning_rate or max_grad_norm and start a new run."
-            )
-            if (
-                "tokens" in found
-            ):  # TRL counts from the start of this process; a curve needs what each step read
-                found["tokens"], self.tokens_before = found["tokens"] - self.tokens_before, found["tokens"]
-            hooks.on_metrics(state.global_step, found)
-
-        def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            wait_for_all(args)  # each process has its own part of a checkpoint
-            if args.process_index == 0:
-                (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
-
-    return Watch()

@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -24,11 +24,12 @@ from assistant import base as bases
 from assistant import registry
 from assistant.adapters.families import FAMILIES
 from assistant.engines.choose import choose, open_engine
-from feedback.errors import HoneError
+from feedback import full_disc
+from feedback.errors import FullDiscError, HoneError
 from feedback.home import Home
 from feedback.ids import RunId
 from feedback.store import Store, now
-from training import divergence, full_disc, gate, heads, lessons, metrics_copy, run_memory, runs
+from training import divergence, gate, heads, lessons, metrics_copy, run_memory, runs
 from training.crew import ROWS
 from training.launch.launcher import TASK
 from training.lessons import Lesson
@@ -39,6 +40,8 @@ from training.recipes import Recipe
 from training.runs import Run
 
 HEARTBEAT_S = 2.0
+ROOM_BYTES = 1 << 20
+"""More than the store and the log take for a run's end."""
 NICENESS = 5
 """The server that people chat with shares the processor, and goes first."""
 
@@ -94,7 +97,8 @@ class Pulse(threading.Thread):
     def run(self) -> None:
         store = self.seat.store
         while not self.over.wait(HEARTBEAT_S):
-            store.execute("UPDATE runs SET heartbeat_at = ? WHERE id = ?", now(), self.seat.run_id)
+            with suppress(FullDiscError):  # the main thread hears of it soon enough
+                store.execute("UPDATE runs SET heartbeat_at = ? WHERE id = ?", now(), self.seat.run_id)
             row = store.row("SELECT cancel_requested FROM runs WHERE id = ?", self.seat.run_id)
             # Asked again at each beat until the main thread has ended: an exception that is raised inside a
             # destructor or a C callback is swallowed there.
@@ -118,6 +122,18 @@ def pulse(seat: Seat) -> Iterator[Pulse]:
     finally:
         beating.over.set()
         beating.join()
+
+
+@contextmanager
+def room(seat: Seat) -> Iterator[None]:
+    """Holds some of the disc while the block runs. A run that fills it can then still write why it ended."""
+    file = seat.folder / "room"
+    with suppress(OSError):  # none is left: whatever is written next says so
+        file.write_bytes(os.urandom(ROOM_BYTES))  # nothing that a file system could keep smaller
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def work(seat: Seat) -> None:
@@ -208,7 +224,11 @@ def hooks(seat: Seat) -> Any:
     def on_size(trained: int, of: int) -> None:
         say(run_memory.sized(seat.store, seat.run_id, trained, of))
 
-    return Hooks(on_step, on_metrics, on_reference, on_size)
+    def on_warning(why: str) -> None:
+        runs.warn(seat.store, seat.run_id, why)
+        say(f"Warning: {why}")
+
+    return Hooks(on_step, on_metrics, on_reference, on_size, on_warning)
 
 
 def copied(seat: Seat) -> Copy | None:
@@ -227,7 +247,9 @@ def copied(seat: Seat) -> Copy | None:
 
 
 def watch(seat: Seat, recipe: Recipe) -> None:
-    """Warn of chosen answers that fall, on the run and once in its log."""
+    """Warn of chosen answers that fall, on the run and once in its log. Other methods warn themselves."""
+    if recipe.method != "dpo":
+        return
     gained = [point.value for point in runs.metrics(seat.store, seat.run_id, ["chosen_reward"])]
     warning, before = divergence.falling(recipe, gained), runs.get(seat.store, seat.run_id).warning
     if warning != before:
@@ -279,17 +301,15 @@ def end(seat: Seat, state: str, error: str | None = None) -> None:
 def run_to_end(seat: Seat) -> str:
     """Do the work and write how it ended; returns the state."""
     try:
-        with pulse(seat):
+        with pulse(seat), room(seat):
             work(seat)
     except StopAsked:
         end(seat, "cancelled")
         return "cancelled"
-    except HoneError as error:
-        end(seat, "failed", str(error))
-        return "failed"
     except Exception as error:  # noqa: BLE001 - the last edge of the process: a sentence for people
         why = why_ended(seat, error)
-        traceback.print_exc()  # and the traceback for the log
+        if not isinstance(error, HoneError):
+            traceback.print_exc()  # and the traceback for the log
         end(seat, "failed", why)
         return "failed"
     end(seat, "done")
@@ -297,18 +317,29 @@ def run_to_end(seat: Seat) -> str:
 
 
 def why_ended(seat: Seat, error: Exception) -> str:
-    """An error that nobody foresaw, as a sentence. Where the disc is full, half-written files go first."""
-    if not full_disc.is_why(error):
-        return (
-            f"The run stopped on {type(error).__name__}: {error}. Its log has the details."
-            f" `hone runs resume {seat.run_id}` tries once more from its last complete checkpoint."
-        )
+    """An error as a sentence. Where the disc is full, half-written files go first."""
+    if full_disc.is_why(error):
+        return disc_full(seat)
+    if isinstance(error, HoneError):
+        return str(error)
+    return (
+        f"The run stopped on {type(error).__name__}: {error}. Its log has the details."
+        f" `hone runs resume {seat.run_id}` tries once more from its last complete checkpoint."
+    )
+
+
+def disc_full(seat: Seat) -> str:
+    """Drop what was written by half; what to say then."""
     from training import trainers
 
     trainers.drop_incomplete(seat.folder / "checkpoints")
     shutil.rmtree(seat.folder / "adapter.part", ignore_errors=True)
-    checkpoint = trainers.last_checkpoint(seat.folder)
-    return full_disc.told(seat.run_id, Path(checkpoint).name if checkpoint else None)
+    found = trainers.last_checkpoint(seat.folder)
+    kept = f"{Path(found).name}, the last complete one, is kept" if found else "There is no checkpoint yet"
+    return (
+        f"The disc seems to be full: a file could not be written. {kept}."
+        f" Free some space, then `hone runs resume {seat.run_id}`."
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

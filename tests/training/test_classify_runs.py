@@ -11,14 +11,14 @@ import pytest
 
 from assistant import registry
 from assistant.base import Base
-from feedback import datasets
+from feedback import datasets, full_disc
 from feedback.datasets import Dataset, Example, Labelled
 from feedback.errors import ConflictError, HoneError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from tests import tiny_models, training_ground
 from tests.training_ground import Ground, finished, wait
-from training import full_disc, recipes, repeats, runs, trainers, worker
+from training import recipes, repeats, runs, trainers, worker
 from training.classify import begin, heads, serve, tuning
 from training.classify import model as trunks
 from training.classify.begin import Wanted

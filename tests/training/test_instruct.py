@@ -72,6 +72,7 @@ def test_no_template_tells_its_answer_and_each_tells_what_the_answer_follows_fro
     assert not told & answered
     assert template.inverted == (task.target not in answered)
     assert told or template.lists_options
+    assert question == question.strip()
     if not template.inverted:
         assert task.subject in told
         for label in task.labels:
@@ -215,7 +216,7 @@ def test_what_is_drawn_keeps_its_promises(found: list[Loaded], settings: Setting
         assert abs(tally.inverted - settings.inverted * count) < 2
     for row in rows:
         if row.options:
-            assert row.answer in row.options
+            assert (row.answer in row.options) != row.inverted
             assert all(option in row.question for option in row.options)
         elif not row.shots:
             assert row.answer not in row.question
@@ -254,7 +255,8 @@ def test_another_source_changes_nothing_of_what_the_first_gives() -> None:
     assert sorted(row.question for row in both if row.source == 0) == sorted(row.question for row in alone)
 
 
-def test_a_row_with_a_passage_or_choices_is_never_asked_without_them() -> None:
+@pytest.mark.parametrize("inverted", [0.0, 1.0])
+def test_a_row_with_a_passage_or_choices_is_never_put_without_them(inverted: float) -> None:
     bare, passage = {"question": "Why?", "answer": "So."}, {"context": "It is so."}
     source = Source(Path("q.jsonl"), tasks.load("qa"), {})
     for texts, options in (
@@ -264,7 +266,7 @@ def test_a_row_with_a_passage_or_choices_is_never_asked_without_them() -> None:
         (bare | passage, ("So.", "No.")),
     ):
         examples = tuple(Example(texts | {"question": f"Why {n}?"}, options) for n in range(30))
-        rows = drawing.draw([Loaded(source, examples, 0, "")], Settings())
+        rows = drawing.draw([Loaded(source, examples, 0, "")], Settings(inverted=inverted))
         assert all(("It is so." in row.question) == ("context" in texts) for row in rows)
         assert all(bool(row.options) == bool(options) for row in rows)
 
@@ -285,6 +287,23 @@ def test_own_labels_are_answered_and_words_made_for_others_are_not_used() -> Non
 def test_what_a_source_cannot_give_is_refused(settings: Settings, rows: int, said: str) -> None:
     with pytest.raises(HoneError, match=said):
         drawing.draw([of("qa", rows)], settings)
+
+
+def test_a_row_that_a_template_cannot_put_is_refused_by_its_beginning(tmp_path: Path) -> None:
+    huge = Example({"text": "word " * 500_000, "label": "positive"}, ("negative", "positive"))
+    source = Source(Path("reviews.jsonl"), tasks.load("sentiment"), {})
+    with pytest.raises(HoneError, match=r"row of reviews.*writes more than .*the row is 'word word"):
+        drawing.draw([Loaded(source, (huge,), 0, "")], Settings())
+    file = tmp_path / "colours.yaml"
+    file.write_text(
+        TASK.replace(' [{{ options | join("/") }}]', "").replace(
+            '"{{ colour }}"', "\"{{ colour if colour != 'red' }}\""
+        )
+    )
+    red = Example({"thing": "door", "colour": "red"}, ("red", "blue"))
+    colours = Source(Path("things.jsonl"), tasks.read(file), {})
+    with pytest.raises(HoneError, match=r"by the template which.*'answer' writes nothing; the row is 'door'"):
+        drawing.draw([Loaded(colours, (red,), 0, "")], Settings())
 
 
 # Files
@@ -332,6 +351,25 @@ def test_a_column_that_is_named_for_one_field_is_not_found_for_another(tmp_path:
     file = written(tmp_path / "sums.jsonl", [{"context": "1 + 1 =", "continuation": " 2"}])
     (found,) = load(file, "qa", "question=context,answer=continuation").examples
     assert found.texts == {"question": "1 + 1 =", "answer": "2"}
+
+
+def test_what_is_the_same_in_all_rows_is_in_each_question(tmp_path: Path) -> None:
+    pairs = [{"en": f"dog {n}", "fr": f"chien {n}"} for n in range(40)]
+    file, task = written(tmp_path / "pairs.jsonl", pairs), tasks.load("translation")
+    always = sources.always_of(["source_name=English", " target_name = French, spoken "], task)
+    loaded = load(file, "translation", "source=en,target=fr", always=always)
+    assert loaded.examples[3].texts["target_name"] == "French, spoken"
+    rows = drawing.draw([loaded], Settings(inverted=0.5))
+    assert all("French, spoken" in row.question for row in rows)
+    assert len({row.template for row in rows}) > 6
+    liked = load(
+        written(tmp_path / "pos.jsonl", [{"text": "fun"}]), "sentiment", always={"label": "positive"}
+    )
+    assert liked.examples[0].texts == {"text": "fun", "label": "positive"}
+    with pytest.raises(HoneError, match="'target=' names no text"):
+        sources.always_of(["target="], task)
+    with pytest.raises(HoneError, match="Name a column that lists them"):
+        load(file, "qa", "question=en,answer=fr", always={"options": "a"})
 
 
 @pytest.mark.parametrize(
@@ -385,6 +423,7 @@ def test_a_mix_is_read_with_paths_beside_it_and_refused_by_its_line(tmp_path: Pa
           - file: b.jsonl
             task: colours.yaml
             columns: {thing: what}
+            always: {colour: red}
             weight: 2.5
         """
     )
@@ -392,9 +431,10 @@ def test_a_mix_is_read_with_paths_beside_it_and_refused_by_its_line(tmp_path: Pa
     first, second = sources.read_mix(mix)
     assert (first.file, first.at_most, first.weight) == (tmp_path / "a.jsonl", 10, 1)
     assert (second.task.name, second.columns, second.weight) == ("colours", {"thing": "what"}, Fraction(5, 2))
+    assert second.always == {"colour": "red"}
     for was, becomes, line, said in (
-        ("weight: 2.5", "weight: 0", 8, "above 0"),
-        ("weight: 2.5", "weigh: 2", 8, "unknown"),
+        ("weight: 2.5", "weight: 0", 9, "above 0"),
+        ("weight: 2.5", "weigh: 2", 9, "unknown"),
         ("{thing: what}", "{think: what}", 7, "'think' is unknown"),
         ("file: a.jsonl", "weight: 1", 2, "'file' is missing"),
         (text, "sources: []", 1, "at least one"),

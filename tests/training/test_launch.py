@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from assistant import device
 from assistant.base import Base
 from feedback import datasets
 from feedback.command_line import HoneGroup
@@ -56,6 +57,13 @@ def rows(count: int = 11) -> tuple[data.Row, ...]:
     )
 
 
+def thumbs(count: int) -> tuple[data.Row, ...]:
+    """The same answers alone, two of three liked."""
+    return tuple(
+        dataclasses.replace(row, rejected_ids=(), liked=n % 3 > 0) for n, row in enumerate(rows(count))
+    )
+
+
 def curve(job: Task, processes: int) -> dict[tuple[str, int], float]:
     """What a training tells, by name and step."""
     found: dict[tuple[str, int], float] = {}
@@ -96,16 +104,38 @@ def test_two_processes_draw_the_curve_of_one(
     assert max(float((first[name] - second[name]).abs().max()) for name in first) < 1e-5
 
 
-@pytest.mark.parametrize("method", ["sft", "dpo"])
+@pytest.mark.slow
+@pytest.mark.parametrize(("batch", "accumulation"), [(8, 1), (4, 2)])
+def test_two_processes_measure_the_kl_of_thumbs_on_the_batches_of_one(
+    tiny_base: Base, tmp_path: Path, batch: int, accumulation: int
+) -> None:
+    recipe = training_ground.recipe(
+        tiny_base, method="kto", batch=batch, accumulation=accumulation, epochs=2, learning_rate=1e-2,
+        disliked_weight=0.1,  # else all answers become less likely, and the KL is held at 0
+    )  # fmt: skip
+    one, two = (curve(Task(tiny_base, recipe, thumbs(11), tmp_path / str(crew)), crew) for crew in (1, 2))
+    assert one.keys() == two.keys()
+    assert {step for name, step in one if name == "kl"} == {1, 2, 3, 4}  # 11 thumbs, 8 a step, twice
+    assert all(one["kl", step] > 0.01 for step in (2, 3, 4))
+    for key, value in one.items():
+        assert math.isclose(two[key], value, rel_tol=TOLERANCE, abs_tol=1e-5), key
+    first, second = (
+        load_file(tmp_path / str(crew) / "adapter" / "adapter_model.safetensors") for crew in (1, 2)
+    )
+    assert max(float((first[name] - second[name]).abs().max()) for name in first) < 1e-5
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo", "kto"])
 def test_a_crew_that_shards_its_weights_trains_without_our_quick_ways_to_the_same_adapter(
     tiny_base: Base, tmp_path: Path, method: str
 ) -> None:
     """All of what FSDP and ZeRO-3 are given but the sharding itself, which needs GPUs."""
     recipe = training_ground.recipe(tiny_base, method=method, max_steps=3)
+    learnt = thumbs(8) if method == "kto" else rows(8)
     whole, parts = (
         load_file(task.train(one, SILENT, print, crew).folder / "adapter_model.safetensors")
         for crew in (ALONE, Crew(sharded=True))
-        for one in [Task(tiny_base, recipe, rows(8), tmp_path / str(crew.sharded))]
+        for one in [Task(tiny_base, recipe, learnt, tmp_path / str(crew.sharded))]
     )
     assert whole.keys() == parts.keys()
     assert max(float((whole[name] - parts[name]).abs().max()) for name in whole) < 1e-4
@@ -275,7 +305,7 @@ def test_a_config_of_ones_own_is_read_by_its_path(tmp_path: Path) -> None:
         ("distributed_type: MULTI_GPU", "launching is for 2 or more"),
         ("distributed_type: MULTI_GPU\nnum_processes: 8\nnum_machines: 3", "does not divide"),
         ("distributed_type: FSDP\nnum_processes: 2\nuse_cpu: true", "computes on GPUs"),
-        ("[", "is not YAML"),
+        ("[", "is not YAML. Line 1: expected the node content, but found '<stream end>'. Correct"),
         ("words", "not a list of settings"),
     ],
 )
@@ -287,7 +317,9 @@ def test_a_config_that_hone_cannot_start_is_refused(text: str, complaint: str) -
 @pytest.mark.parametrize(
     ("launch", "changes", "complaint"),
     [
-        ("cpu-2", {"method": "kto"}, "kto is trained by one process. Its KL"),
+        ("ddp-8", {"method": "kto", "batch": 4, "accumulation": 4}, "batch=16 --set accumulation=1; the KL"),
+        ("cpu-2", {"method": "kto", "batch": 2, "accumulation": 4}, "a part of 2 answers or more"),
+        ("cpu-2", {"method": "kto", "batch": 5}, "batch=6 --set accumulation=2"),
         ("cpu-2", {"method": "rlhf", "batch": 8}, "rlhf is trained by one process"),
         ("cpu-2", {"batch": 3, "accumulation": 1}, "cannot be divided among 2 processes"),
         ("ddp-8", {"batch": 4, "accumulation": 3}, "cannot be divided among 8 processes"),
@@ -331,6 +363,24 @@ def test_an_unknown_config_is_answered_with_those_there_are(on: Ground) -> None:
     found = CliRunner().invoke(hone, words)
     assert found.exit_code == 2
     assert "There are cpu-2, ddp-8, deepspeed-zero2, deepspeed-zero3, fsdp." in found.output
+
+
+@pytest.mark.parametrize("launch", ["ddp-8", "fsdp", "deepspeed-zero2", "deepspeed-zero3"])
+def test_a_config_for_what_this_machine_lacks_makes_no_run(on: Ground, launch: str) -> None:
+    hone = HoneGroup("hone", commands={"train": train})
+    words = ["train", "dpo", "--launch", launch, "--set", "batch=8", "--home", str(on.home.path)]
+    found = CliRunner().invoke(hone, words)
+    assert found.exit_code == 2
+    assert f"Error: {launch} needs {'8 GPUs' if launch in {'ddp-8', 'fsdp'} else 'DeepSpeed'}" in found.stderr
+    assert runs.listing(on.store) == []
+
+
+def test_fewer_gpus_than_a_config_asks_for_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "gpus", lambda: 4)
+    with pytest.raises(HoneError, match=r"and torch sees 4\. Copy the config with num_processes: 4"):
+        launcher.check_machine(configs.load("ddp-8"))
+    monkeypatch.setattr(device, "gpus", lambda: 8)
+    launcher.check_machine(configs.load("ddp-8"))
 
 
 def test_what_this_machine_lacks_is_said_before_anything_is_started(tiny_base: Base) -> None:

@@ -1,7 +1,9 @@
 """KTO, reward models and RLHF: whole runs on the tiny base, through the doors that an operator uses."""
 
 import dataclasses
+import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,13 @@ from hypothesis import strategies as st
 from assistant import base as bases
 from assistant import registry
 from assistant.base import Base
+from assistant.version_files import WEIGHTS
 from feedback import ratings, snapshots
+from feedback.canonical import canonical_json
 from feedback.errors import HoneError, NotFoundError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
-from tests import training_ground
+from tests import build, training_ground
 from tests.training_ground import Ground
 from training import heads, judge, recipes, reward_report, rules, runs, worker
 from training.data import Row
@@ -66,6 +70,19 @@ def test_kto_without_thumbs_says_how_pairs_can_stand_in_for_them(on: Ground) -> 
     assert (run.state, run.error) == ("done", None)
 
 
+@pytest.mark.parametrize(("liked", "said"), [(1, "No answer was disliked"), (-1, "No answer was liked")])
+def test_kto_on_thumbs_that_all_point_one_way_warns_of_it(on: Ground, liked: int, said: str) -> None:
+    for row in on.store.rows("SELECT id FROM messages WHERE role = 'assistant' LIMIT 20"):
+        ratings.record(on.store, LOCAL_USER, row["id"], liked)
+    run = finished(
+        dataclasses.replace(on, snapshot=training_ground.freeze(on.store)), method="kto", max_steps=1
+    )
+    assert run.state == "done"
+    assert said in str(run.warning)
+    both = finished(rated(on), method="kto", max_steps=1)
+    assert (both.state, both.warning) == ("done", None)
+
+
 def test_a_reward_model_is_a_head_with_a_report_and_no_candidate(on: Ground) -> None:
     run = finished(on, method="reward", epochs=6, learning_rate=3e-3)
     assert (run.state, run.error) == ("done", None)
@@ -105,13 +122,71 @@ def test_rlhf_on_a_reward_model_needs_one_and_then_uses_it(
     settings = {
         "method": "rlhf", "batch": 4, "answers": 2, "answer_tokens": 4, "max_steps": 1, "judge_every": 1,
     }  # fmt: skip
-    without = finished(on, **settings)
-    assert without.state == "failed"
-    assert "hone train reward" in str(without.error)
+    with pytest.raises(HoneError, match=r"no reward model yet.*hone train reward"):
+        finished(on, **settings)
+    waiting = runs.create(
+        on.store, LOCAL_USER, dataclasses.replace(on.recipe, method="reward"), on.snapshot.id
+    )
+    runs.create(on.store, LOCAL_USER, dataclasses.replace(on.recipe, **settings), on.snapshot.id)
+    runs.cancel(on.store, LOCAL_USER, waiting.id)
     finished(on, method="reward", max_steps=1)
+    with pytest.raises(HoneError, match=r"no reward model reward-9. There are: reward-1\."):
+        finished(on, **settings | {"reward": "reward-9"})
+    with pytest.raises(HoneError, match="no rule 'wit'"):
+        finished(on, **settings | {"reward": "rule:wit"})
+    folder, template = on.home.path / heads.get(on.store, "reward-1").folder, on.champion.chat_template_sha256
+    other = dataclasses.replace(on.base, id="another")
+    heads.add(on.store, on.home, other, heads.Made(folder, None), waiting.id, template)
+    with pytest.raises(HoneError, match="reward-2 cannot judge these answers"):
+        finished(on, **settings)
+    settings["reward"] = "reward-1"
     run = finished(on, **settings)
     assert (run.state, run.error) == ("done", None)
     assert "The reward is reward-1." in capsys.readouterr().out
+    shutil.rmtree(folder)
+    removed = finished(on, **settings)
+    assert removed.state == "failed"
+    assert "reward-1 is damaged" in str(removed.error)
+
+
+def test_a_policy_that_exploits_its_reward_is_stopped_said_so_and_the_best_one_kept(
+    home: Home, tiny_base: Base
+) -> None:
+    store = build.shipped_store(home.store_file)
+    base = bases.resolve(home, bases.BaseChoice(str(tiny_base.folder), "none"))
+    champion = registry.ensure_base(store, base, bases.chat_template(base))
+    for number in range(90):  # people want long answers; the rule will want short ones
+        training_ground.vote(store, champion, f"q{number}?", "no no " * (2 + number % 4), "no")
+    recipe = training_ground.recipe(base, method="sft", batch=8, accumulation=1, save_every=500)
+    on = Ground(home, store, base, champion, training_ground.freeze(store), recipe)
+    taught = finished(on, epochs=10, learning_rate=1e-2)
+    registry.move_champion(
+        store, home, LOCAL_USER, registry.get(store, taught.candidate_id or "").id, "promote"
+    )
+    run = finished(
+        on, method="rlhf", reward="rule:concise", batch=16, answers=4, answer_tokens=40, max_steps=40,
+        judge_every=2, learning_rate=5e-3, beta=0.01, schedule="constant",
+    )  # fmt: skip
+    assert (run.state, run.error) == ("done", None)
+    assert run.step < 40
+    assert "by the votes kept for the judge the policy is worse than" in str(run.warning)
+    assert "The run was stopped, and that policy is kept. Raise beta" in str(run.warning)
+    told = CliRunner().invoke(runs_group, ["show", run.id, "--home", str(home.path)]).stdout
+    assert str(run.warning) in told
+    assert "worse than at the start" in str(run.warning)
+    kept, begun = (
+        (home.path / str(registry.get(store, str(one.candidate_id)).adapter_dir)) for one in (run, taught)
+    )
+    assert (kept / WEIGHTS).read_bytes() == (begun / WEIGHTS).read_bytes()
+
+
+def test_a_judge_with_too_few_pairs_says_that_it_does_not_judge(home: Home, tiny_base: Base) -> None:
+    on = training_ground.ground(home, tiny_base, questions=12)
+    run = finished(
+        on, method="rlhf", reward="rule:question", batch=4, answers=2, answer_tokens=4, max_steps=1
+    )  # fmt: skip
+    assert (run.state, run.error) == ("done", None)
+    assert "says nothing below 8" in str(run.warning)
 
 
 def test_a_reward_model_scores_pairs_packed_as_it_does_one_by_one(on: Ground) -> None:
@@ -137,12 +212,16 @@ def test_unknown_rules_and_heads_are_refused_with_what_there_is(on: Ground) -> N
         heads.get(on.store, "reward-9")
 
 
-@given(st.integers(1, 60), st.integers(1, 8), st.integers(0, 5))
-def test_groups_stay_together_and_each_example_comes_once(count: int, size: int, seed: int) -> None:
-    found = list(GroupOrder(count, size, seed))
-    assert sorted(found) == list(range(count))
-    for begin in range(0, count, size):
-        assert len({place // size for place in found[begin : begin + size]}) == 1
+@given(st.integers(1, 20), st.integers(1, 8), st.integers(1, 4), st.integers(0, 5))
+def test_groups_stay_together_and_fill_whole_steps(groups: int, size: int, whole: int, seed: int) -> None:
+    order = GroupOrder(groups, size, seed, whole)
+    found = list(order)
+    assert len(found) == len(order) == math.ceil(groups / whole) * whole * size
+    assert set(found) == set(range(groups * size))
+    assert sorted(found[: groups * size]) == list(range(groups * size))
+    for begin in range(0, len(found), size):
+        assert found[begin : begin + size] == list(range(found[begin], found[begin] + size))
+        assert found[begin] % size == 0
 
 
 def judgement(step: int, mean: float, reward: float) -> Judgement:
@@ -180,6 +259,29 @@ def test_a_report_tells_length_from_worth() -> None:
     assert (found.right_if_longer, found.right_if_shorter) == (1.0, 0.0)
     assert math.isclose(found.length_correlation, 1.0)
     assert found.accuracy.value == found.longer_is_better == 0.5
+    said = " ".join(found.sentences())
+    assert "better than the length of answers alone is not shown" in said
+    assert "right in 100% where the chosen answer is the longer, and in 0% where it is the shorter" in said
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said", "unsaid"),
+    [
+        ([Scored(1.0, 0.0, 5, 3)] * 3, "Fewer than 10 pairs say little", "too few to tell"),
+        ([Scored(1.0, 0.0, 5, 5)] * 20, "of the same length", "is not shown"),
+        ([Scored(1.0, 0.0, 5, 3)] * 20, "the shorter in none of them, too few", "Fewer than"),
+        ([Scored(1.0, 0.0, 3, 5)] * 20 + [Scored(1.0, 0.0, 5, 3)], "the longer in 1 of them", "same length"),
+    ],
+)
+def test_a_report_says_what_its_pairs_cannot_tell(pairs: list[Scored], said: str, unsaid: str) -> None:
+    found = reward_report.report(pairs)
+    told = " ".join(found.sentences())
+    assert said in told
+    assert unsaid not in told
+    assert f"On {len(pairs)} held-out pairs" in told
+    assert reward_report.from_data(json.loads(canonical_json(found))) == found
+    old = {key: value for key, value in dataclasses.asdict(found).items() if key not in ("longer", "shorter")}
+    assert reward_report.from_data(old).sentences()[:2] == found.sentences()[:2]
 
 
 def test_freezing_for_the_judge_leaves_its_prompts_out_of_reward_and_policy(on: Ground) -> None:

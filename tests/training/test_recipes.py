@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from feedback.errors import HoneError, NotFoundError
 from training import adaptations, order, recipes, trainers
+from training.launch import configs
 from training.methods import METHODS, Method
 from training.recipes import Recipe
 
@@ -75,6 +76,20 @@ def test_each_method_ships_a_recipe_of_its_own_with_its_settings_explained(metho
     assert [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("# ")]
 
 
+@pytest.mark.parametrize(
+    ("name", "method", "said"),
+    [
+        ("ipo", "dpo", {"losses": ("ipo",)}),
+        ("robust", "dpo", {"losses": ("robust", "sft"), "label_smoothing": 0.1}),
+        ("grpo", "rlhf", {"algorithm": "grpo"}),
+    ],
+)
+def test_a_variant_of_a_method_is_a_preset_of_it(name: str, method: str, said: dict[str, object]) -> None:
+    recipe = recipes.load(name)
+    assert recipe.method == method
+    assert {key: getattr(recipe, key) for key in said} == said
+
+
 def test_an_unknown_setting_is_refused_with_the_nearest_known_one() -> None:
     with pytest.raises(HoneError, match="Did you mean 'learning_rate'"):
         recipes.from_mapping({"learning_rat": 1e-4})
@@ -93,7 +108,7 @@ def test_a_recipe_file_is_read_as_a_preset_is(tmp_path: Path) -> None:
         ({"epochs": 0}, "epochs must be above 0"),
         ({"method": "ppo"}, "method must be one of"),
         ({"losses": ["magic"]}, "'magic' is not a loss"),
-        ({"losses": ["sigmoid", "sft"]}, "one length"),
+        ({"loss_weights": ["1", "2"]}, "losses names 1 and loss_weights 2"),
         ({"batch": 2.5}, "cannot be 2.5"),
         ({"evaluate": "maybe"}, "cannot be 'maybe'"),
         ({"label_smoothing": 0.7}, "label_smoothing"),
@@ -193,3 +208,77 @@ def test_each_epoch_has_an_order_of_its_own_and_meets_it_again_after_a_restart()
     again = order.LengthOrder(list(range(40)), 4, seed=3)
     again.set_epoch(1)
     assert list(again) == second
+
+
+def test_a_loss_is_named_alone_or_in_brackets_and_weighs_one() -> None:
+    start = recipes.load("dpo")
+    for said in ("ipo", "[ipo]", ["ipo"]):
+        found = recipes.from_mapping({"losses": said}, start)
+        assert (found.losses, found.loss_weights) == (("ipo",), (1.0,))
+    both = recipes.from_mapping({"losses": "[robust, sft]"}, start)
+    assert (both.losses, both.loss_weights) == (("robust", "sft"), start.loss_weights)
+    with pytest.raises(HoneError, match="losses names 1 and loss_weights 2"):
+        recipes.from_mapping({"losses": "ipo", "loss_weights": "1,2"}, start)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("batch", "x", "must be a whole number, such as 4"),
+        ("unpair", "maybe", "must be true or false, such as False"),
+        ("learning_rate", "fast", "must be a number, such as"),
+        ("learning_rate", "inf", "learning_rate must be a finite number"),
+    ],
+)
+def test_a_value_of_a_wrong_kind_is_told_which_kind_is_right(key: str, value: str, said: str) -> None:
+    with pytest.raises(HoneError, match=said):
+        recipes.from_mapping({key: value})
+
+
+def test_a_setting_is_refused_by_just_the_methods_that_do_not_read_it() -> None:
+    for preset in recipes.presets().values():
+        recipes.check_read(preset)
+    told = {key: value for changes in (*OF_A_METHOD.values(), OTHER) for key, value in changes.items()}
+    for method in ("sft", "dpo", "kto", "reward", "rlhf"):
+        plain = dataclasses.replace(Recipe(), method=method)
+        for key in recipes.READ_BY.keys() & told.keys():
+            changed = dataclasses.replace(plain, **{key: told[key]})
+            reads = trainers.settings(changed, Path("r"), "cpu") != trainers.settings(plain, Path("r"), "cpu")
+            if reads:
+                recipes.check_read(changed)
+            else:
+                with pytest.raises(HoneError, match=f"{method} does not read the setting {key}"):
+                    recipes.check_read(changed)
+
+
+def test_a_file_that_is_no_yaml_is_told_by_line_in_one_line(tmp_path: Path) -> None:
+    for content, said in (
+        (b"method: kto\nlosses: [", "Line 2: "), (b"\xff\xfe", "can't decode byte"), (b"\0", "character"),
+    ):  # fmt: skip
+        (file := tmp_path / "mine.yaml").write_bytes(content)
+        for read in (recipes.load, configs.load):
+            with pytest.raises(HoneError, match="is not YAML") as refused:
+                read(str(file))
+            assert said in str(refused.value)
+            assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"losses": "sigmoid,sft", "loss_weights": "1,-0.1"}, "below 0"),
+        ({"losses": "sigmoid,sft", "loss_weights": "0,0"}, "nothing would be trained"),
+        ({"losses": "ipo", "label_smoothing": 0.1}, "which losses does not name"),
+        ({"losses": "robust"}, "needs label_smoothing"),
+    ],
+)
+def test_losses_that_would_do_something_else_than_they_say_are_refused_and_still_read_in_old_runs(
+    changes: dict[str, object], why: str
+) -> None:
+    found = recipes.from_mapping(changes)
+    assert recipes.from_json(recipes.to_json(found)) == found
+    with pytest.raises(HoneError, match=why):
+        recipes.check(found)
+    recipes.check(dataclasses.replace(found, method="kto"))
+    for right in ({"losses": "robust", "label_smoothing": 0.1}, {"losses": "ipo"}, {"losses": "sigmoid,sft"}):
+        recipes.check(recipes.from_mapping(right))

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app import cli
 from assistant import base as bases
 from assistant import registry
 from assistant.base import Base
@@ -51,7 +53,9 @@ def test_new_pairs_always_stay_and_earlier_ones_by_their_share(
 
 
 def three_rounds(home: Home, tiny: Base, replay: float) -> list[float]:
-    """How much likelier each answer that round 1 wanted is than the other after round 3, in nats."""
+    """How much likelier each answer that round 1 wanted is than the other after round 3, in nats; of prompts
+    that were trained on and of those that were held out.
+    """
     store = build.shipped_store(home.store_file)
     base = bases.resolve(home, bases.BaseChoice(str(tiny.folder), "none"))
     champion = registry.ensure_base(store, base, bases.chat_template(base))
@@ -78,8 +82,8 @@ def first_round(home: Home, base: Base, store: Store) -> list[float]:
     words = vocabulary(tokenizer, template, [])
     strategy = library.production(store, "zero-shot").strategy
     rendering = data.Rendering(template, strategy, words.ids, words.end_id)
-    pairs = snapshots.pairs(store, snapshots.listing(store)[0].id).train
-    about = [one for one in pairs if one.turns[-1].content.startswith("red")]
+    pairs = snapshots.pairs(store, snapshots.listing(store)[0].id)
+    about = [one for one in (*pairs.train, *pairs.held_out) if one.turns[-1].content.startswith("red")]
     folder = home.path / str(registry.champion(store).adapter_dir)
     model = PeftModel.from_pretrained(bases.load_model(base), str(folder)).eval()
     rows = data.select(about, Recipe(), rendering).rows
@@ -100,8 +104,13 @@ def nats(model: Any, prompt: tuple[int, ...], answer: tuple[int, ...]) -> float:
 def test_a_third_round_keeps_the_first_with_replay_and_forgets_it_without(
     tmp_path: Path, tiny_base: Base, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kept = three_rounds(Home(tmp_path / "with"), tiny_base, replay=1.0)
+    home = Home(tmp_path / "with")
+    kept = three_rounds(home, tiny_base, replay=1.0)
     assert "are replayed" in capsys.readouterr().out
+    listed = CliRunner().invoke(cli, ["runs", "list", "--home", str(home.path)]).output.splitlines()
+    told = [line.partition(", ")[2] for line in listed]
+    assert told[:2] == ["round 3, from dpo-2", "round 2, from dpo-1"]
+    assert told[2].startswith("round 1, from ")
     forgotten = three_rounds(Home(tmp_path / "without"), tiny_base, replay=0.0)
     assert sum(one > 0 for one in kept) > 0.8 * len(kept)
     assert sum(forgotten) / len(forgotten) < sum(kept) / len(kept)

@@ -1,5 +1,7 @@
 """The order of a run's rows, and the fullest of its batches: what memory is checked by."""
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +28,20 @@ def test_long_rows_meet_in_one_batch_only_where_short_ones_would_be_filled_up() 
     assert lengths(run_order.fullest(ROWS, filled, 4)) == [100, 90, 80, 70]
     assert lengths(run_order.fullest(ROWS, packed, 1)) == [100]
     assert run_order.fullest([], packed, 4) == []
+
+
+@given(st.integers(1, 30), st.integers(2, 6), st.integers(0, 3))
+def test_a_batch_of_thumbs_is_whole_and_each_is_put_beside_another(count: int, batch: int, seed: int) -> None:
+    rows = [row(3 + number % 5, number) for number in range(count)]
+    found = run_order.grouped(rows, Recipe(method="kto", batch=batch, seed=seed), padded=False)
+    assert len(found) == math.ceil(count / batch) * batch
+    assert {one.prompt_ids for one in found} == {one.prompt_ids for one in rows}
+    for at in range(0, len(found), batch):
+        group = found[at : at + batch]
+        assert len(set(group)) == min(count, batch)
+        others = [run_order.another(group, place) for place in range(batch)]
+        assert set(others) <= set(group)
+        assert count == 1 or all(one != other for one, other in zip(group, others, strict=True))
 
 
 @given(

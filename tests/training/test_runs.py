@@ -1,6 +1,8 @@
 import dataclasses
 import os
+import shutil
 import signal
+import sys
 
 import pytest
 from safetensors.torch import load_file
@@ -14,7 +16,7 @@ from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from tests import event_files, tiny_models, training_ground
 from tests.training_ground import Ground, finished, wait
-from training import data, gate, metrics_copy, runs, trainers
+from training import data, follow, gate, metrics_copy, runs, trainers
 
 
 @pytest.fixture
@@ -155,6 +157,20 @@ def test_a_run_whose_process_is_gone_becomes_interrupted(on: Ground) -> None:
     )  # fmt: skip
     assert runs.sweep(on.store) == [run.id]
     assert runs.get(on.store, run.id).state == "interrupted"
+
+
+def test_a_run_whose_process_ends_before_it_takes_the_run_fails_and_can_be_resumed(
+    on: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = sys.executable
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    run = follow.to_end(on.store, on.home, started(on).id)
+    assert run.state == "failed"
+    assert "exit code 1" in (run.error or "")
+    assert f"hone runs resume {run.id}" in (run.error or "")
+    monkeypatch.setattr(sys, "executable", python)
+    runs.resume(on.home, on.store, LOCAL_USER, run.id)
+    assert finished(on, run).state == "done"
 
 
 def test_a_queued_run_is_cancelled_at_once_and_a_done_one_not_at_all(on: Ground) -> None:

@@ -78,8 +78,20 @@ def test_a_queued_run_is_listed_shown_and_cancelled(on: Ground) -> None:
     [
         (["dpo", "--preset", "dop"], "There is no recipe"),
         (["dpo", "--preset", "sft"], "hone train sft"),
+        (["ppo"], "There is no method ppo. RLOO and GRPO stand in its place: `hone train rlhf`"),
+        (["ipo"], "hone train dpo --preset ipo"),
+        (["dpo", "--adapt", "qlora"], "QLoRA is lora on a base in few bits: adapt lora, quantize nf4."),
+        (["dpo", "--set", "adapt=qlora"], "QLoRA is lora on a base in few bits"),
         (["dpo", "--set", "bta=1"], "Did you mean 'beta'"),
         (["dpo", "--set", "beta"], "KEY=VALUE"),
+        (["dpo", "--preset", "ipo", "--recipe", "my.yaml"], "both ipo and my.yaml are asked for"),
+        (["dpo", "--set", "method=sft"], "Run `hone train sft`, or leave --set method out."),
+        (
+            ["kto", "--set", "losses=ipo"],
+            "kto does not read the setting losses. It is for dpo. Leave it out.",
+        ),
+        (["reward", "--set", "beta=0.2"], "It is for dpo, kto, rlhf."),
+        (["kto", "--set", "liked_weight=0", "--set", "disliked_weight=0"], "nothing would be trained"),
         (["sft", "--snapshot", "s_zzz"], "no snapshot"),
         (["sft", "--epochs", "none"], "cannot be 'none'"),
         (["sft", "--data", "latest"], "no dataset of answers yet"),
@@ -92,6 +104,16 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(on: Ground, words: list[str],
     assert said in found.stderr
     assert "Traceback" not in found.stderr
     assert runs.listing(on.store) == []
+
+
+def test_a_run_that_fails_says_why_once(on: Ground) -> None:
+    base = ("--model", str(on.base.folder), "--quantize", "none")
+    found = call(on, commands.train, "sft", *base, "--learning-rate", "1e38", "--set", "max_steps=4")
+    assert found.exit_code == 2
+    why = str(runs.listing(on.store)[0].error)
+    assert "The learning rate is most likely too high" in why
+    assert (found.stdout.count(why), found.stderr.count(why)) == (0, 1)
+    assert ": failed, " in found.stdout
 
 
 def test_text_is_trained_on_in_a_home_that_nobody_has_talked_in(home: Home, tiny_base: Base) -> None:

@@ -4,9 +4,9 @@ import pytest
 
 from assistant import base as bases
 from assistant import registry
-from assistant.base import Base
+from assistant.base import Base, BaseChoice
+from assistant.engines.choose import choose, open_engine
 from assistant.engines.reply import vocabulary
-from assistant.engines.torch_engine import TorchEngine
 from feedback.home import Home
 from feedback.message import Turn
 from feedback.snapshots import SnapshotPair
@@ -48,11 +48,11 @@ def test_two_steps_on_the_real_model_move_it_towards_the_chosen_answers(
 
     base_version = registry.ensure_base(store, real_base, template)
     trained = registry.add(store, home, real_base, adapter, None, "dpo")
-    engine = TorchEngine(real_base, home)
+    engine = open_engine(home, real_base, choose(real_base, BaseChoice()))
     asked = measure.Asked(pairs, shipped()[ZERO_SHOT])
     found = measure.measure(engine, trained, base_version, asked)
     engine.close()
-    # What was trained is what is served: the engine sees the margin that training made.
+    # What was trained is what is served: the engine that answers here sees the margin that training made.
     assert all(pair.margin_nats > 0 for pair in found.pairs)
     assert 5 < found.champion_perplexity < 60
     assert abs(found.candidate_perplexity / found.champion_perplexity - 1) < 0.05

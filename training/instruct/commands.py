@@ -73,6 +73,12 @@ def labels(home: Home, as_json: bool, file: str) -> None:
 @click.option(
     "--columns", default="", metavar="FIELD=COLUMN,...", help="Where a name is not found by itself."
 )
+@click.option(
+    "--always",
+    multiple=True,
+    metavar="FIELD=TEXT",
+    help="A field that is the same in all rows, such as target_name=French.",
+)
 @click.option("--labels", default="", metavar="LABEL,...", help="In the order in which the files count them.")
 @click.option("--at-most", default=0, type=click.IntRange(0), help="Rows of each file (default: all).")
 @click.option(
@@ -120,7 +126,7 @@ def instruct(home: Home, as_json: bool, files: tuple[Path, ...], mix: Path | Non
 
     The result is a dataset for `hone train sft --data`.
     """
-    of_files = {key: given.pop(key) for key in ("task", "columns", "labels", "at_most")}
+    of_files = {key: given.pop(key) for key in ("task", "columns", "always", "labels", "at_most")}
     settings = Settings(**given)
     loaded = [sources.load(one) for one in _sources(files, mix, **of_files)]
     drawn = drawing.draw(loaded, settings)
@@ -151,15 +157,16 @@ def _sources(files: Sequence[Path], mix: Path | None, **of_files: Any) -> list[S
     task = tasks.load(of_files["task"])
     labels = tuple(one.strip() for one in of_files["labels"].split(",") if one.strip())
     columns = sources.columns_of(of_files["columns"], task)
-    return [Source(file, task, columns, labels, at_most=of_files["at_most"]) for file in files]
+    always = sources.always_of(of_files["always"], task)
+    return [Source(file, task, columns, labels, at_most=of_files["at_most"], always=always) for file in files]
 
 
 def _recorded(loaded: Loaded) -> dict[str, Any]:
     source = loaded.source
     return {
         "file": source.file.name, "sha256": loaded.sha256, "task": source.task.name,
-        "columns": dict(source.columns), "labels": source.labels, "weight": str(source.weight),
-        "at_most": source.at_most,
+        "columns": dict(source.columns), "always": dict(source.always), "labels": source.labels,
+        "weight": str(source.weight), "at_most": source.at_most,
     }  # fmt: skip
 
 

@@ -11,7 +11,10 @@ from typing import Any
 from feedback.errors import HoneError
 from training.instruct import mixing
 from training.instruct.sources import Example, Loaded
-from training.instruct.tasks import OPTIONS, Template
+from training.instruct.tasks import OPTIONS, Template, UnfitError
+
+SHOWN_CHARS = 60
+"""Of a row, in an error."""
 
 
 @dataclass(frozen=True)
@@ -101,15 +104,15 @@ class _Deck:
             )
         template = self.random.choice(suited)
         exemplars = self._others(row, template, self.random.randint(1, shots)) if shots else []
-        shown = [self._put(template, one)[:2] for one in exemplars]
+        before = [self._put(template, one)[:2] for one in exemplars]
         question, answer, options = self._put(template, example)
         return Drawn(
             self.place,
             template.name,
             inverted,
-            len(shown),
+            len(before),
             options if template.lists_options else (),
-            with_exemplars(shown, question),
+            with_exemplars(before, question),
             answer,
         )
 
@@ -133,8 +136,7 @@ class _Deck:
         if template.words and self.loaded.labels != self.loaded.source.task.labels:
             return False
         held = {*example.texts, *([OPTIONS] if example.options else [])}
-        needed = frozenset() if template.inverted else self.loaded.source.task.told & held
-        return needed <= template.fields <= held
+        return self.loaded.source.task.told & held <= template.fields <= held
 
     def _put(self, template: Template, example: Example) -> tuple[str, str, tuple[str, ...]]:
         """Question, answer, and the options in the order of the question."""
@@ -143,7 +145,20 @@ class _Deck:
         target = self.loaded.source.task.target
         values: dict[str, Any] = {**example.texts, OPTIONS: options}
         values[target] = called.get(example.texts[target], example.texts[target])
-        return (*template.put(values), tuple(options))
+        try:
+            return (*template.put(values), tuple(options))
+        except UnfitError as error:
+            raise HoneError(
+                f"A row of {self.loaded.name} cannot be put by the template {template.name}.",
+                f"{str(error)[0].upper()}{str(error)[1:]}; the row is {_beginning(example)}.",
+                "Take the row out, or mend the template.",
+            ) from error
+
+
+def _beginning(example: Example) -> str:
+    """A row's beginning, for people who look for it in their file."""
+    text = next(iter(example.texts.values()))
+    return repr(text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}...")
 
 
 def with_exemplars(shown: Sequence[tuple[str, str]], question: str) -> str:

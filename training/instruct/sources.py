@@ -5,7 +5,7 @@ What stands in a file is data: a text is never read as a template.
 
 import string
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,14 +19,15 @@ from training.classify.data import placed
 from training.instruct import tasks
 from training.instruct.tasks import OPTIONS, Task
 
-KEYS = ("file", "task", "columns", "labels", "weight", "at_most")
+KEYS = ("file", "task", "columns", "always", "labels", "weight", "at_most")
 MOST_WEIGHT = 1000.0
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file and how it is read. `columns`: by field, where a name is not found by itself. `labels`: in the
-    order in which the file counts them, where it is not the task's. `at_most`: rows; 0: all.
+    """A file and how it is read. `columns`: by field, where a name is not found by itself. `always`: texts by
+    field that are the same in all rows, whatever the file has. `labels`: in the order in which the file
+    counts them, where it is not the task's. `at_most`: rows; 0: all.
     """
 
     file: Path
@@ -35,6 +36,7 @@ class Source:
     labels: tuple[str, ...] = ()
     weight: Fraction = Fraction(1)
     at_most: int = 0
+    always: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,34 +87,43 @@ def read_mix(file: Path) -> list[Source]:
 def _source(section: Section, folder: Path) -> Source:
     named = section.text("task")
     task = tasks.load(named if named in tasks.SHIPPED else str(folder / named))
-    columns = section.section("columns", tuple(field.name for field in task.fields))
+    columns, always = (
+        section.section(key, tuple(one.name for one in task.fields)) for key in ("columns", "always")
+    )
     weight = section.number("weight", MOST_WEIGHT)
     if weight == 0:
         raise FormatError(section.line("weight"), "'weight' must be above 0")
     return Source(
         folder / Path(section.text("file")).expanduser(),
         task,
-        {field: columns.text(field) for field in columns.nodes} if columns else {},
+        {name: columns.text(name) for name in columns.nodes} if columns else {},
         tuple(section.texts("labels")) if section.has("labels") else (),
         Fraction(str(weight)) if weight else Fraction(1),
         section.positive("at_most") or 0,
+        {name: always.text(name) for name in always.nodes} if always else {},
     )
 
 
 def columns_of(written: str, task: Task) -> dict[str, str]:
     """`field=column,field=column` by field. HoneError for what is not written so, or no field of the task."""
-    known = [field.name for field in task.fields]
-    found = {}
-    for part in filter(None, written.split(",")):
-        field, equals, column = (piece.strip() for piece in part.partition("="))
-        if not equals or not column or field not in known:
-            raise HoneError(
-                f"{part.strip()!r} names no column.",
-                f"The fields of {task.name} are {', '.join(known)}.",
-                f"Write --columns {known[0]}=COLUMN.",
-            )
-        found[field] = column
-    return found
+    return dict(_assigned(part, task, "columns", "COLUMN") for part in filter(None, written.split(",")))
+
+
+def always_of(written: Iterable[str], task: Task) -> dict[str, str]:
+    """`field=text` by field. HoneError as in `columns_of`."""
+    return dict(_assigned(one, task, "always", "TEXT") for one in written)
+
+
+def _assigned(written: str, task: Task, option: str, what: str) -> tuple[str, str]:
+    known = [one.name for one in task.fields]
+    name, _, value = (piece.strip() for piece in written.partition("="))
+    if not value or name not in known:
+        raise HoneError(
+            f"{written.strip()!r} names no {what.lower()}.",
+            f"The fields of {task.name} are {', '.join(known)}.",
+            f"Write --{option} {known[0]}={what}.",
+        )
+    return name, value
 
 
 def load(source: Source) -> Loaded:
@@ -122,6 +133,10 @@ def load(source: Source) -> Loaded:
         raise HoneError(f"There is no data file {file}.", "", "Give .jsonl, .json, .csv or .tsv.")
     if source.labels and not source.task.labels:
         raise HoneError(f"{source.task.name} has no labels.", "", "Leave labels out.")
+    if OPTIONS in source.always:
+        raise HoneError(
+            "The options cannot be the same text in all rows.", "", "Name a column that lists them."
+        )
     rows = placed(file)
     columns = _columns(source, rows[0][1], {name for _, row in rows for name in row})
     found = []
@@ -143,17 +158,19 @@ def _columns(source: Source, first: Row, held: Iterable[str]) -> dict[str, str]:
     by_name = {name.strip().lower(): name for name in sorted(held)}
     taken = {name.lower() for name in source.columns.values()}
     found = {}
-    for field in source.task.fields:
-        given = source.columns.get(field.name)
-        names = [given.lower()] if given else [name.lower() for name in field.columns if name not in taken]
+    for one in source.task.fields:
+        if one.name in source.always:
+            continue
+        given = source.columns.get(one.name)
+        names = [given.lower()] if given else [name.lower() for name in one.columns if name not in taken]
         column = next((by_name[name] for name in names if name in by_name), None)
         if column is not None:
-            found[field.name] = column
-        elif given or not field.optional:
+            found[one.name] = column
+        elif given or not one.optional:
             raise HoneError(
-                f"{source.file.name} has no column for {field.name!r} of {source.task.name}.",
+                f"{source.file.name} has no column for {one.name!r} of {source.task.name}.",
                 f"Looked for {', '.join(names)}; it has {', '.join(sorted(first))}.",
-                f"Say which it is: {field.name}=COLUMN.",
+                f"Say which it is: {one.name}=COLUMN.",
             )
     return found
 
@@ -163,15 +180,15 @@ def _example(source: Source, columns: Mapping[str, str], row: Row) -> Example:
     task, texts = source.task, {}
     labels = source.labels or task.labels
     options = labels or _options(row.get(columns[OPTIONS]) if OPTIONS in columns else None)
-    optional = {field.name for field in task.fields if field.optional}
-    for field, column in columns.items():
-        if field == OPTIONS:
-            continue
-        text = _text(row.get(column), column, field in optional)
-        if field == task.target and options:
+    optional = {one.name for one in task.fields if one.optional}
+    said = [(name, column, row.get(column)) for name, column in columns.items() if name != OPTIONS]
+    said += [(name, name, text) for name, text in source.always.items()]
+    for name, column, value in said:
+        text = _text(value, column, name in optional)
+        if name == task.target and options:
             text = _picked(text, options, lettered=not labels)
         if text:
-            texts[field] = text
+            texts[name] = text
     return Example(texts, tuple(dict.fromkeys(options)))  # some sets list one twice
 
 

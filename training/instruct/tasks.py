@@ -30,13 +30,21 @@ KEYS = ("about", "fields", "target", "labels", "templates")
 @dataclass(frozen=True)
 class Field:
     """A part of a row. `columns`: by which names a file may have it. `told`: where a row has it, a question
-    about the row makes no sense without it.
+    about the row makes no sense without it, be it to answer or to find.
     """
 
     name: str
     columns: tuple[str, ...]
     optional: bool
     told: bool
+
+
+class UnfitError(Exception):
+    """A template cannot put a row. `key`: ask or answer. `line`: of its text, None where it is all of it."""
+
+    def __init__(self, key: str, line: int | None, reason: str) -> None:
+        self.key, self.line = key, line
+        super().__init__(reason)
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,8 @@ class Template:
         return OPTIONS in _names(self.ask)
 
     def put(self, values: Mapping[str, Any]) -> tuple[str, str]:
-        """Question and answer. Raises TemplateError."""
-        return render_text(self.ask, values), render_text(self.answer, values)
+        """Question and answer. Raises UnfitError for values that it cannot put."""
+        return _written("ask", self.ask, values), _written("answer", self.answer, values)
 
 
 @dataclass(frozen=True)
@@ -149,7 +157,8 @@ def _template(section: Section, target: str, labels: tuple[str, ...], known: set
         raise FormatError(section.line("answer"), "the answer names no field, so it is the same for each row")
     if leaked := sorted(asked & answered):
         raise FormatError(section.line("ask"), f"the question tells the answer: both name {leaked[0]!r}")
-    if OPTIONS in asked and not re.fullmatch(rf"\{{\{{\s*{re.escape(target)}\s*\}}\}}", answer.strip()):
+    alone = re.fullmatch(rf"\{{\{{\s*{re.escape(target)}\s*\}}\}}", answer.strip())
+    if OPTIONS in asked and target not in asked and not alone:
         raise FormatError(section.line("answer"), f"with options the answer must be {{{{ {target} }}}} alone")
     made = Template(section.text("name"), ask, answer, words, target not in answered)
     _try(section, made)
@@ -173,12 +182,22 @@ def _source(section: Section, key: str, known: Iterable[str]) -> str:
 def _try(section: Section, template: Template) -> None:
     """Put a made-up row, so that what fails does so here."""
     values = {name: ["one", "two"] if name == OPTIONS else "one" for name in template.fields}
-    for key, source in (("ask", template.ask), ("answer", template.answer)):
-        try:
-            if not render_text(source, values).strip():
-                raise FormatError(section.line(key), f"{key!r} writes nothing")
-        except (TemplateError, TypeError, ValueError) as error:
-            raise FormatError(_line(section, key, line_of(error) or 1), str(error)) from error
+    try:
+        template.put(values)
+    except UnfitError as error:
+        line = section.line(error.key) if error.line is None else _line(section, error.key, error.line)
+        raise FormatError(line, str(error)) from error
+
+
+def _written(key: str, source: str, values: Mapping[str, Any]) -> str:
+    """What a template writes, without blank space at its ends. Raises UnfitError."""
+    try:
+        said = render_text(source, values).strip()
+    except (TemplateError, TypeError, ValueError) as error:
+        raise UnfitError(key, line_of(error) or 1, str(error)) from error
+    if not said:
+        raise UnfitError(key, None, f"{key!r} writes nothing")
+    return said
 
 
 def _line(section: Section, key: str, within: int) -> int:

@@ -4,6 +4,7 @@ Only what Hone must know beforehand is read here: how many processes, on what, a
 whole model. Everything else is accelerate's, which reads the same file when the processes are started.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,18 @@ from typing import Any
 import yaml
 
 from feedback.errors import HoneError, NotFoundError
-from training import order
-from training.recipes import Recipe
+from training import run_order
+from training.recipes import Recipe, why_no_yaml
 
 FOLDER = Path(__file__).parent
 KINDS = ("MULTI_GPU", "FSDP", "DEEPSPEED")
-METHODS = ("sft", "clm", "dpo", "reward")
+METHODS = ("sft", "clm", "dpo", "kto", "reward")
 """What gives the same curve however many processes compute it."""
 WHY_NOT = {
-    "kto": "Its KL is measured on the answers of one batch, which several processes would divide",
     "classify": "Its trunk is read for the head's first fit, and measured between epochs, by one process",
     "rlhf": "It writes answers and asks the judge between steps, which one process does",
 }
-SHARDED_METHODS = ("sft", "dpo")
+SHARDED_METHODS = ("sft", "dpo", "kto")
 SHARDED_FAMILIES = ("lora", "rslora")
 
 
@@ -62,7 +62,10 @@ def load(name_or_file: str) -> Launch:
     if name_or_file in names():
         return read(name_or_file, (FOLDER / f"{name_or_file}.yaml").read_text(encoding="utf-8"))
     if (file := Path(name_or_file)).suffix in (".yaml", ".yml") and file.is_file():
-        return read(file.stem, file.read_text(encoding="utf-8"))
+        try:
+            return read(file.stem, file.read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise _no_yaml(file.stem, error) from error
     raise NotFoundError(
         f"There is no launch config {name_or_file!r}.",
         f"There are {', '.join(names())}.",
@@ -92,10 +95,14 @@ def _mapping(name: str, text: str) -> dict[str, Any]:
     try:
         told = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise HoneError(f"The launch config {name} is not YAML.", f"{error}.", "Correct the file.") from error
+        raise _no_yaml(name, error) from error
     if not isinstance(told, dict):
         raise _unusable(name, "It is not a list of settings")
     return told
+
+
+def _no_yaml(name: str, error: yaml.YAMLError | UnicodeDecodeError) -> HoneError:
+    return HoneError(f"The launch config {name} is not YAML.", why_no_yaml(error), "Correct the file.")
 
 
 def _unusable(name: str, why: str) -> HoneError:
@@ -113,8 +120,10 @@ def check(launch: Launch, recipe: Recipe, measured: bool) -> None:
         raise HoneError(
             f"{recipe.method} is trained by one process.", f"{WHY_NOT[recipe.method]}.", "Leave --launch out."
         )
+    if recipe.method == "kto":
+        _check_kto(launch, recipe)
     try:
-        own, _ = order.share(recipe.batch, recipe.accumulation, launch.processes)
+        own, _ = run_order.share_of(recipe, launch.processes)
     except ValueError as error:
         raise HoneError(
             f"A step of batch {recipe.batch} x accumulation {recipe.accumulation} cannot be divided among"
@@ -146,6 +155,19 @@ def check(launch: Launch, recipe: Recipe, measured: bool) -> None:
             "There Hone can only put together again what PEFT's LoRA trained in parts.",
             f"Take --adapt {' or '.join(SHARDED_FAMILIES)}, or ddp-8 or deepspeed-zero2.",
         )
+
+
+def _check_kto(launch: Launch, recipe: Recipe) -> None:
+    """HoneError where not each process gets a part of every batch. TRL takes no part of one answer."""
+    batch = max(2, math.ceil(recipe.batch / launch.processes)) * launch.processes
+    if recipe.batch == batch:
+        return
+    accumulation = max(1, round(recipe.batch * recipe.accumulation / batch))
+    raise HoneError(
+        f"A batch of {recipe.batch} cannot be divided among {launch.processes} processes.",
+        "KTO's KL is a mean over one batch, of which each process takes a part of 2 answers or more.",
+        f"Take --set batch={batch} --set accumulation={accumulation}; the KL is then over {batch} answers.",
+    )
 
 
 def check_quantisation(launch: Launch, quantization: str) -> None:

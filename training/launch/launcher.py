@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from assistant import device
 from assistant.base import Base
 from feedback.errors import HoneError
 from feedback.whole_files import write_aside
@@ -34,22 +35,29 @@ CONFIG, TASK = "launch.yaml", "task.json"
 
 def base_for(launch: Launch, base: Base) -> Base:
     """The base where this config's processes compute. HoneError where they cannot."""
+    if launch.on_cpu:
+        return replace(base, device="cpu")
+    configs.check_quantisation(launch, base.quantization)
+    check_machine(launch)
+    return base
+
+
+def check_machine(launch: Launch) -> None:
+    """HoneError for what this machine lacks to start the config's processes."""
     if launch.kind == "DEEPSPEED" and importlib.util.find_spec("deepspeed") is None:
         raise HoneError(
             f"{launch.name} needs DeepSpeed, which is not installed.",
             "",
             "Install it into Hone's environment (pip install deepspeed), or take another --launch.",
         )
-    if launch.on_cpu:
-        return replace(base, device="cpu")
-    if base.device == "cpu":
+    if not launch.on_cpu and (seen := device.gpus()) < launch.here:
         raise HoneError(
-            f"{launch.name} needs {launch.here} GPUs on this machine, and torch sees none.",
+            f"{launch.name} needs {launch.here} GPUs on this machine, and torch sees {seen or 'none'}.",
             "",
-            "Take --launch cpu-2, or leave --launch out.",
+            "Take --launch cpu-2, or leave --launch out."
+            if seen < 2
+            else f"Copy the config with num_processes: {seen}, and name the copy: --launch FILE.yaml.",
         )
-    configs.check_quantisation(launch, base.quantization)
-    return base
 
 
 def train(task: Task, launch: Launch, hooks: "Hooks", say: Callable[[str], None]) -> Trained:
@@ -107,6 +115,8 @@ def _follow(
                 hooks.on_reference(done, total)
             case ["size", numbers, of]:
                 hooks.on_size(numbers, of)
+            case ["warning", why]:
+                hooks.on_warning(why)
             case ["say", text]:
                 say(text)
             case ["failed", what, why, todo]:

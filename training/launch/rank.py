@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from feedback import full_disc
 from feedback.errors import HoneError
-from training import full_disc
 from training import task as tasks
 from training.crew import Crew
 from training.launch.messages import WATCHED, line
@@ -56,6 +56,7 @@ def _train(file: Path, rank: int, sharded: bool, tell: Callable[..., None]) -> N
         lambda step, found: tell("metrics", step, found),
         lambda done, total: tell("reference", done, total),
         lambda trained, of: tell("size", trained, of),
+        lambda why: tell("warning", why),
     )
     crew = Crew(int(os.environ["WORLD_SIZE"]), rank, sharded)
     trained = tasks.train(task, hooks, lambda text: tell("say", text), crew)

@@ -18,12 +18,19 @@ Steps = tuple[Callable[[Plan], Iterator[tuple[str, str, Plan]]], ...]
 
 @dataclass(frozen=True)
 class Change:
-    """`words`: what to do, in a few words. `costs`: what one loses by it."""
+    """`parts`: what to do, and what one loses by it, in a few words each; several go together."""
 
-    words: str
-    costs: str
+    parts: tuple[tuple[str, str], ...]
     plan: Plan
     estimate: Estimate
+
+    @property
+    def words(self) -> str:
+        return " and ".join(what for what, _ in self.parts)
+
+    @property
+    def costs(self) -> str:
+        return "; ".join(dict.fromkeys(lost for _, lost in self.parts))
 
 
 def smallest(shape: Shape, plan: Plan, free_bytes: int, steps: Steps | None = None) -> Change | None:
@@ -46,16 +53,15 @@ def changes(shape: Shape, plan: Plan, steps: Steps | None = None) -> Iterator[Ch
         steps = tuple(step for step in steps if step in (_bf16, _shorter))
     for step in steps:
         for words, costs, changed in step(plan):
-            yield Change(words, costs, changed, estimate(shape, changed))
-    said: list[str] = []
-    lost: list[str] = []
+            yield Change(((words, costs),), changed, estimate(shape, changed))
+    parts: tuple[tuple[str, str], ...] = ()
     for step in steps:
         tried = list(step(plan))
         if not tried:
             continue
         words, costs, plan = tried[-1]
-        said, lost = [*said, words], [*lost, costs]
-        yield Change(" and ".join(said), "; ".join(dict.fromkeys(lost)), plan, estimate(shape, plan))
+        parts = (*parts, (words, costs))
+        yield Change(parts, plan, estimate(shape, plan))
 
 
 def _smaller_batch(plan: Plan) -> Iterator[tuple[str, str, Plan]]:

@@ -97,7 +97,7 @@ def estimate(shape: Shape, plan: Plan) -> Estimate:
         }
     if plan.method == "rlhf":
         moments["writing"] = _writing(shape, plan)
-    if plan.device == "cpu" and plan.adapt in ("qlora", "int8"):  # the whole file is mapped as it was
+    if plan.device == "cpu" and plan.quantized != "none":  # the whole file is mapped as it was
         moments["loading"] = {"working": shape.parameters * number_bytes(plan)}
     if by_openvino(shape, plan):
         moments["merging"] = _merging(shape, plan)
@@ -142,7 +142,7 @@ def base_bytes(shape: Shape, plan: Plan) -> float:
     """The base alone: matrices as they are quantised, the rest in whole numbers."""
     rest = shape.parameters - shape.matrix_parameters
     wide = number_bytes(plan)
-    matrices = {"qlora": NF4_BYTES, "int8": INT8_BYTES}.get(plan.adapt, wide)
+    matrices = {"nf4": NF4_BYTES, "int8": INT8_BYTES, "none": wide}[plan.quantized]
     return shape.matrix_parameters * matrices + rest * wide
 
 
@@ -313,10 +313,14 @@ def cache_bytes(shape: Shape, plan: Plan) -> float:
 def _layer_working(shape: Shape, plan: Plan) -> float:
     """Gradients by the widest states of one layer while it is walked back, and a matrix read from few
     bits."""
-    e = computed_bytes(plan)
-    unpacked = max(r * c for r, c in shape.matrices) * e if plan.adapt in ("qlora", "int8") else 0
+    e, unpacked = computed_bytes(plan), _unpacked(shape, plan)
     cast = shape.matrix_parameters * 2 if plan.precision == "mixed" else 0  # autocast keeps its copies
     return 3 * e * plan.load.tokens * shape.inner + unpacked + cast
+
+
+def _unpacked(shape: Shape, plan: Plan) -> float:
+    """The largest matrix as it is read from few bits."""
+    return max(r * c for r, c in shape.matrices) * computed_bytes(plan) * (plan.quantized != "none")
 
 
 def _turn(shape: Shape, plan: Plan) -> dict[str, float]:
@@ -350,7 +354,8 @@ def _reading(shape: Shape, plan: Plan) -> dict[str, float]:
     """
     e, tokens = computed_bytes(plan), plan.load.tokens
     states = plan.texts * shape.width * 4
-    return {"states": states, "working": tokens * (e * (2 * shape.width + 3 * shape.inner) + 4 * shape.width)}
+    layer = tokens * (e * (2 * shape.width + 3 * shape.inner) + 4 * shape.width)
+    return {"states": states, "working": layer + _unpacked(shape, plan)}
 
 
 def _fitting(shape: Shape, plan: Plan) -> dict[str, float]:

@@ -21,7 +21,7 @@ from feedback.errors import HoneError
 from feedback.home import Home
 from training.memory.heap import FEW_KERNELS
 from training.memory.peak import peak_bytes
-from training.memory.plan import Plan
+from training.memory.plan import BITS, Plan
 from training.memory.shape import GPT2, folder_of
 from training.methods import METHODS
 
@@ -49,6 +49,7 @@ class Task:
     prompt: int
     answers: int
     texts: int
+    trunk: str
     device: str
 
 
@@ -102,7 +103,7 @@ def _measure(task: Task) -> int:
 def _base(task: Task, scratch: Path) -> Base:
     """The model in the task's folder, or one of its shape with random weights where it holds none."""
     folder = Path(task.folder) if task.folder else scratch
-    dtype, how = DTYPES[task.precision], {"qlora": "nf4", "int8": "int8"}.get(task.adapt, "none")
+    dtype, how = DTYPES[task.precision], BITS.get(task.adapt, task.trunk)
     if not any(folder.glob("*.safetensors")):
         _write_random(folder, task, scratch / "random", dtype)
         folder = scratch / "random"

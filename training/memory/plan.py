@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from training import rules
-from training.classify.model import READ_TOKENS
+from training.classify.model import READ_TOKENS, READ_TOKENS_INT8
 from training.memory.shape import Shape
 
 if TYPE_CHECKING:
@@ -20,10 +20,15 @@ Adapt = Literal["full", "lora", "qlora", "int8", "frozen", "other"]
 Precision = Literal["fp32", "bf16", "mixed"]
 Optimiser = Literal["adamw", "adamw-8bit", "sgd"]
 Head = Literal["tiled", "whole"]
-METHODS, ADAPTS, PRECISIONS, OPTIMISERS = (get_args(kind) for kind in (Method, Adapt, Precision, Optimiser))
+Trunk = Literal["none", "nf4", "int8"]
+METHODS, ADAPTS, PRECISIONS, OPTIMISERS, TRUNKS = (
+    get_args(kind) for kind in (Method, Adapt, Precision, Optimiser, Trunk)
+)
 
 BY_BASE: dict[str, Adapt] = {"nf4": "qlora", "int8": "int8"}
 """What LoRA is on a base that was quantised so."""
+BITS: dict[str, Trunk] = {adapt: cast(Trunk, how) for how, adapt in BY_BASE.items()}
+"""How the base is quantised beside which these train."""
 SIDES = {"dpo": 2, "reward": 2}
 """Rows that one example makes; one where nothing stands here."""
 SHARES_PROMPT = ("dpo", "reward", "rlhf")
@@ -96,6 +101,7 @@ class Plan:
     or cuda. `answers`: to one prompt, of which `rlhf` writes `batch` times `accumulation` at once, scored by
     a reward model where it is `rewarded`. `cuda_build`: torch is built for CUDA, whatever computes. `holes`:
     see HEAP_HOLES; 0 counts tensors alone. `texts`: of a classifier on a frozen trunk, whose states are kept.
+    `trunk`: how that one is quantised; what trains beside a quantised base says so by `adapt`.
     """
 
     load: Load
@@ -115,8 +121,14 @@ class Plan:
     answers: int = 4
     rewarded: bool = True
     texts: int = TEXTS
+    trunk: Trunk = "none"
     cuda_build: bool = False
     holes: float = HEAP_HOLES
+
+    @property
+    def quantized(self) -> Trunk:
+        """How the base's matrices are kept, whatever is trained."""
+        return BITS.get(self.adapt, self.trunk)
 
 
 def make(
@@ -136,7 +148,8 @@ def sized(plan: Plan, batch: int, length: int, prompt: int) -> Plan:
     tokens, whatever the batch.
     """
     if plan.adapt == "frozen":
-        rows, tokens = max(1, READ_TOKENS // length), max(READ_TOKENS, length)
+        at_once = READ_TOKENS_INT8 if plan.trunk == "int8" else READ_TOKENS
+        rows, tokens = max(1, at_once // length), max(at_once, length)
         found = Load(rows, tokens, 0, tokens * length)
         return replace(plan, load=found, batch=batch, length=length, prompt=prompt)
     if plan.method == "rlhf" and plan.head == "tiled":
@@ -169,6 +182,7 @@ def of_recipe(recipe: Recipe, precision: Precision, quantization: str, device: s
         answers=recipe.answers,
         rewarded=online and not recipe.reward.startswith(rules.PREFIX),
         adapt=adapt,
+        trunk=cast(Trunk, quantization) if adapt == "frozen" else "none",
         rank=recipe.lora_rank,
         precision=precision,
         accumulation=recipe.accumulation,

@@ -10,6 +10,8 @@ from training.memory.plan import Plan
 from training.memory.shape import Shape
 from training.memory.words import MOMENTS, gb
 
+NOT_ENOUGH = "No change of settings is enough: choose a smaller model or a larger device."
+
 
 def sentence(found: Estimate, device: Device) -> str:
     """The estimate in one sentence, for a run's log."""
@@ -34,7 +36,7 @@ def advice(shape: Shape, plan: Plan, device: Device, steps: Steps = STEPS) -> st
     """What to change so that it fits. `steps`: the kinds of changes that can be made."""
     change = smallest(shape, plan, device.free_bytes, steps)
     if change is None:
-        return "No change of settings is enough: choose a smaller model or a larger device."
+        return NOT_ENOUGH
     return f"It fits with {change.words}: {gb(change.estimate.peak_bytes)}. That costs {change.costs}."
 
 
