@@ -3,7 +3,7 @@
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -78,15 +78,26 @@ def serve(home: Home, model: str, quantize: str, **where: Any) -> None:
     """Open the chat, the label page, the prompt page and the operator page."""
     from assistant import accounts
     from assistant.server import Site
-    from assistant.serving import check_free, check_port
+    from assistant.serving import check_port, claimed
 
     store = open_store(home)
     click.echo(f"Home: {home.path}", err=True)
     site = Site(where["host"], where["port"], where["names"], where["https"])
     accounts.check_host(store, site.host)
-    check_free(home)
-    check_port(site.host, site.port)
-    _serve(home, site, _choice(model, quantize, **where))
+    with claimed(home, _address(site)) as ready:
+        check_port(site.host, site.port)
+        _serve(home, site, _choice(model, quantize, **where), ready)
+
+
+def _address(site: "Site") -> str:
+    """Where this machine reaches the server."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(site.host, site.host)
+    return f"http://{_shown(host)}:{site.port}"
+
+
+def _shown(host: str) -> str:
+    """A host as it stands in an address."""
+    return f"[{host}]" if ":" in host else host
 
 
 @contextmanager
@@ -106,21 +117,19 @@ def _choice(model: str, quantize: str, engine: str, remotes: tuple[str, ...], **
     return BaseChoice(model, cast(Quantize, quantize), cast(EngineName, engine), remotes)
 
 
-def _serve(home: Home, site: "Site", choice: BaseChoice) -> None:
+def _serve(home: Home, site: "Site", choice: BaseChoice, ready: Callable[[], None]) -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from assistant.server import run
-    from assistant.serving import claimed, open_home
+    from assistant.serving import open_home
 
     opened = open_home(home, choice)
     with ThreadPoolExecutor(1) as aside:
         loading = aside.submit(opened.load_champion)  # meanwhile come the pages, whose imports take longer
         server = _assembled(opened, site, choice)
         loading.result()
-    shown = f"[{site.host}]" if ":" in site.host else site.host
-    click.echo(f"Hone is at http://{shown}:{site.port}  (Ctrl-C ends it)", err=True)
-    own = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(shown, shown)
-    with claimed(home, f"http://{own}:{site.port}"):
-        run(server, site)
+    click.echo(f"Hone is at http://{_shown(site.host)}:{site.port}  (Ctrl-C ends it)", err=True)
+    ready()
+    run(server, site)
 
 
 def _assembled(opened: "Serving", site: "Site", choice: BaseChoice) -> "FastAPI":

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -34,8 +35,14 @@ LONGEST_PASSWORD = 1024
 LONGEST_NAME = 64
 
 _hasher = PasswordHasher()
-# Checked when a name is unknown, so that the time an answer takes does not tell which names exist.
-_NOBODY_HASH = _hasher.hash(secrets.token_hex(16))
+
+
+@cache
+def _nobody_hash() -> str:
+    """Checked when a name is unknown, so that the time an answer takes does not tell which names exist. Made
+    at the first login: it takes longer than all else that a command needs to start.
+    """
+    return _hasher.hash(secrets.token_hex(16))
 
 
 class UnauthenticatedError(HoneError):
@@ -144,8 +151,9 @@ def _sha256(token: str) -> str:
 def log_in(store: Store, name: str, password: str) -> str:
     """A new session's token. UnauthenticatedError, the same words for a wrong name and a wrong password."""
     row = store.row("SELECT * FROM users WHERE name = ? AND password_hash IS NOT NULL", name.strip())
+    nobody = _nobody_hash()  # whoever it is: the first login would else tell
     try:
-        _hasher.verify(row["password_hash"] if row else _NOBODY_HASH, password[:LONGEST_PASSWORD])
+        _hasher.verify(row["password_hash"] if row else nobody, password[:LONGEST_PASSWORD])
     except (VerificationError, InvalidHashError):
         row = None
     if row is None or row["disabled_at"] is not None:

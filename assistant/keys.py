@@ -36,6 +36,11 @@ class Key:
     revoked_at: str | None
 
 
+def can_be_sent(key: str) -> bool:
+    """Whether a header of HTTP can carry it. Whoever says that it cannot does not show it: it is a secret."""
+    return key.isascii() and key.isprintable()
+
+
 def bearer(headers: Any) -> str | None:
     """The key of ours that a request bears, or None. Other bearer texts are not ours: many programs insist on
     sending one.

@@ -9,7 +9,7 @@ from feedback.ids import PromptVersionId
 from feedback.store import Store
 from prompts import library, retrain, standings
 from prompts.plain import ZERO_SHOT
-from prompts.retrain import Choice, Report
+from prompts.retrain import Contest, Report
 from prompts.standings import People
 
 NEVER_RETRAINED = "There has been one champion. Train a model: any candidate can be named as the new one."
@@ -53,5 +53,5 @@ def prompt_or_retrain(
     plain = library.production(store, ZERO_SHOT).id
     chosen: PromptVersionId | None
     chosen = library.find(store, best).id if best else retrain.best_prompt(said, former.id, plain)
-    found = retrain.report(said, Choice(former.id, latter.id, plain, chosen))
+    found = retrain.report(said, Contest(former.id, latter.id, plain, chosen))
     return Answer(found, retrain.verdict(found))

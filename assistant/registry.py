@@ -65,7 +65,7 @@ def ensure_base(store: Store, base: Base, template: ChatTemplate) -> ModelVersio
         if pointer is None:
             _point(store, SYSTEM_USER, version, kind="first")
         else:
-            _check_same_base(champion(store), base.id, template.sha256)
+            check_base(champion(store), base.id, template.sha256)
     return version
 
 
@@ -168,7 +168,7 @@ def move_champion(  # noqa: PLR0913 - who, what, why: each is a column of the pr
     check_files(home, version)
     with store.transaction():
         current = champion(store)
-        _check_same_base(version, current.base_id, current.chat_template_sha256)
+        check_base(version, current.base_id, current.chat_template_sha256)
         if current.id == version.id:
             raise ConflictError(f"{version.name} is the champion already.")
         return _point(store, user_id, version, kind, gate_report_id, override_reason)
@@ -206,7 +206,8 @@ def check_files(home: Home, version: ModelVersion) -> None:
         )
 
 
-def _check_same_base(version: ModelVersion, base_id: str, chat_template_sha256: str) -> None:
+def check_base(version: ModelVersion, base_id: str, chat_template_sha256: str) -> None:
+    """ConflictError when `version` belongs to another base, or was trained with another chat template."""
     if version.base_id != base_id:
         raise ConflictError(
             f"{version.name} cannot answer on the base {base_id}.",

@@ -7,6 +7,7 @@ from typing import Any
 from assistant.reply_record import Made, from_pool, made_by, made_of, step_json, step_of
 from feedback.conversations import Message, Turn
 from feedback.ids import MessageId
+from feedback.message import Status
 from prompts import answers, events
 from prompts.events import TraceStep, Try
 
@@ -36,7 +37,7 @@ class ReplyState:
     """
 
     reply_id: MessageId
-    status: str  # writing, complete, stopped, failed
+    status: Status
     content: str = ""
     reasoning: str = ""
     steps: tuple[StepState, ...] = ()

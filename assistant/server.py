@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 SHUTDOWN_S = 5
-LOOK_S, PROGRESS_S = 0.02, 0.1
+LOOK_S, PROGRESS_S = 0.05, 0.1
 """How often a Gradio page looks for clicks and for progress to show."""
 
 

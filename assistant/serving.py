@@ -3,15 +3,15 @@
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import click
 
 from assistant import base, registry
 from assistant.base import Base, BaseChoice
-from assistant.engines.choose import choose, open_engine
+from assistant.engines.choose import check_asked, choose, open_engine
 from assistant.engines.interface import Engine
 from feedback.command_line import open_store
 from feedback.errors import HoneError
@@ -39,6 +39,7 @@ class Serving:
 
 def open_home(home: Home, choice: BaseChoice) -> Serving:
     """Load the base of `choice`. Says on stderr what was chosen and why. HoneError: it cannot be loaded."""
+    check_asked(choice)
     store = open_store(home)
     chosen = base.resolve(home, choice)
     click.echo(f"Model: {chosen.title}. {chosen.why}", err=True)
@@ -54,30 +55,41 @@ def open_home(home: Home, choice: BaseChoice) -> Serving:
 class Running:
     """Who has a home open for serving: a process, and when it began, since numbers are used again.
 
-    `address`: where it answers; "" for one that only its owner talks to.
+    `address`: where it answers; "" for one that only its owner talks to. `ready`: whether it does already.
     """
 
     pid: int
     began: float
     address: str
+    ready: bool = True
 
 
 @contextmanager
-def claimed(home: Home, address: str = "") -> Iterator[None]:
+def claimed(home: Home, address: str = "") -> Iterator[Callable[[], None]]:
     """While this process serves the home, say so in it: others talk to it instead of opening the home too.
+    With an `address`, what is given must be called once the server is ready.
 
-    HoneError: another one does already.
+    Of several that claim at once one gets it; whoever is killed leaves nothing that holds. HoneError: another
+    one has it.
     """
     import psutil
 
-    check_free(home)
-    mine = Running(os.getpid(), psutil.Process().create_time(), address)
-    write_aside(home.server_file, json.dumps(asdict(mine)))
+    mine = Running(os.getpid(), psutil.Process().create_time(), address, ready=not address)
+    store = open_store(home)
+    with store.transaction():  # between look and word nobody else has a say
+        _check_free(home)
+        _say(home, mine)
+    store.close()
     try:
-        yield
+        yield lambda: _say(home, replace(mine, ready=True))
     finally:
-        if running(home) == mine:
+        found = running(home)
+        if found is not None and found.pid == mine.pid:
             home.server_file.unlink(missing_ok=True)
+
+
+def _say(home: Home, mine: Running) -> None:
+    write_aside(home.server_file, json.dumps(asdict(mine)))
 
 
 def running(home: Home) -> Running | None:
@@ -91,7 +103,7 @@ def running(home: Home) -> Running | None:
         return None
 
 
-def check_free(home: Home) -> None:
+def _check_free(home: Home) -> None:
     """HoneError when a process has the home open for serving: a second one would end the first one's replies,
     which look like those of a server that was killed.
     """
@@ -99,8 +111,9 @@ def check_free(home: Home) -> None:
     if other is None:
         return
     if other.address:
+        runs = "runs" if other.ready else "is starting"
         raise HoneError(
-            f"A server runs on this home already, at {other.address} (process {other.pid}).",
+            f"A server {runs} on this home already, at {other.address} (process {other.pid}).",
             "Two would stop each other's replies.",
             "Use it, end it first, or choose another home with --home.",
         )

@@ -18,7 +18,7 @@ FEWEST_VOTES = 10
 
 
 @dataclass(frozen=True)
-class Choice:
+class Contest:
     """What is compared. `best` None: no prompt was ever voted on beside the plain one on the old model."""
 
     old: ModelVersionId
@@ -52,7 +52,7 @@ class Report:
     leads from one to the other.
     """
 
-    choice: Choice
+    choice: Contest
     today: Cell
     prompted: Cell | None
     retrained: Cell
@@ -87,7 +87,7 @@ def best_prompt(people: People, on: ModelVersionId, plain: PromptVersionId) -> P
     return max(known, key=lambda key: (rates[key].low, key), default=None)
 
 
-def report(people: People, choice: Choice) -> Report:
+def report(people: People, choice: Contest) -> Report:
     """The comparison, from every vote that leads from one of the four makers to another."""
     today, retrained = Maker(choice.plain, choice.old), Maker(choice.plain, choice.new)
     strengths = strengths_of(people.duels, lambda maker: maker, today)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from assistant import registry
 from assistant.base import Base
@@ -19,6 +20,7 @@ from feedback.ids import ModelVersionId
 from feedback.store import Store
 from tests import build
 from tests.build import chatml
+from tests.described import Described
 
 
 class ScriptedEngine:
@@ -113,8 +115,19 @@ def version(store: Store, name: str) -> ModelVersion:
 
 
 @contextmanager
-def serving(app: object) -> Iterator[str]:
-    """The app on a real socket of this machine; gives its address."""
+def serving(app: FastAPI) -> Iterator[str]:
+    """A server on a real socket of this machine; gives its address. AssertionError at the end where an answer
+    was not as the server's description says.
+    """
+    described = Described(app)
+    with on_a_socket(described) as address:
+        yield address
+    assert not described.wrong, "\n".join(described.wrong)
+
+
+@contextmanager
+def on_a_socket(app: object) -> Iterator[str]:
+    """An app on a real socket of this machine; gives its address."""
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))  # type: ignore[arg-type]
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -38,9 +38,7 @@ def served(base: Base, home: Path) -> Iterator[Served]:
     """The server on `home`, answering with `base`, in float32 where that says so and else in what the machine
     computes best; ended on leaving, if it still runs.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     program = ["-c", PLAIN_CPU] if base.dtype == "float32" else [str(CHECKOUT / "app.py")]
     command = [sys.executable, *program, "--home", str(home), "--port", str(port)]
     command += ["--model", str(base.folder), "--quantize", "none"]
@@ -59,6 +57,13 @@ def served(base: Base, home: Path) -> Iterator[Served]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def free_port() -> int:
+    """One that nobody listens on now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def _answers(address: str) -> bool:

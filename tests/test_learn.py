@@ -76,6 +76,8 @@ CHANGING = (
     (r"\b(not enough evidence|pass|fail)\b", "VERDICT"),
     (r"^ +(ok|no)? +", " "),
     (r"was (not )?promoted.*", "PROMOTED"),
+    (r"\b((?:kto|rlhf), recipe .*, )round \d+, from \S+$", r"\1FROM"),  # whoever the last verdict left there
+    (r"^Next: hone (runs log|models promote) \S+$", "NEXT"),  # as the verdict is
     (r"^(negative|positive)\t", "LABEL "),
     (r"\b(cannot be told from|is better than|is worse than)\b", "COMPARED"),
     (r"[+-]?\b(nan|\d[\d,]*(\.\d+)?(e[+-]?\d+)?)\b", "#"),

@@ -27,7 +27,8 @@ def read(file: Path, columns: Sequence[str] = ()) -> list[Row]:
     try:
         rows = _rows(file, columns)
     except UnicodeDecodeError as error:
-        raise _unreadable(file, "it is not UTF-8 text") from error
+        line = error.object[: error.start].count(b"\n") + 1
+        raise _unreadable(file, f"it is not UTF-8 text, first in line {line}", "Save it as UTF-8.") from error
     except csv.Error as error:
         raise _unreadable(file, str(error)) from error
     if not rows:
@@ -53,7 +54,11 @@ def _rows(file: Path, columns: Sequence[str]) -> list[Row]:
 
 
 def _table(text: str, delimiter: str, columns: Sequence[str]) -> list[Row]:
-    lines = [line for line in csv.reader(text.splitlines(keepends=True), delimiter=delimiter) if line]
+    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
+    try:
+        lines = [line for line in reader if line]
+    except csv.Error as error:
+        raise csv.Error(f"line {reader.line_num}: {error}") from error
     if not lines:
         return []
     headed = not columns or bool(set(columns) & {name.strip().lower() for name in lines[0]})
@@ -82,5 +87,5 @@ def _object(file: Path, row: Any, where: str) -> Row:
     return row
 
 
-def _unreadable(file: Path, why: str) -> HoneError:
-    return HoneError(f"{file} cannot be used as data.", f"{why[0].upper()}{why[1:]}.", "Mend the file.")
+def _unreadable(file: Path, why: str, to_do: str = "Mend the file.") -> HoneError:
+    return HoneError(f"{file} cannot be used as data.", f"{why[0].upper()}{why[1:]}.", to_do)

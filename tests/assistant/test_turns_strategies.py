@@ -92,7 +92,7 @@ def test_the_votes_and_the_other_answers_are_kept_with_the_reply(opened: Opened)
     assert len(state.made.samples) == 9
     assert remarks.agreement(state) == "1 of 9 agreed"
     shown = shapes.reply_state(state)
-    assert [sample["agrees"] for sample in shown["made"]["samples"]] == [True, *[False] * 8]
+    assert [sample.agrees for sample in shown.made.samples] == [True, *[False] * 8]
 
 
 def test_a_stop_ends_all_samples_at_once(opened: Opened) -> None:
@@ -143,10 +143,10 @@ def test_a_demonstration_is_an_example_for_its_writer_alone_and_named_in_the_rec
     assert "Air scatters blue light." not in (before.prompt_text or "")
     assert [example.source for example in seen[-1].made.examples] == [shown_id]
     record = shapes.record(room.store, reply)
-    assert record["examples"] == [shown_id]
+    assert record.examples == (shown_id,)
     other, _ = ended(room, ask(room, "few-shot-nearest", "Why is it blue?", person(room.store, "bob")))
     assert "Air scatters blue light." not in (other.prompt_text or "")
-    assert shapes.record(room.store, other)["examples"] == []
+    assert shapes.record(room.store, other).examples == ()
     demonstrations.withdraw(room.store, LOCAL_USER, corrected.id)
     after, _ = ended(room, ask(room, "few-shot-nearest", "Why is the sky so blue?"))
     assert "Air scatters blue light." not in (after.prompt_text or "")
@@ -168,7 +168,7 @@ def test_a_reply_of_an_earlier_hone_is_shown_as_before(opened: Opened) -> None:
     room.store.execute("UPDATE messages SET trace_json = ? WHERE id = ?", old, reply.id)
     state = room.state(reply.id)
     assert [(step.title, step.text, remarks.step_remark(step)) for step in state.steps] == [("Plan", "o", "")]
-    assert shapes.record(room.store, conversations.message(room.store, reply.id))["examples"] == []
+    assert shapes.record(room.store, conversations.message(room.store, reply.id)).examples == ()
 
 
 def test_the_strategies_of_the_home_can_be_chosen(opened: Opened) -> None:

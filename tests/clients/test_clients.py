@@ -4,7 +4,6 @@ Each runs as a program of its own in the environment that `make clients` makes, 
 that answers with the embedded model.
 """
 
-import dataclasses
 import json
 import os
 import re
@@ -32,10 +31,7 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "LANGCHAIN_TRACING_V2": "false", "NO_PROXY": "
 @pytest.fixture(scope="module")
 def address(real_base: Base, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert PYTHON.exists(), "The clients are not installed: run `make clients`."
-    # In float32 on every machine: in 16 bits a prompt that is found in the cache is rounded otherwise than
-    # one that is read, so that the same seed may come to another word.
-    exact = dataclasses.replace(real_base, dtype="float32")
-    with served(exact, Home(tmp_path_factory.mktemp("clients") / "home").path) as server:
+    with served(real_base, Home(tmp_path_factory.mktemp("clients") / "home").path) as server:
         yield server.address
 
 

@@ -7,7 +7,7 @@ from feedback.duels import Maker
 from feedback.ids import LOCAL_USER
 from feedback.store import Store
 from prompts import retrain, standings
-from prompts.retrain import Choice
+from prompts.retrain import Contest
 from tests import build
 from tests.prompts.ground import add, model, rate, vote
 
@@ -95,8 +95,8 @@ def four(store: Store, makers: tuple[Maker, Maker]) -> dict[str, Maker]:
     }
 
 
-def choice(four: dict[str, Maker]) -> Choice:
-    return Choice(
+def choice(four: dict[str, Maker]) -> Contest:
+    return Contest(
         four["today"].model_version_id,
         four["both"].model_version_id,
         four["today"].prompt_version_id,
@@ -164,6 +164,6 @@ def test_the_best_prompt_is_the_one_that_most_surely_wins(store: Store, makers: 
 
 def test_without_any_other_prompt_prompting_is_not_judged(store: Store, four: dict[str, Maker]) -> None:
     asked = choice(four)
-    found = retrain.report(standings.read(store), Choice(asked.old, asked.new, asked.plain, None))
+    found = retrain.report(standings.read(store), Contest(asked.old, asked.new, asked.plain, None))
     assert (found.prompted, found.both) == (None, None)
     assert "Nobody has voted on any other prompt" in retrain.verdict(found)

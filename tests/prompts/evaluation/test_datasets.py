@@ -197,6 +197,8 @@ def test_rows_without_ids_and_with_the_same_one_get_their_own(tmp_path: Path) ->
         ("a.jsonl", "[1]", "line 1 is no JSON object"),
         ("a.json", '{"rows": []}', "no list of rows"),
         ("a.parquet", "x", "ends in none of"),
+        ("a.csv", "sentence,label\ncaf\xe9,1\n", "not UTF-8 text, first in line 2. Save it as UTF-8"),
+        ("a.csv", f"sentence,label\na,1\n{'b' * 140_000},0\n", "line 3: field larger than field limit"),
         ("a.jsonl", '{"text": "x", "label": 7}', "label is '7'"),
         ("a.jsonl", '{"label": 1}', "none of the fields text, sentence"),
     ],
@@ -205,7 +207,7 @@ def test_a_file_that_is_no_data_is_refused_with_the_reason(
     tmp_path: Path, name: str, content: str, why: str
 ) -> None:
     file = tmp_path / name
-    file.write_text(content)
+    file.write_text(content, "latin-1")
     with pytest.raises(HoneError) as refused:
         load(source(f"sst2:{file}"))
     assert why.lower() in str(refused.value).lower()
