@@ -35,7 +35,7 @@ from feedback.ids import LOCAL_USER, ConversationId  # noqa: E402
 from feedback.store import Store  # noqa: E402
 from prompts import library  # noqa: E402
 from tests import browser  # noqa: E402
-from tests.scripted import ScriptedEngine, answering, serving  # noqa: E402
+from tests.scripted import ScriptedEngine, answering, on_a_socket  # noqa: E402
 
 EXCHANGES = 500
 WORDS_A_SECOND = 100
@@ -103,7 +103,7 @@ def site(folder: Path) -> Iterator[tuple[str, Store]]:
     store = answering(folder, engine)
     access = Access(store)
     pages = [RolePage("/", "chatter", chat_page.build(store, access.current_user), chat_page.head())]
-    with serving(make_app(Turns(store, engine), access, Site(), pages)) as address:
+    with on_a_socket(make_app(Turns(store, engine), access, Site(), pages)) as address:
         yield address, store
 
 

@@ -4,8 +4,9 @@
 process of its own, one after the other. Stock is TRL's trainer at its defaults (weights in float32 as TRL
 loads a model by its name, computed in bfloat16 by autocast, gradient checkpointing, the reference read in
 each step, text tokenised by TRL), but without autocast where the CPU has no bfloat16 arithmetic, which it
-would emulate at a fraction of the speed. Factory is TRL with what LLaMA-Factory sets beside: batches padded
-to multiples of 8, one pair at a time in as many steps of accumulation. The rows are Anthropic's HH (helpful,
+would emulate at a fraction of the speed. Factory is TRL with what LLaMA-Factory sets beside: frozen weights
+in the 16 bits that are computed in, batches padded to multiples of 8, one pair at a time in as many steps of
+accumulation. The rows are Anthropic's HH (helpful,
 MIT), drawn by a seed from those of at most --tokens tokens a side, TRL's own limit; they are read from --data
 and are not part of the project. Tokens are those of prompt and answer of each side, padding not counted;
 seconds are of making the trainer and training, the libraries imported before. Each trained model is asked the
@@ -81,7 +82,7 @@ def run(side: str, args: argparse.Namespace) -> dict[str, float]:
     """Train on one side's terms; seconds, tokens a second, peak memory in GB, and the held-out figure."""
     base = bases.resolve(Home(args.home), BaseChoice())
     tokenizer, model = bases.load_tokenizer(base), bases.load_model(base)
-    if side != "hone":
+    if side == "stock":
         model.float()
     both = pairs(args.data, args.pairs + args.held_out, args.tokens, tokenizer, bases.chat_template(base))
     training, held = both[: args.pairs], both[args.pairs :]

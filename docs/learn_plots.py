@@ -1,8 +1,8 @@
 """Draws the pictures of docs/learn.md from the folder in which somebody followed it.
 
-`python docs/learn_plots.py FOLDER docs/img`: the loss and the margin are files that the page's commands leave
-there, accuracy is read from its classifiers and its evaluation, memory is asked of `hone memory`. Nothing is
-trained.
+`python docs/learn_plots.py FOLDER docs/img`: the curves are files that the page's commands leave there (those
+of RLHF want the whole run, without the page's max_steps), accuracy is read from its classifiers and its
+evaluation, memory is asked of `hone memory`. Nothing is trained.
 """
 
 import json
@@ -22,7 +22,9 @@ from feedback import pictures  # noqa: E402
 from feedback.plots import Scale  # noqa: E402
 from feedback.statistics import Interval  # noqa: E402
 
-KEPT = {"small/loss.svg": "learn-loss.svg", "dpo.svg": "learn-dpo.svg"}
+KEPT = {
+    "small/loss.svg": "learn-loss.svg", "dpo.svg": "learn-dpo.svg", "rlhf.svg": "learn-rlhf.svg",
+}  # fmt: skip
 """What commands of the page have drawn, and its name among the docs' pictures."""
 
 TASK = ("--batch", "1", "--length", "1024", "--device", "t4")
