@@ -1,10 +1,11 @@
 """A training that loses its way stops, and what remains of it is its best checkpoint."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 import torch
@@ -17,9 +18,10 @@ from assistant import registry
 from assistant.base import Base
 from feedback.errors import HoneError
 from feedback.home import Home
-from feedback.ids import LOCAL_USER
+from feedback.ids import LOCAL_USER, RunId
+from feedback.store import Store
 from tests import training_ground
-from training import data, divergence, runs, trainers
+from training import data, divergence, runs, trainers, worker
 from training.crew import ALONE, Crew
 from training.divergence import STEPS
 from training.launch import configs, launcher
@@ -216,17 +218,35 @@ def test_several_processes_say_so_too(tiny_base: Base, tmp_path: Path) -> None:
     assert same(load_file(trained.folder / FILE), load_file(kept / FILE))
 
 
-def test_a_run_that_lost_its_way_is_done_with_a_warning_and_a_version(home: Home, tiny_base: Base) -> None:
+def test_a_run_that_lost_its_way_is_done_with_a_warning_and_a_version(
+    home: Home, tiny_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
     on = training_ground.ground(home, tiny_base)
-    recipe = climbs(tiny_base)
-    run = runs.start(on.home, runs.create(on.store, LOCAL_USER, recipe, on.snapshot.id).id)
-    ended = training_ground.finished(on, run)
-    log = runs.log_text(on.home, run.id)
-    assert (ended.state, ended.error) == ("done", None), log
-    assert ended.step < 60
-    assert "are kept. Start a new run with a lower learning_rate" in ended.warning
-    assert f"Warning: {ended.warning}" in log
-    assert registry.get(on.store, ended.candidate_id).run_id == run.id
+    models: list[torch.nn.Module] = []
+    load, record = bases.load_model, runs.record
+
+    def loaded(base: Base) -> Any:
+        models.append(load(base))
+        return models[-1]
+
+    def recorded(store: Store, run_id: RunId, step: int, found: Mapping[str, float]) -> None:
+        record(store, run_id, step, found)
+        for model in models:
+            blown_up_at(14)(step, model)
+
+    monkeypatch.setattr(bases, "load_model", loaded)
+    monkeypatch.setattr(runs, "record", recorded)
+    run = runs.create(on.store, LOCAL_USER, climbs(tiny_base, learning_rate=1e-3), on.snapshot.id)
+    assert worker.claim(on.store, run.id)
+    worker.run_to_end(worker.Seat(on.store, on.home, run.id))
+    ended = runs.get(on.store, run.id)
+    assert (ended.state, ended.error) == ("done", None)
+    assert ended.step == 15
+    assert "are kept. Start a new run with a lower learning_rate" in str(ended.warning)
+    made = registry.get(on.store, str(ended.candidate_id))
+    assert made.run_id == run.id
+    weights = load_file(on.home.path / str(made.adapter_dir) / FILE)
+    assert all(tensor.isfinite().all() for tensor in weights.values())
 
 
 LOSSES = st.lists(st.floats(-100, 100), min_size=2 * STEPS, max_size=80)
