@@ -15,6 +15,7 @@ from assistant.adapters.families import FAMILIES
 from assistant.base import Base
 from assistant.engines.choose import openvino_hindrance
 from feedback.conversations import Sampling
+from training.crew import collected, dealt, of_all
 from training.memory import heap
 from training.padding import padded
 from training.recipes import Recipe
@@ -29,6 +30,8 @@ Ids = tuple[int, ...]
 class Writer(Protocol):
     """Answers `prompts` by `model`, each with its end token where it came to its end. The same seed draws the
     same answers from the same policy. `at_start`: by the policy as the run began with it.
+
+    All processes of a crew ask for the same, and each is given all answers: those that one would write.
     """
 
     def __call__(
@@ -49,13 +52,18 @@ def writer(job: Job, base: Base, end_id: int) -> Writer:
 
 
 def by_openvino(job: Job, base: Base, end_id: int) -> Writer:
-    """The adapter is merged anew for each call."""
+    """The adapter is merged anew for each call. Of a crew the first process writes for all: the graph takes
+    every core.
+    """
     from assistant.engines.openvino_policy import Policy
 
     folder = job.folder / "policy"
     policy = Policy(base, folder)
 
     def write(model: Any, prompts: Sequence[Ids], seed: int, at_start: bool = False) -> list[Ids]:
+        return of_all(job.crew, written(model, prompts, seed, at_start) if job.crew.rank == 0 else [])[0]
+
+    def written(model: Any, prompts: Sequence[Ids], seed: int, at_start: bool) -> list[Ids]:
         adapter = job.start_adapter if at_start else save_adapter(model, folder / "adapter")
         sampling = Sampling(job.recipe.temperature, 1.0, job.recipe.answer_tokens, seed)
         try:
@@ -68,14 +76,17 @@ def by_openvino(job: Job, base: Base, end_id: int) -> Writer:
 
 
 def by_model(job: Job, end_id: int) -> Writer:
-    """Through transformers' generate."""
+    """Through transformers' generate; each process of a crew writes its part."""
 
     def write(model: Any, prompts: Sequence[Ids], seed: int, at_start: bool = False) -> list[Ids]:
         if at_start:
             with started_from(model):
                 return write(model, prompts, seed)
         parts = [prompts[begin : begin + ROWS] for begin in range(0, len(prompts), ROWS)]
-        return [answer for place, part in enumerate(parts) for answer in generated(model, part, seed + place)]
+        own = [
+            generated(model, part, seed + place) for place, part in dealt(job.crew, list(enumerate(parts)))
+        ]
+        return [answer for part in collected(job.crew, own) for answer in part]
 
     def generated(model: Any, prompts: Sequence[Ids], seed: int) -> list[Ids]:
         import torch

@@ -3,9 +3,12 @@ accelerate's and no store; that they were started, and by whom, is `training.lau
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 ROWS = "rows"
 """Where several processes find their rows, in the run's folder."""
@@ -34,6 +37,32 @@ def in_one_place(data: Any, args: Any, folder: Path) -> Any:
             shutil.rmtree(folder / ROWS, ignore_errors=True)
             data.save_to_disk(folder / ROWS)
     return load_from_disk(folder / ROWS)
+
+
+def of_all(crew: Crew, own: T) -> list[T]:
+    """What each process hands in, in the order of their ranks. All of them must come here."""
+    if crew.processes == 1:
+        return [own]
+    import torch
+
+    found: list[T] = [own] * crew.processes
+    torch.distributed.all_gather_object(found, own)
+    return found
+
+
+def dealt(crew: Crew, things: Sequence[T]) -> Sequence[T]:
+    """What this process takes of `things`, which are dealt in turn."""
+    return things[crew.rank :: crew.processes]
+
+
+def collected(crew: Crew, own: Sequence[T]) -> list[T]:
+    """What all processes made of the things they were dealt, one of each, in the things' own order."""
+    return in_order(of_all(crew, own))
+
+
+def in_order(hands: Sequence[Sequence[T]]) -> list[T]:
+    """The inverse of dealing to so many processes."""
+    return [hands[place % len(hands)][place // len(hands)] for place in range(sum(map(len, hands)))]
 
 
 def wait_for_all(args: Any) -> None:

@@ -24,15 +24,16 @@ from prompts import library
 from prompts.plain import ZERO_SHOT
 from training import adaptations, data, heads, judge, reward_report, rounds, rules, run_memory, texts
 from training import task as tasks
+from training.answering import hindrance
 from training.classify import heads as classifiers
 from training.classify.heads import HeadInfo
-from training.crew import ALONE
 from training.data import Rendering, Row, Rows
 from training.launch import launcher
 from training.launch.configs import Launch
 from training.memory import heap
 from training.memory.peak import peak_bytes
 from training.methods import METHODS
+from training.online import Online
 from training.recipes import Recipe
 from training.run_order import share_of
 from training.runs import Run
@@ -40,8 +41,7 @@ from training.task import Task, Trained
 
 if TYPE_CHECKING:
     from assistant.engines.reply import Vocabulary
-    from training.rlhf import Reward
-    from training.trainers import Hooks, Job
+    from training.trainers import Hooks
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ def train(lesson: Lesson, hooks: "Hooks") -> Trained:
     rendering, rows = _read(lesson)
     task = _task(lesson, rows.rows)
     if lesson.run.method == "rlhf":
-        return _online(lesson, task, hooks, rendering, rows)
+        if (blind := judge.too_few(len(rows.judge))) is not None:
+            hooks.on_warning(blind)
+        return _compute(lesson, _online(lesson, task, rendering, rows), hooks)
     if (one_sided := data.one_sided(rows.rows)) is not None:
         hooks.on_warning(one_sided)
     if lesson.run.method in ("dpo", "kto"):
@@ -283,54 +285,34 @@ def _checked(lesson: Lesson) -> Path | None:
     return registry.folder(lesson.home, lesson.started_from)
 
 
-def _online(lesson: Lesson, task: Task, hooks: "Hooks", rendering: Rendering, rows: Rows) -> Trained:
-    """RLHF, and what it has gained on prompts that it never saw."""
-    from training import answering, rlhf
-
-    job = tasks.job(task, tasks.load(task, ALONE), None, ALONE)
-    reward = _reward(lesson, job)
-    why = answering.hindrance(lesson.base, job.recipe)
+def _online(lesson: Lesson, task: Task, rendering: Rendering, rows: Rows) -> Task:
+    """What RLHF needs beside its prompts."""
+    base, recipe = replace(lesson.base, device=task.base.device), lesson.run.recipe
+    head = _head(lesson)
+    why = hindrance(base, recipe)
     lesson.say(
         f"The model itself writes the answers: OpenVINO, faster on CPUs, cannot, for {why}."
         if why
         else "OpenVINO writes the answers, with weights in 8 bits, as it serves them."
     )
-    write = answering.writer(job, lesson.base, rendering.end_id)
-    unseen = data.held_out(lesson.store, _snapshot(lesson).id, lesson.run.recipe, rendering)
-    prompts = tuple(dict.fromkeys(row.prompt_ids for row in unseen))
+    unseen = tuple(data.held_out(lesson.store, _snapshot(lesson).id, recipe, rendering))
+    prompts = len({row.prompt_ids for row in unseen})
     lesson.say(
-        f"{len(rows.judge)} pairs are kept for the judge; {len(prompts)} prompts are held out to measure on."
+        f"{len(rows.judge)} pairs are kept for the judge; {prompts} prompts are held out to measure on."
     )
-    if (blind := judge.too_few(len(rows.judge))) is not None:
-        hooks.on_warning(blind)
-    finished = rlhf.train_rlhf(
-        job, hooks, rlhf.Told(reward, write, rows.judge, prompts, rendering.end_id, lesson.say)
-    )
-    if (gain := finished.gain) is not None:
-        lesson.say(
-            f"On held-out prompts the reward of an answer changed by {gain.value:+.2f}"
-            f" (95 % interval {gain.low:+.2f} to {gain.high:+.2f})."
-        )
-        told = {"unseen_gain": gain.value, "unseen_gain_low": gain.low, "unseen_gain_high": gain.high}
-        hooks.on_metrics(finished.steps, told)
-    return Trained(finished.folder, peak_bytes(task.base.device))
+    return replace(task, unseen=unseen, online=Online(base, head, rows.judge, rendering.end_id))
 
 
-def _reward(lesson: Lesson, job: "Job") -> "Reward":
-    """What scores an answer: a rule, or a reward model on a trunk of its own."""
-    from training.reward_model import RewardModel
-
+def _head(lesson: Lesson) -> Path | None:
+    """The folder of the reward model that scores the answers; None where a rule does."""
     wanted = lesson.run.recipe.reward
     rule = rules.named(wanted)
     if rule is not None:
         lesson.say(f"The reward is the rule {wanted.removeprefix(rules.PREFIX)}: {rule.__doc__}")
-        return lambda asked: [
-            rule(job.tokenizer.decode(answer, skip_special_tokens=True)) for _, answer in asked
-        ]
+        return None
     # As it was when the run began: another may have come since, where the run is resumed.
     head = heads.as_it_was(lesson.store, wanted, str(lesson.run.started_at))
     heads.check_files(lesson.home, head)
     heads.check_base(head, lesson.base.id, bases.chat_template(lesson.base).sha256)
     lesson.say(f"The reward is {head.name}.")
-    model = RewardModel(bases.load_model(lesson.base), job.tokenizer, lesson.home.path / head.folder)
-    return model.score
+    return lesson.home.path / head.folder

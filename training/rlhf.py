@@ -15,6 +15,7 @@ from typing import Any
 
 from feedback.statistics import Interval, bootstrap_mean
 from training.answering import Writer, started_from
+from training.crew import collected, dealt, of_all
 from training.data import Row
 from training.judge import Judgement, best, hacked
 from training.memory import heap
@@ -49,7 +50,8 @@ class Told:
 @dataclass(frozen=True)
 class Finished:
     """The folder of the adapter, the steps taken, and by how much the reward of answers to unseen prompts
-    rose over the start's (95 % bootstrap interval over prompts); None without unseen prompts.
+    rose over the start's (95 % bootstrap interval over prompts); None without unseen prompts, and in all
+    processes of a crew but the first.
     """
 
     folder: Path
@@ -59,7 +61,8 @@ class Finished:
 
 def train_rlhf(job: Job, hooks: Hooks, told: Told) -> Finished:
     """Train online until the recipe's steps are done, or the judge says that the reward is being hacked: then
-    the adapter is the one that the judge found best.
+    the adapter is the one that the judge found best. Each process of a crew scores and learns from its part
+    of every step's answers, and reads its part of the judge's pairs.
     """
     from datasets import Dataset
 
@@ -69,9 +72,10 @@ def train_rlhf(job: Job, hooks: Hooks, told: Told) -> Finished:
     watch = _watch(job, hooks, told)
     folder = run(job, hooks, trainer_class, config_class, Dataset.from_dict({"prompt": keys}), None, [watch])
     if watch.hacked:
-        shutil.rmtree(folder)
-        shutil.copytree(watch.best_folder, folder)
-        watch.trained.load_adapter(str(folder), "default")
+        if job.crew.rank == 0:
+            shutil.rmtree(folder)
+            shutil.copytree(watch.best_folder, folder)
+        watch.trained.load_adapter(str(watch.best_folder), "default")
     return Finished(folder, watch.steps, _gain(watch.trained, job, told))
 
 
@@ -95,8 +99,10 @@ def _on_our_tokens(trainer_class: Any, job: Job, told: Told) -> Any:
 
         def _generate_single_turn(self, prompt_ids: list[list[int]], *_: Any) -> Any:
             seed = job.recipe.seed + SEEDS_A_STEP * (1 + self.state.global_step)
-            asked = [tuple(ids) for ids in prompt_ids]
-            answers = [list(answer) for answer in told.write(self.model, asked, seed)]
+            asked = of_all(job.crew, [tuple(ids) for ids in prompt_ids])
+            before = sum(map(len, asked[: job.crew.rank]))
+            written = told.write(self.model, [prompt for part in asked for prompt in part], seed)
+            answers = [list(answer) for answer in written[before : before + len(prompt_ids)]]
             # GRPO also asks what who wrote them says of their probability, which the trainer counts itself.
             return answers if job.recipe.algorithm == "rloo" else (answers, None)
 
@@ -143,10 +149,10 @@ def _watch(job: Job, hooks: Hooks, told: Told) -> Any:
 
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             with started_from(model):
-                self.start = margins(model, told.judge)
+                self.start = self.margins(model)
             resumed = state.global_step > 0  # what was best before is not known any more
             self.first = state.global_step, self.gains(model) if resumed else (0.0,) * len(self.start)
-            save_adapter(model, self.best_folder)
+            self.keep(model)
 
         def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             self.trained, self.steps = model, state.global_step
@@ -157,7 +163,14 @@ def _watch(job: Job, hooks: Hooks, told: Told) -> Any:
 
         def gains(self, model: Any) -> tuple[float, ...]:
             """By how many nats each judged pair's margin has grown since the start."""
-            return tuple(now - then for now, then in zip(margins(model, told.judge), self.start, strict=True))
+            return tuple(now - then for now, then in zip(self.margins(model), self.start, strict=True))
+
+        def margins(self, model: Any) -> list[float]:
+            return collected(job.crew, margins(model, dealt(job.crew, told.judge)))
+
+        def keep(self, model: Any) -> None:
+            if job.crew.rank == 0:
+                save_adapter(model, self.best_folder)
 
         def on_substep_end(self, *_: Any, **__: Any) -> None:
             heap.give_back()
@@ -173,7 +186,7 @@ def _watch(job: Job, hooks: Hooks, told: Told) -> Any:
             self.rewards = []
             hooks.on_metrics(state.global_step, {"judge": self.history[-1].mean})
             if best(self.history) is self.history[-1]:
-                save_adapter(model, self.best_folder)
+                self.keep(model)
             if (why := hacked(self.history)) is not None:
                 hooks.on_warning(f"{why} The run was stopped, and that policy is kept. {TO_DO}")
                 self.hacked = control.should_training_stop = True
@@ -205,10 +218,10 @@ def _gain(model: Any, job: Job, told: Told) -> Interval | None:
         return None
     told.say(f"The policy and its start answer {len(prompts)} held-out prompts, {UNSEEN_ANSWERS} times each.")
     asked = [prompt for prompt in prompts for _ in range(UNSEEN_ANSWERS)]
-    then, now = (
-        _means(told.reward(list(zip(asked, told.write(model, asked, job.recipe.seed, start), strict=True))))
-        for start in (True, False)
-    )
+    written = [told.write(model, asked, job.recipe.seed, start) for start in (True, False)]
+    if job.crew.rank:
+        return None
+    then, now = (_means(told.reward(list(zip(asked, answers, strict=True)))) for answers in written)
     return bootstrap_mean([after - before for after, before in zip(now, then, strict=True)])
 
 

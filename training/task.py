@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from assistant import base as bases
 from assistant.base import Base
-from training import recipes, texts
+from training import online, recipes, texts
 from training.crew import ALONE, Crew
 from training.data import Row
 from training.memory.peak import peak_bytes
+from training.online import Online
 from training.recipes import Recipe
 from training.references import References
 
@@ -35,7 +36,8 @@ class Task:
     """`base` as it is to be loaded; `folder` the run's; `start` the champion's adapter.
 
     `references` is the file of what reference models said, kept there under `said_by` and the number type. Of
-    a dataset, `unseen` are the rows held out, `unseen_bytes` of them, which a log calls `unseen_called`.
+    a dataset, `unseen` are the rows held out, `unseen_bytes` of them, which a log calls `unseen_called`; of
+    rlhf, which alone has `online`, the held-out pairs.
     """
 
     base: Base
@@ -48,6 +50,7 @@ class Task:
     unseen: tuple[Row, ...] = ()
     unseen_bytes: int = 0
     unseen_called: str = ""
+    online: Online | None = None
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,21 @@ def to_json(task: Task) -> str:
 def from_json(text: str) -> Task:
     """The inverse of `to_json`."""
     told = json.loads(text)
-    base = Base(**told["base"] | {"folder": Path(told["base"]["folder"])})
     places = {key: told[key] and Path(told[key]) for key in ("folder", "start", "references")}
     return Task(
-        base, recipes.from_mapping(told["recipe"]), _rows(told["rows"]), **places,
+        _base(told["base"]), recipes.from_mapping(told["recipe"]), _rows(told["rows"]), **places,
         said_by=told["said_by"], unseen=_rows(told["unseen"]), unseen_bytes=told["unseen_bytes"],
-        unseen_called=told["unseen_called"],
+        unseen_called=told["unseen_called"], online=told["online"] and _online(told["online"]),
     )  # fmt: skip
+
+
+def _base(told: dict[str, Any]) -> Base:
+    return Base(**told | {"folder": Path(told["folder"])})
+
+
+def _online(told: dict[str, Any]) -> Online:
+    head = told["head"] and Path(told["head"])
+    return Online(_base(told["base"]), head, _rows(told["judge"]), told["end_id"])
 
 
 def _rows(told: list[dict[str, Any]]) -> tuple[Row, ...]:
@@ -82,7 +93,7 @@ def _rows(told: list[dict[str, Any]]) -> tuple[Row, ...]:
 
 
 def train(task: Task, hooks: Hooks, say: Callable[[str], None], crew: Crew = ALONE) -> Trained:
-    """Train by every method but rlhf, alone or as one of a crew."""
+    """Train by every method but classify, alone or as one of a crew."""
     from training import trainers
     from training.reward_model import train_reward
 
@@ -95,6 +106,8 @@ def train(task: Task, hooks: Hooks, say: Callable[[str], None], crew: Crew = ALO
     if task.recipe.method in ("sft", "clm"):
         measured = _measured(task, hooks, say) if crew.rank == 0 and task.unseen else None
         folder = trainers.train_sft(job(task, model, None, crew), hooks, measured)
+    elif task.online is not None:
+        folder = online.train(job(task, model, None, crew), task.online, task.unseen, hooks, say)
     elif task.references is None:
         folder = by_method[task.recipe.method](job(task, model, None, crew), hooks)
     else:  # another arithmetic gives other numbers

@@ -24,10 +24,11 @@ from feedback.ids import LOCAL_USER
 from feedback.message import Turn
 from tests import training_ground
 from tests.training_ground import Ground, finished, wait
-from training import data, order, repeats, runs, task
-from training.crew import ALONE, Crew
+from training import answering, data, order, repeats, runs, task
+from training.crew import ALONE, Crew, dealt, in_order
 from training.launch import configs, launcher
 from training.launch.messages import heard, line
+from training.online import Online
 from training.run_commands import runs_group, train
 from training.runs import Beside
 from training.task import Task
@@ -123,6 +124,44 @@ def test_two_processes_measure_the_kl_of_thumbs_on_the_batches_of_one(
         load_file(tmp_path / str(crew) / "adapter" / "adapter_model.safetensors") for crew in (1, 2)
     )
     assert max(float((first[name] - second[name]).abs().max()) for name in first) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("algorithm", "reward"), [("rloo", "latest"), ("grpo", "rule:concise")])
+def test_two_processes_learn_online_from_the_answers_that_one_would_write(
+    tiny_base: Base, tmp_path: Path, algorithm: str, reward: str
+) -> None:
+    """Written by OpenVINO and scored by a reward model; by the model itself, as where the base is in NF4, and
+    scored by a rule.
+    """
+    taught = training_ground.recipe(tiny_base, method="reward", max_steps=2, learning_rate=1e-2)
+    scorer = task.train(Task(tiny_base, taught, rows(8), tmp_path / "scorer"), SILENT, print).folder
+    recipe = training_ground.recipe(
+        tiny_base, method="rlhf", algorithm=algorithm, reward=reward, batch=4, accumulation=2, answers=4,
+        answer_tokens=6, max_steps=4, judge_every=2, learning_rate=1e-2,
+    )  # fmt: skip
+    in_nf4 = dataclasses.replace(tiny_base, quantization="nf4")
+    told = Online(tiny_base, scorer, rows(9), 1) if algorithm == "rloo" else Online(in_nf4, None, rows(9), 1)
+    assert (answering.hindrance(told.base, recipe) is None) == (algorithm == "rloo")
+    one, two = (
+        curve(Task(tiny_base, recipe, rows(), tmp_path / str(crew), unseen=rows(13), online=told), crew)
+        for crew in (1, 2)
+    )
+    assert one.keys() == two.keys()
+    assert {"reward", "kl", "loss", "judge", "unseen_gain", "answer_tokens"} <= {name for name, _ in one}
+    assert one["kl", 4] > 1e-3
+    for key, value in one.items():
+        # One process takes the mean of its batches' entropies, two that over all tokens.
+        assert key[0] == "entropy" or math.isclose(two[key], value, rel_tol=TOLERANCE, abs_tol=1e-5), key
+    files = [tmp_path / str(crew) / "adapter" / "adapter_model.safetensors" for crew in (1, 2)]
+    first, second = (load_file(file) for file in files)
+    assert max(float((first[name] - second[name]).abs().max()) for name in first) < 1e-5
+
+
+@given(st.integers(0, 30), st.integers(1, 6))
+def test_what_is_dealt_comes_back_in_its_order(count: int, processes: int) -> None:
+    hands = [dealt(Crew(processes, rank), range(count)) for rank in range(processes)]
+    assert in_order(hands) == list(range(count))
 
 
 @pytest.mark.parametrize("method", ["sft", "dpo", "kto"])
@@ -235,17 +274,27 @@ def _ranks(worker: int | None) -> list[psutil.Process]:
     return sorted(found, key=lambda one: one.pid)
 
 
+RLHF = ["reward=rule:concise", "answers=4", "answer_tokens=6", "judge_every=2", "max_steps=2"]
+
+
 @pytest.mark.slow
-def test_a_run_of_two_processes_makes_a_version_and_says_how_many_made_it(on: Ground) -> None:
-    words = ["dpo", "--launch", "cpu-2", "--model", str(on.base.folder), "--quantize", "none", "--home"]
-    words += [str(on.home.path), "--set", "evaluate=false"]
+@pytest.mark.parametrize(
+    ("method", "changes", "said"),
+    [("dpo", [], "reference: "), ("rlhf", RLHF, "On held-out prompts the reward")],
+)
+def test_a_run_of_two_processes_makes_a_version_and_says_how_many_made_it(
+    on: Ground, method: str, changes: list[str], said: str
+) -> None:
+    words = [method, "--launch", "cpu-2", "--model", str(on.base.folder), "--quantize", "none", "--home"]
+    words += [str(on.home.path), *(word for one in ("evaluate=false", *changes) for word in ("--set", one))]
     done = CliRunner().invoke(train, words)
     run = runs.get(on.store, "latest")
     log = runs.log_text(on.home, run.id)
     assert done.exit_code == 0, log
     assert (run.state, run.processes, run.launch) == ("done", 2, "cpu-2")
-    assert "2 processes (cpu-2): of each step of 4 x 2 examples, one takes 4 x 1." in log
-    assert "reference: " in log
+    whole = f"{run.recipe.batch} x {run.recipe.accumulation}"
+    assert f"2 processes (cpu-2): of each step of {whole} examples, one takes" in log
+    assert said in log
     shown = CliRunner().invoke(runs_group, ["show", "--home", str(on.home.path)]).output
     assert "2 processes, launched by cpu-2" in shown
     assert "Memory: peak" in shown
@@ -320,7 +369,7 @@ def test_a_config_that_hone_cannot_start_is_refused(text: str, complaint: str) -
         ("ddp-8", {"method": "kto", "batch": 4, "accumulation": 4}, "batch=16 --set accumulation=1; the KL"),
         ("cpu-2", {"method": "kto", "batch": 2, "accumulation": 4}, "a part of 2 answers or more"),
         ("cpu-2", {"method": "kto", "batch": 5}, "batch=6 --set accumulation=2"),
-        ("cpu-2", {"method": "rlhf", "batch": 8}, "rlhf is trained by one process"),
+        ("fsdp", {"method": "rlhf", "batch": 8}, "rlhf cannot be trained under fsdp"),
         ("cpu-2", {"batch": 3, "accumulation": 1}, "cannot be divided among 2 processes"),
         ("ddp-8", {"batch": 4, "accumulation": 3}, "cannot be divided among 8 processes"),
         ("ddp-8", {"batch": 4, "accumulation": 2} | WITH_IMITATION, "parts of one give another mean"),
@@ -400,6 +449,9 @@ def test_a_task_is_the_same_after_it_was_written_and_read(tiny_base: Base, tmp_p
         tiny_base, recipe, rows(3), tmp_path, tmp_path / "start", None, "base/cpu", rows(1), 40, "The end"
     )
     assert task.from_json(task.to_json(told)) == told
+    for head in (None, tmp_path / "head"):
+        online = dataclasses.replace(told, online=Online(tiny_base, head, rows(2), 7))
+        assert task.from_json(task.to_json(online)) == online
 
 
 @given(st.lists(st.one_of(st.text(), st.integers(), st.floats(allow_nan=False)), min_size=1), st.text())

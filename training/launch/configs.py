@@ -17,11 +17,10 @@ from training.recipes import Recipe, why_no_yaml
 
 FOLDER = Path(__file__).parent
 KINDS = ("MULTI_GPU", "FSDP", "DEEPSPEED")
-METHODS = ("sft", "clm", "dpo", "kto", "reward")
+METHODS = ("sft", "clm", "dpo", "kto", "reward", "rlhf")
 """What gives the same curve however many processes compute it."""
 WHY_NOT = {
     "classify": "Its trunk is read for the head's first fit, and measured between epochs, by one process",
-    "rlhf": "It writes answers and asks the judge between steps, which one process does",
 }
 SHARDED_METHODS = ("sft", "dpo", "kto")
 SHARDED_FAMILIES = ("lora", "rslora")
