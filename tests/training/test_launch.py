@@ -400,6 +400,8 @@ def test_a_task_is_the_same_after_it_was_written_and_read(tiny_base: Base, tmp_p
         tiny_base, recipe, rows(3), tmp_path, tmp_path / "start", None, "base/cpu", rows(1), 40, "The end"
     )
     assert task.from_json(task.to_json(told)) == told
+    classes = task.Classes((0, 1, 1), (1,), ((0.1, -1 / 3), (2e-9, 4.0)), (0.0, 1e30))
+    assert task.from_json(task.to_json(dataclasses.replace(told, classes=classes))).classes == classes
 
 
 @given(st.lists(st.one_of(st.text(), st.integers(), st.floats(allow_nan=False)), min_size=1), st.text())

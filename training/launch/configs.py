@@ -17,10 +17,9 @@ from training.recipes import Recipe, why_no_yaml
 
 FOLDER = Path(__file__).parent
 KINDS = ("MULTI_GPU", "FSDP", "DEEPSPEED")
-METHODS = ("sft", "clm", "dpo", "kto", "reward")
+METHODS = ("sft", "clm", "dpo", "kto", "reward", "classify")
 """What gives the same curve however many processes compute it."""
 WHY_NOT = {
-    "classify": "Its trunk is read for the head's first fit, and measured between epochs, by one process",
     "rlhf": "It writes answers and asks the judge between steps, which one process does",
 }
 SHARDED_METHODS = ("sft", "dpo", "kto")
@@ -122,6 +121,8 @@ def check(launch: Launch, recipe: Recipe, measured: bool) -> None:
         )
     if recipe.method == "kto":
         _check_kto(launch, recipe)
+    if recipe.method == "classify":
+        _check_classify(launch, recipe)
     try:
         own, _ = run_order.share_of(recipe, launch.processes)
     except ValueError as error:
@@ -168,6 +169,22 @@ def _check_kto(launch: Launch, recipe: Recipe) -> None:
         "KTO's KL is a mean over one batch, of which each process takes a part of 2 answers or more.",
         f"Take --set batch={batch} --set accumulation={accumulation}; the KL is then over {batch} answers.",
     )
+
+
+def _check_classify(launch: Launch, recipe: Recipe) -> None:
+    """HoneError where there are no steps to share, or where more than a batch would have to be shared out."""
+    if recipe.adapt == "frozen":
+        raise HoneError(
+            "A classifier on a frozen trunk is trained by one process.",
+            "Its texts are read once and its head is fitted at once, without steps to share.",
+            "Leave --launch out, or take --adapt lora or full.",
+        )
+    if launch.kind != "MULTI_GPU":
+        raise HoneError(
+            f"classify cannot be trained under {launch.name}.",
+            f"{launch.kind} shares out weights or moments, and its steps are taken on whole ones.",
+            "Take ddp-8.",
+        )
 
 
 def check_quantisation(launch: Launch, quantization: str) -> None:
