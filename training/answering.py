@@ -15,7 +15,7 @@ from assistant.adapters.families import FAMILIES
 from assistant.base import Base
 from assistant.engines.choose import openvino_hindrance
 from feedback.conversations import Sampling
-from training.crew import collected, dealt, of_all
+from training.crew import collected, of_all
 from training.memory import heap
 from training.padding import padded
 from training.recipes import Recipe
@@ -83,9 +83,7 @@ def by_model(job: Job, end_id: int) -> Writer:
             with started_from(model):
                 return write(model, prompts, seed)
         parts = [prompts[begin : begin + ROWS] for begin in range(0, len(prompts), ROWS)]
-        own = [
-            generated(model, part, seed + place) for place, part in dealt(job.crew, list(enumerate(parts)))
-        ]
+        own = [generated(model, part, seed + place) for place, part in job.crew.part(list(enumerate(parts)))]
         return [answer for part in collected(job.crew, own) for answer in part]
 
     def generated(model: Any, prompts: Sequence[Ids], seed: int) -> list[Ids]:

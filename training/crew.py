@@ -2,16 +2,23 @@
 accelerate's and no store; that they were started, and by whom, is `training.launch`'s.
 """
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 
 ROWS = "rows"
 """Where several processes find their rows, in the run's folder."""
+AT_ONCE = 1 << 23
+"""Numbers that are added up in one message, 32 MB of float32: fewer wait for the wire, more for the room."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,10 @@ class Crew:
     processes: int = 1
     rank: int = 0
     sharded: bool = False
+
+    def part(self, things: Sequence[T]) -> list[T]:
+        """What this process takes of things that are dealt in turn: none where there are too few."""
+        return list(things[self.rank :: self.processes])
 
 
 ALONE = Crew()
@@ -50,13 +61,8 @@ def of_all(crew: Crew, own: T) -> list[T]:
     return found
 
 
-def dealt(crew: Crew, things: Sequence[T]) -> Sequence[T]:
-    """What this process takes of `things`, which are dealt in turn."""
-    return things[crew.rank :: crew.processes]
-
-
 def collected(crew: Crew, own: Sequence[T]) -> list[T]:
-    """What all processes made of the things they were dealt, one of each, in the things' own order."""
+    """What all processes made of their parts, one of each thing, in the things' own order."""
     return in_order(of_all(crew, own))
 
 
@@ -71,6 +77,40 @@ def wait_for_all(args: Any) -> None:
 
     if args.world_size > 1:
         torch.distributed.barrier()
+
+
+def meet(crew: Crew, device: str) -> None:
+    """Find the other processes, where no trainer of TRL's does it. `device`: where they compute."""
+    import torch
+
+    if crew.processes > 1:
+        torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl")
+
+
+def add_up(parts: Sequence[Tensor], crew: Crew) -> None:
+    """Put into each of these tensors the sum of what all processes have in theirs: the same bits in each."""
+    import torch
+
+    if crew.processes == 1:
+        return
+    for message in _messages(parts):
+        flat = torch.cat([part.flatten() for part in message])
+        torch.distributed.all_reduce(flat)
+        for part, summed in zip(message, flat.split([part.numel() for part in message]), strict=True):
+            part.copy_(summed.view_as(part))
+
+
+def _messages(parts: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Neighbours together, AT_ONCE numbers at most, or one tensor that has more."""
+    found: list[list[Tensor]] = []
+    size = 0
+    for part in parts:
+        if not found or size + part.numel() > AT_ONCE:
+            found.append([])
+            size = 0
+        found[-1].append(part)
+        size += part.numel()
+    return found
 
 
 def put_together(trainer: Any, crew: Crew, folder: Path) -> Path:

@@ -41,6 +41,8 @@ from training.task import Task, Trained
 
 if TYPE_CHECKING:
     from assistant.engines.reply import Vocabulary
+    from training.classify.train import Job as ClassifierJob
+    from training.classify.train import Together
     from training.trainers import Hooks
 
 
@@ -117,12 +119,13 @@ def train_classifier(lesson: Lesson, hooks: "Hooks") -> HeadInfo:
     run, recipe = lesson.run, lesson.run.recipe
     if (kept := classifiers.of_run(lesson.home, run.id)) is not None:
         return kept
+    base = lesson.base if run.crew is None else launcher.base_for(run.crew, lesson.base)
     learnt = datasets.get(lesson.store, str(run.dataset_id))
     tested = datasets.get(lesson.store, run.test_dataset_id) if run.test_dataset_id else None
     name = recipe.called or f"{Path(learnt.name).stem}-{recipe.adapt}"
     job = classifying.Job(
         name=classifiers.free_name(lesson.home, name),
-        base=lesson.base,
+        base=base,
         recipe=recipe,
         data=datasets.labelled(lesson.home, learnt),
         test=datasets.labelled(lesson.home, tested) if tested else None,
@@ -131,20 +134,37 @@ def train_classifier(lesson: Lesson, hooks: "Hooks") -> HeadInfo:
         hashes={"train": learnt.sha256} | ({"test": tested.sha256} if tested else {}),
         run_id=run.id,
     )
+    if run.crew is not None:
+        job = replace(job, together=_tuned_by(run.crew, lesson, job, hooks))
 
     def expect(needs: run_memory.Needs) -> None:
         run_memory.expected(lesson.store, run.id, needs)
         lesson.say(needs.sentence)
 
     def fits(ids: Sequence[Sequence[int]]) -> None:
-        expect(run_memory.check(lesson.base, recipe, [Row(tuple(one), (), ()) for one in ids]))
+        expect(run_memory.check(base, recipe, [Row(tuple(one), (), ()) for one in ids], run.crew))
 
     if recipe.adapt == "frozen":
-        expect(run_memory.check_frozen(lesson.base, recipe, len(job.data.examples)))
+        expect(run_memory.check_frozen(base, recipe, len(job.data.examples)))
     watched = ClassifierHooks(hooks.on_step, hooks.on_metrics, lesson.say, hooks.on_size, fits)
     made = classifying.train(job, watched)
-    lesson.say(run_memory.measured(lesson.store, run.id, peak_bytes(lesson.base.device)))
+    if run.crew is None:
+        lesson.say(run_memory.measured(lesson.store, run.id, peak_bytes(base.device)))
     return classifiers.read(classifiers.keep(lesson.home, made, job.name))
+
+
+def _tuned_by(crew: Launch, lesson: Lesson, job: "ClassifierJob", hooks: "Hooks") -> "Together":
+    """How several processes tune a classifier; the peak is the first one's."""
+    from training.classify import together, tuning
+    from training.classify.probe import Head
+
+    def tune(rows: tuning.Rows, start: Head, watched: tuning.Hooks) -> None:
+        lesson.say(_shared_out(crew, lesson.run.recipe))
+        counting = replace(hooks, on_size=watched.on_size)
+        trained = launcher.train(together.handed(job, rows, start), crew, counting, lesson.say)
+        lesson.say(run_memory.measured(lesson.store, lesson.run.id, trained.peak_bytes))
+
+    return tune
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from feedback.statistics import Interval, bootstrap_mean
 from training.answering import Writer, started_from
-from training.crew import collected, dealt, of_all
+from training.crew import collected, of_all
 from training.data import Row
 from training.judge import Judgement, best, hacked
 from training.memory import heap
@@ -166,7 +166,7 @@ def _watch(job: Job, hooks: Hooks, told: Told) -> Any:
             return tuple(now - then for now, then in zip(self.margins(model), self.start, strict=True))
 
         def margins(self, model: Any) -> list[float]:
-            return collected(job.crew, margins(model, dealt(job.crew, told.judge)))
+            return collected(job.crew, margins(model, job.crew.part(told.judge)))
 
         def keep(self, model: Any) -> None:
             if job.crew.rank == 0:

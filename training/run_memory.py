@@ -57,8 +57,8 @@ def check_frozen(base: Base, recipe: Recipe, texts: int) -> Needs:
 def _fitting(base: Base, plan: memory.Plan, among: int = 1) -> Needs:
     """What the plan needs. HoneError where that is not free. `among`: processes that share a CPU's memory."""
     device = memory.this_machine()
-    if device.kind == "cpu":  # what this process has already is part of what the run needs
-        held = psutil.Process().memory_info().rss
+    if device.kind == "cpu":  # what this process has already is part of what the run needs, if it trains
+        held = psutil.Process().memory_info().rss if among == 1 else 0
         device = replace(device, free_bytes=(device.free_bytes + held) // among)
     found = memory.refuse_if_too_big(of_folder(base.title, base.folder), plan, device)
     return Needs(found, device.kind, memory.sentence(found, device))

@@ -17,8 +17,11 @@ def share_of(recipe: Recipe, processes: int) -> tuple[int, int]:
     cannot be divided.
 
     KTO's KL is a mean over one batch, which TRL takes over all that the processes compute at once: there each
-    has its part of every batch, so that this is one batch and no more.
+    has its part of every batch, so that this is one batch and no more. Of a classifier's batch some processes
+    may take one text less than others.
     """
+    if recipe.method == "classify":
+        return math.ceil(recipe.batch / processes), 1
     if recipe.method == "kto":
         own, _ = share(recipe.batch, 1, processes)
         return own, recipe.accumulation

@@ -32,12 +32,25 @@ ARITHMETIC = "one-rounding, few bits too"
 
 
 @dataclass(frozen=True)
+class Classes:
+    """What a classifier learns beside rows: the number of each row's label, and of each of `unseen`; and the
+    head that it starts with, `weight` (labels, width) and `bias` (labels,).
+    """
+
+    rows: tuple[int, ...]
+    unseen: tuple[int, ...]
+    weight: tuple[tuple[float, ...], ...]
+    bias: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Task:
     """`base` as it is to be loaded; `folder` the run's; `start` the champion's adapter.
 
     `references` is the file of what reference models said, kept there under `said_by` and the number type. Of
     a dataset, `unseen` are the rows held out, `unseen_bytes` of them, which a log calls `unseen_called`; of
-    rlhf, which alone has `online`, the held-out pairs.
+    rlhf, which alone has `online`, the held-out pairs; of a classifier, which alone has `classes`, the texts
+    that choose its epoch.
     """
 
     base: Base
@@ -51,6 +64,7 @@ class Task:
     unseen_bytes: int = 0
     unseen_called: str = ""
     online: Online | None = None
+    classes: Classes | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,7 @@ def from_json(text: str) -> Task:
         _base(told["base"]), recipes.from_mapping(told["recipe"]), _rows(told["rows"]), **places,
         said_by=told["said_by"], unseen=_rows(told["unseen"]), unseen_bytes=told["unseen_bytes"],
         unseen_called=told["unseen_called"], online=told["online"] and _online(told["online"]),
+        classes=told["classes"] and _classes(**told["classes"]),
     )  # fmt: skip
 
 
@@ -92,8 +107,16 @@ def _rows(told: list[dict[str, Any]]) -> tuple[Row, ...]:
     )
 
 
+def _classes(rows: list[int], unseen: list[int], weight: list[list[float]], bias: list[float]) -> Classes:
+    return Classes(tuple(rows), tuple(unseen), tuple(tuple(row) for row in weight), tuple(bias))
+
+
 def train(task: Task, hooks: Hooks, say: Callable[[str], None], crew: Crew = ALONE) -> Trained:
-    """Train by every method but classify, alone or as one of a crew."""
+    """Train by every method, alone or as one of a crew."""
+    if task.recipe.method == "classify":
+        from training.classify import together
+
+        return together.train(task, hooks, say, crew)
     from training import trainers
     from training.reward_model import train_reward
 

@@ -128,7 +128,10 @@ def test_the_same_name_twice_is_refused_before_anything_is_queued(
         (["train", "classify", "--data", "OTHER"], "All texts carry one label, bird"),
         (["train", "classify", "--data", "DATA", "--set", "accumulation=2"], "accumulation must be 1"),
         (["train", "classify", "--data", "DATA", "--preset", "sft"], "The recipe sft is for sft"),
-        (["train", "classify", "--data", "DATA", "--launch", "cpu-2"], "classify is trained by one process"),
+        (
+            ["train", "classify", "--data", "DATA", "--adapt", "frozen", "--launch", "cpu-2"],
+            "A classifier on a frozen trunk is trained by one process.",
+        ),
         (["train", "classify", "--data", "DATA", "--from", "nobody"], "There is no model version nobody"),
         (["train", "classify", "--data", "d_nothing"], "There is no dataset d_nothing"),
     ],

@@ -25,7 +25,7 @@ from feedback.message import Turn
 from tests import training_ground
 from tests.training_ground import Ground, finished, wait
 from training import answering, data, order, repeats, runs, task
-from training.crew import ALONE, Crew, dealt, in_order
+from training.crew import ALONE, Crew, in_order
 from training.launch import configs, launcher
 from training.launch.messages import heard, line
 from training.online import Online
@@ -160,7 +160,7 @@ def test_two_processes_learn_online_from_the_answers_that_one_would_write(
 
 @given(st.integers(0, 30), st.integers(1, 6))
 def test_what_is_dealt_comes_back_in_its_order(count: int, processes: int) -> None:
-    hands = [dealt(Crew(processes, rank), range(count)) for rank in range(processes)]
+    hands = [Crew(processes, rank).part(range(count)) for rank in range(processes)]
     assert in_order(hands) == list(range(count))
 
 
@@ -452,6 +452,8 @@ def test_a_task_is_the_same_after_it_was_written_and_read(tiny_base: Base, tmp_p
     for head in (None, tmp_path / "head"):
         online = dataclasses.replace(told, online=Online(tiny_base, head, rows(2), 7))
         assert task.from_json(task.to_json(online)) == online
+    classes = task.Classes((0, 1, 1), (1,), ((0.1, -1 / 3), (2e-9, 4.0)), (0.0, 1e30))
+    assert task.from_json(task.to_json(dataclasses.replace(told, classes=classes))).classes == classes
 
 
 @given(st.lists(st.one_of(st.text(), st.integers(), st.floats(allow_nan=False)), min_size=1), st.text())

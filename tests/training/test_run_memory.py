@@ -66,6 +66,16 @@ def test_one_of_several_processes_needs_what_its_own_share_of_a_step_needs(
     assert of_two < run_memory.check(on.base, recipe, rows).estimate.peak_bytes
 
 
+def test_of_a_batch_that_does_not_divide_one_process_takes_a_text_more(home: Home, tiny_base: Base) -> None:
+    on = training_ground.ground(home, tiny_base, questions=12)
+    five, three = (
+        training_ground.recipe(on.base, method="classify", batch=batch, accumulation=1) for batch in (5, 3)
+    )
+    rows = [Row((1,) * 400, (), ())] * 20
+    of_two = run_memory.check(on.base, five, rows, configs.load("cpu-2")).estimate.peak_bytes
+    assert of_two == run_memory.check(on.base, three, rows).estimate.peak_bytes
+
+
 PRODUCTS_OF_MANY_LENGTHS = """
 import psutil
 import torch

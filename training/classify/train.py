@@ -10,7 +10,7 @@ import gc
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,15 @@ from training.recipes import Recipe
 
 CHOSEN = "wording.json"
 UNCHOSEN = Wording("", "{{ text }}", False)
+Together = Callable[[tuning.Rows, Head, Hooks], None]
+"""Tunes by several processes, beginning with that head; what they came to is the last checkpoint."""
 
 
 @dataclass(frozen=True)
 class Job:
     """What to train. `folder` is the job's own: a killed job goes on there when it is started again.
     `start_adapter`: of the version that it starts from; None: the base. `hashes`: of the data, by part.
+    `together`: what tunes it instead of this process.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Job:
     start_adapter: Path | None = None
     hashes: Mapping[str, str] = field(default_factory=dict)
     run_id: RunId | None = None
+    together: Together | None = None
 
     @property
     def work(self) -> Path:
@@ -93,8 +97,7 @@ def train(job: Job, hooks: Hooks) -> Path:
         hooks.say("No test data: the figures come from the calibration part, which flatters.")
     job.work.mkdir(parents=True, exist_ok=True)
     made = _made(job, parts, hooks)
-    gc.collect()  # layers that quick_lora computes hold themselves
-    heap.give_back()
+    _let_go()
     seconds = time.perf_counter() - started
     hooks.say("It is opened as it will be served, and measured.")
     return _measured(job, made, parts, hooks, seconds)
@@ -124,7 +127,7 @@ class _Fitted:
 
 def _made(job: Job, parts: Split, hooks: Hooks) -> _Made:
     """All that needs the trunk in memory; it is let go at the end."""
-    model = trunks.load(job.base, job.start_adapter, trainable=job.recipe.adapt == "lora")
+    model = _trunk(job)
     template, tokenizer = bases.chat_template(job.base), bases.load_tokenizer(job.base)
     reading = Reading(UNCHOSEN, job.data.labels, template, tokenizer, job.recipe.max_length)
     choice = _choice(job, model, reading, parts, hooks)
@@ -144,10 +147,27 @@ def _made(job: Job, parts: Split, hooks: Hooks) -> _Made:
     if job.recipe.adapt == "frozen":
         fitted = _fitted(job, model, reading, parts, counting)
         _copy_adapter(job, folder)
-    else:
+    elif job.together is None:
         fitted = _tuned(job, model, choice.head, _rows(reading, parts), counting, folder)
+    else:
+        del model  # the others want its room
+        fitted = _tuned_together(job, choice.head, _rows(reading, parts), counting, folder)
     _write_head(fitted.head, folder)
     return _Made(folder, _info(job, reading), choice.losses, counted[0], fitted)
+
+
+def _trunk(job: Job) -> Any:
+    return trunks.load(job.base, job.start_adapter, trainable=job.recipe.adapt == "lora")
+
+
+def _let_go() -> None:
+    """Give back the memory of a model that no name holds any more."""
+    import torch
+
+    gc.collect()  # layers that quick_lora computes hold themselves
+    heap.give_back()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _fitted(job: Job, model: Any, reading: Reading, parts: Split, hooks: Hooks) -> _Fitted:
@@ -170,7 +190,27 @@ def _tuned(job: Job, model: Any, start: Head, rows: tuning.Rows, hooks: Hooks, f
     """The head with a LoRA, or with the whole trunk, which are written to `folder`."""
     hooks.fits(rows.train)
     model = tuning.adapted(model, job.recipe)
-    tuned = tuning.tune(model, start, tuning.Task(rows, job.recipe, job.base.dtype, job.folder), hooks)
+    tuned = tuning.tune(model, start, _task(job, rows), hooks)
+    return _written(job, model, tuned, hooks, folder)
+
+
+def _tuned_together(job: Job, start: Head, rows: tuning.Rows, hooks: Hooks, folder: Path) -> _Fitted:
+    """The same by several processes: what they came to is taken up from their last checkpoint."""
+    assert job.together is not None
+    _let_go()
+    hooks.fits(rows.train)
+    job.together(rows, start, hooks)
+    model = tuning.adapted(_trunk(job), job.recipe)
+    tuned = tuning.best_of(model, start, _task(job, rows))
+    return _written(job, model, tuned, hooks, folder)
+
+
+def _task(job: Job, rows: tuning.Rows) -> tuning.Task:
+    return tuning.Task(rows, job.recipe, job.base.dtype, job.folder)
+
+
+def _written(job: Job, model: Any, tuned: tuning.Tuned, hooks: Hooks, folder: Path) -> _Fitted:
+    """What was tuned, its trunk in `folder`."""
     hooks.say(f"Epoch {tuned.epoch} of {job.recipe.epochs:g} is the best on the calibration part.")
     _write_trunk(model, folder, job)
     return _Fitted(tuned.head, tuned.epoch, tuned.steps)

@@ -3,7 +3,8 @@
 The head starts from the logistic regression on the untouched trunk, so that its first steps do not undo what
 the trunk knows (Kumar et al. 2022, "Fine-tuning can distort pretrained features"). The whole state is kept in
 checkpoints, as other runs keep theirs: a killed one goes on from the last complete one, and ends as if it had
-not been killed.
+not been killed. Several processes take each their part of a batch and add up what it gives, and hold the same
+numbers after each step; the first of them writes the checkpoints.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from feedback.errors import HoneError
 from training import adaptations, trainers
 from training.classify import model as trunks
 from training.classify.probe import Head, Labelled, loss_of
+from training.crew import ALONE, Crew, add_up
 from training.divergence import check_finite
 from training.order import LengthOrder
 from training.recipes import Recipe
@@ -43,12 +45,15 @@ class Rows:
 
 @dataclass(frozen=True)
 class Task:
-    """`dtype`: torch's name of the numbers that the base computes in. `folder`: where checkpoints lie."""
+    """`dtype`: torch's name of the numbers that the base computes in. `folder`: where checkpoints lie.
+    `crew`: the processes that train together, of which this is one.
+    """
 
     rows: Rows
     recipe: Recipe
     dtype: str
     folder: Path
+    crew: Crew = ALONE
 
 
 @dataclass(frozen=True)
@@ -108,11 +113,12 @@ def tune(model: Any, start: Head, task: Task, hooks: Hooks) -> Tuned:
     """Train `model`, made by `adapted`, and its head; leave in it the weights of the epoch with the least
     loss on the calibration part. HoneError when the loss is no number any more.
     """
-    state = _State(model, start, task)
+    state, writes = _State(model, start, task), task.crew.rank == 0
     trained, whole = trainers.sizes(model)
     head = state.weight.numel() + state.bias.numel()
     hooks.on_size(trained + head, whole + head)
-    trainers.drop_incomplete(state.checkpoints)
+    if writes:
+        trainers.drop_incomplete(state.checkpoints)
     if (last := trainers.last_checkpoint(task.folder)) is not None:
         hooks.say(f"Going on from {Path(last).name}.")
         state.resume(Path(last))
@@ -124,27 +130,31 @@ def tune(model: Any, start: Head, task: Task, hooks: Hooks) -> Tuned:
         ends = state.step % state.steps_an_epoch == 0 or state.step == state.total
         if ends:
             hooks.on_metrics(state.step, _epoch_ended(state))
-        if ends or state.step % task.recipe.save_every == 0:
+        if writes and (ends or state.step % task.recipe.save_every == 0):
             state.save()
+    return state.best_back()
+
+
+def best_of(model: Any, start: Head, task: Task) -> Tuned:
+    """What a training came to that others have ended, as `tune` leaves it: from its last checkpoint."""
+    state = _State(model, start, task)
+    state.resume(Path(str(trainers.last_checkpoint(task.folder))))
     return state.best_back()
 
 
 def _step(state: _State) -> dict[str, float]:
     """One batch, of texts of like length; returns its figures."""
     import torch
-    from torch.nn import functional
 
-    rows, recipe = state.task.rows, state.task.recipe
-    torch.manual_seed(recipe.seed * 1_000_003 + state.step)  # whatever came before: a kill changes nothing
+    recipe, crew = state.task.recipe, state.task.crew
+    # Whatever came before: a kill changes nothing. Another seed in each process, for their texts are others.
+    torch.manual_seed((recipe.seed * 1_000_003 + state.step) * crew.processes + crew.rank)
     batch = state.batch()
-    state.model.train()
-    with _cast(state):
-        states = trunks.last_states(state.model, [rows.train[at] for at in batch])
-    logits = states.to(state.weight.device) @ state.weight.T + state.bias
-    loss = functional.cross_entropy(logits, rows.train_labels[batch].to(logits.device))
-    loss.backward()
+    loss = _part_learnt(state, crew.part(batch), len(batch))
+    if crew.processes > 1:
+        add_up([loss, *state.gradients()], crew)
     norm = float(torch.nn.utils.clip_grad_norm_(state.trained, recipe.max_grad_norm))
-    told = {"loss": float(loss.detach()), "grad_norm": norm}
+    told = {"loss": float(loss), "grad_norm": norm}
     check_finite(state.step + 1, told, "Lower learning_rate and start again.")
     rate = recipe.learning_rate * rate_share(recipe, state.step, state.total)
     for group in state.optimiser.param_groups:
@@ -155,13 +165,46 @@ def _step(state: _State) -> dict[str, float]:
     return told | {"learning_rate": rate}
 
 
+def _part_learnt(state: _State, part: Sequence[int], of: int) -> Tensor:
+    """What the texts of this process, if it has any, add to the mean loss of a batch of `of`; their gradients
+    are left with the weights.
+    """
+    import torch
+    from torch.nn import functional
+
+    rows = state.task.rows
+    if not part:
+        return torch.zeros((), device=state.weight.device)
+    state.model.train()
+    with _cast(state):
+        states = trunks.last_states(state.model, [rows.train[at] for at in part])
+    logits = states.to(state.weight.device) @ state.weight.T + state.bias
+    labels = rows.train_labels[part].to(logits.device)
+    loss = functional.cross_entropy(logits, labels, reduction="sum") / of
+    loss.backward()
+    return loss.detach()
+
+
 def _epoch_ended(state: _State) -> dict[str, float]:
     """Measure on the calibration part, and keep a copy of what is trained if it is the best so far."""
-    rows = state.task.rows
-    found = Labelled(trunks.all_states(state.model, rows.calibration), rows.calibration_labels)
+    found = Labelled(_calibration_states(state), state.task.rows.calibration_labels)
     told = calibration_figures(state.as_head(), found)
     state.keep_if_best(told["calibration_loss"])
     return told
+
+
+def _calibration_states(state: _State) -> Tensor:
+    """(N, width) on the CPU, in the order of the part. Each process reads some; the others' rows are 0 there,
+    so that the sum is exact, and all judge an epoch by the same numbers.
+    """
+    import torch
+
+    texts, crew = state.task.rows.calibration, state.task.crew
+    own = crew.part(range(len(texts)))
+    found = torch.zeros(len(texts), trunks.width(state.model), device=state.weight.device)
+    found[own] = trunks.all_states(state.model, [texts[at] for at in own]).to(found.device)
+    add_up([found], crew)
+    return found.cpu()
 
 
 def calibration_figures(head: Head, found: Labelled) -> dict[str, float]:
@@ -222,6 +265,15 @@ class _State:
             self.sampler.set_epoch(epoch)
             self.order = list(self.sampler)
         return self.order[number * size : (number + 1) * size]
+
+    def gradients(self) -> list[Tensor]:
+        """Of all that is trained, zeros where a part of a batch gave none."""
+        import torch
+
+        for part in self.trained:
+            if part.grad is None:
+                part.grad = torch.zeros_like(part)
+        return [part.grad for part in self.trained]
 
     def as_head(self) -> Head:
         return Head(self.weight.detach().cpu(), self.bias.detach().cpu(), 0.0)

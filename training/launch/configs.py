@@ -17,11 +17,6 @@ from training.recipes import Recipe, why_no_yaml
 
 FOLDER = Path(__file__).parent
 KINDS = ("MULTI_GPU", "FSDP", "DEEPSPEED")
-METHODS = ("sft", "clm", "dpo", "kto", "reward", "rlhf")
-"""What gives the same curve however many processes compute it."""
-WHY_NOT = {
-    "classify": "Its trunk is read for the head's first fit, and measured between epochs, by one process",
-}
 SHARDED_METHODS = ("sft", "dpo", "kto")
 SHARDED_FAMILIES = ("lora", "rslora")
 
@@ -115,12 +110,10 @@ def check(launch: Launch, recipe: Recipe, measured: bool) -> None:
 
     `measured`: on what of its data is held out, before and after, as a run on a dataset is.
     """
-    if recipe.method not in METHODS:
-        raise HoneError(
-            f"{recipe.method} is trained by one process.", f"{WHY_NOT[recipe.method]}.", "Leave --launch out."
-        )
     if recipe.method == "kto":
         _check_kto(launch, recipe)
+    if recipe.method == "classify":
+        _check_classify(launch, recipe)
     try:
         own, _ = run_order.share_of(recipe, launch.processes)
     except ValueError as error:
@@ -167,6 +160,22 @@ def _check_kto(launch: Launch, recipe: Recipe) -> None:
         "KTO's KL is a mean over one batch, of which each process takes a part of 2 answers or more.",
         f"Take --set batch={batch} --set accumulation={accumulation}; the KL is then over {batch} answers.",
     )
+
+
+def _check_classify(launch: Launch, recipe: Recipe) -> None:
+    """HoneError where there are no steps to share, or where more than a batch would have to be shared out."""
+    if recipe.adapt == "frozen":
+        raise HoneError(
+            "A classifier on a frozen trunk is trained by one process.",
+            "Its texts are read once and its head is fitted at once, without steps to share.",
+            "Leave --launch out, or take --adapt lora or full.",
+        )
+    if launch.kind != "MULTI_GPU":
+        raise HoneError(
+            f"classify cannot be trained under {launch.name}.",
+            f"{launch.kind} shares out weights or moments, and its steps are taken on whole ones.",
+            "Take ddp-8.",
+        )
 
 
 def check_quantisation(launch: Launch, quantization: str) -> None:
