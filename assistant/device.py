@@ -49,15 +49,22 @@ def _gpu() -> tuple[str, str, str] | None:
     return None
 
 
+def has_amx() -> bool:
+    """Whether the CPU multiplies tiles of bfloat16 (Intel's AMX)."""
+    return "amx_bf16" in _cpu_flags()
+
+
 def _computes_bfloat16() -> bool:
+    return not _cpu_flags().isdisjoint(("avx512_bf16", "amx_bf16", "bf16", "svebf16", "sve_bf16"))
+
+
+def _cpu_flags() -> set[str]:
     told = Path("/proc/cpuinfo")
     if told.is_file():  # Linux: the kernel knows, and torch need not be imported
-        words = set(told.read_text("utf-8", errors="replace").split())
-        return not words.isdisjoint(("avx512_bf16", "amx_bf16", "bf16", "svebf16"))
+        return set(told.read_text("utf-8", errors="replace").split())
     import torch
 
-    able = torch.cpu.get_capabilities()
-    return any(able.get(flag, False) for flag in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+    return {flag for flag, able in torch.cpu.get_capabilities().items() if able}
 
 
 def free_bytes(device: str) -> int:

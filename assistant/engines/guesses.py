@@ -39,8 +39,9 @@ class StepCost:
 
 
 SIXTEEN_BITS = StepCost(token=0.03, unpacking=0.3)
-"""Where the CPU computes in bfloat16: 1 guess after 20, 300 and 600 tokens took 1.04, 1.2 and 1.3 times a
-step without, 7 took 1.1 to 1.3, 1.6 and 1.6. A little less than that gave the most tokens a second.
+"""Where the CPU has arithmetic for bfloat16: 1 guess after 20, 300 and 600 tokens took 1.04, 1.2 and 1.3
+times a step without, 7 took 1.1 to 1.3, 1.6 and 1.6. A little less than that gave the most tokens a second.
+About the same with AMX, where the graph is computed in float32: 1.0, 1.2, 1.3; 1.3 to 1.6, 1.4, 1.5.
 """
 THIRTY_TWO_BITS = StepCost(token=0.2, unpacking=0.5)
 """Where it does not: 1 to 3 guesses took one and a half times a step without, 7 two and a half times."""

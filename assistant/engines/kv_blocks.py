@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 BLOCK = 32
-LEFT = 5
-"""So many of a prompt's tokens are computed at least, though all are known. What is computed for a token does
-not depend on how many others are computed with it, unless they are few, which takes kernels of their own that
-round otherwise: an attention for one token of a text, and products of four rows or fewer on a CPU with AMX.
-So a prompt comes to the same bits whether it was read whole, in pieces, or found.
+LEFT = 2
+"""So many of a prompt's tokens are computed at least, though all are known. What an attention computes for a
+token does not depend on how many others are computed with it, unless it is the only one of its text, which
+takes a kernel of its own that rounds otherwise. With two, a prompt comes to the same bits whether it was read
+whole, in pieces, or found.
 """
 
 Key = tuple[int, tuple[int, ...]]

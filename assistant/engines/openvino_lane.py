@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
+from assistant import device
 from assistant.base import Base
 from assistant.engines import eight_bit, openvino_graph
 from assistant.engines.guesses import SIXTEEN_BITS, THIRTY_TWO_BITS, StepCost
@@ -256,11 +257,19 @@ def open_lane(
         "PERFORMANCE_HINT": "LATENCY",
         "KV_CACHE_PRECISION": "f16",
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": str(eight_bit.GROUP),
-        "INFERENCE_PRECISION_HINT": "bf16" if base.dtype == "bfloat16" else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if _in_bfloat16(base) else "f32",
     }
     compiled = core.compile_model(openvino_graph.build(shape, weights), "CPU", settings)
     weights.forget()  # the plugin laid most of them out anew
     return Lane(compiled, shape.window, SIXTEEN_BITS if base.dtype == "bfloat16" else THIRTY_TWO_BITS)
+
+
+def _in_bfloat16(base: Base) -> bool:
+    """Whether the graph is computed in bfloat16. With AMX the plugin would no longer multiply in 8 bits, but
+    unpack all weights for each step of five rows or more, and round these otherwise than fewer: long prompts
+    are read sooner so, all else takes longer (docs/benchmarks.md).
+    """
+    return base.dtype == "bfloat16" and not device.has_amx()
 
 
 def _piece_end(start: int, tokens: int, room: int) -> int:

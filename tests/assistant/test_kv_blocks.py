@@ -30,13 +30,13 @@ def test_a_prompt_seen_before_is_found_but_for_its_last_block() -> None:
     blocks.release(first)
     again = blocks.hold(tokens, 4 * BLOCK)
     assert again is not None
-    assert again.known == 2 * BLOCK  # LEFT tokens at least are left to compute
+    assert again.known == 2 * BLOCK  # two tokens at least are left to compute
 
 
 def test_a_text_that_goes_on_where_another_ended_begins_in_a_copy_of_its_last_block() -> None:
     blocks = KvBlocks(8)
     turn = list(range(BLOCK + 9))
-    more = [*turn, *[99] * LEFT]
+    more = [*turn, 99, 99]
     first = _computed(blocks, turn)
     went_on = blocks.hold(more, 3 * BLOCK)
     assert went_on is not None
@@ -53,22 +53,21 @@ def test_texts_that_part_within_a_block_share_what_stands_before() -> None:
     system = list(range(BLOCK + 20))
     first = _computed(blocks, [*system, *[7] * BLOCK])
     other = _computed(blocks, [*system[:-4], *[8] * BLOCK])
-    asked = [*system, *[9] * LEFT]
-    second = blocks.hold(asked, 3 * BLOCK)
+    second = blocks.hold([*system, 9, 9], 3 * BLOCK)
     assert second is not None
-    assert blocks.alike(second, asked) == (first.blocks[1], second.blocks[1])  # not the other's
+    assert blocks.alike(second, [*system, 9, 9]) == (first.blocks[1], second.blocks[1])  # not the other's
     assert second.known == len(system)
     assert first.blocks[1] != other.blocks[1]
 
 
-def test_enough_tokens_are_left_to_compute() -> None:
+def test_at_least_two_tokens_are_left_to_compute() -> None:
     blocks = KvBlocks(8)
     text = list(range(9))
     blocks.release(_computed(blocks, text))
     again = blocks.hold(text, BLOCK)
     assert again is not None
     assert blocks.alike(again, text) is not None
-    assert again.known == 9 - LEFT == 4
+    assert again.known == 9 - LEFT == 7
     long = list(range(100, 100 + BLOCK + 1))
     blocks.release(_computed(blocks, long))
     again = blocks.hold(long, 2 * BLOCK)
@@ -76,7 +75,7 @@ def test_enough_tokens_are_left_to_compute() -> None:
     assert again.known == 0
     assert blocks.next_key(again, long) is None
     assert blocks.alike(again, long) is not None
-    assert again.known == len(long) - LEFT
+    assert again.known == BLOCK - 1
 
 
 def _computed(blocks: KvBlocks, text: list[int]) -> Held:
@@ -88,11 +87,11 @@ def _computed(blocks: KvBlocks, text: list[int]) -> Held:
 
 def test_two_who_begin_alike_share_blocks_while_both_run() -> None:
     blocks = KvBlocks(8)
-    one, other = ([*range(BLOCK), *[end] * LEFT] for end in (1, 2))
-    first = blocks.hold(one, 2 * BLOCK)
+    start = list(range(BLOCK))
+    first = blocks.hold([*start, 1, 1], 2 * BLOCK)
     assert first is not None
-    blocks.computed(first, one, len(one))
-    second = blocks.hold(other, 2 * BLOCK)
+    blocks.computed(first, [*start, 1, 1], BLOCK + 2)
+    second = blocks.hold([*start, 2, 2], 2 * BLOCK)
     assert second is not None
     assert second.known == BLOCK
     assert second.blocks[0] == first.blocks[0]
@@ -102,19 +101,19 @@ def test_two_who_begin_alike_share_blocks_while_both_run() -> None:
 
 def test_who_waits_takes_over_what_another_has_computed_meanwhile() -> None:
     blocks = KvBlocks(8)
-    one, other = ([*range(2 * BLOCK), *[end] * LEFT] for end in (1, 2))
-    first, second = (blocks.hold(text, 3 * BLOCK) for text in (one, other))
+    start = list(range(2 * BLOCK))
+    first, second = (blocks.hold([*start, end, end], 3 * BLOCK) for end in (1, 2))
     assert first is not None
     assert second is not None
-    assert blocks.next_key(first, one) == blocks.next_key(second, other)
-    assert not blocks.find_more(second, other)
-    blocks.computed(first, one, len(one))
-    assert blocks.find_more(second, other)
+    assert blocks.next_key(first, [*start, 1, 1]) == blocks.next_key(second, [*start, 2, 2])
+    assert not blocks.find_more(second, [*start, 2, 2])
+    blocks.computed(first, [*start, 1, 1], 2 * BLOCK + 2)
+    assert blocks.find_more(second, [*start, 2, 2])
     assert (second.known, second.found) == (2 * BLOCK, 2 * BLOCK)
     assert second.blocks[:2] == first.blocks[:2]
     assert second.blocks[2] != first.blocks[2]
     assert blocks.used == 4
-    assert blocks.next_key(second, other) is None
+    assert blocks.next_key(second, [*start, 2, 2]) is None
 
 
 def test_nothing_is_held_when_there_is_no_room_for_all_of_it() -> None:
@@ -126,17 +125,16 @@ def test_nothing_is_held_when_there_is_no_room_for_all_of_it() -> None:
 def test_the_longest_unused_text_makes_room_first() -> None:
     blocks = KvBlocks(4)
     for kind in (1, 2):
-        text = [kind] * (BLOCK + LEFT)
-        held = blocks.hold(text, 2 * BLOCK)
+        held = blocks.hold([kind] * (BLOCK + 2), 2 * BLOCK)
         assert held is not None
-        blocks.computed(held, text, len(text))
+        blocks.computed(held, [kind] * (BLOCK + 2), BLOCK + 2)
         blocks.release(held)
     crowd = blocks.hold([3], 3 * BLOCK)  # takes the two free blocks, and one that was findable
     assert crowd is not None
     blocks.release(crowd)
     known = {}
     for kind in (1, 2):
-        held = blocks.hold([kind] * (BLOCK + LEFT), 2 * BLOCK)
+        held = blocks.hold([kind] * (BLOCK + 2), 2 * BLOCK)
         assert held is not None
         known[kind] = held.known
         blocks.release(held)
