@@ -42,6 +42,7 @@ reply_id = plain.model_extra["hone"]["reply_id"]
 went_on = ask(messages=[*QUESTION, plain.choices[0].message, {"role": "user", "content": "And red?"}])
 stream = ask(seed=5, stream=True, stream_options={"include_usage": True})
 chunks = list(stream)
+several = ask(n=3, seed=5)
 logprobs = ask(logprobs=True, top_logprobs=3).choices[0].logprobs.content
 COLOUR = {
     "type": "object",
@@ -70,9 +71,8 @@ got = {
     "same_conversation": plain.model_extra["hone"]["conversation_id"]
     == went_on.model_extra["hone"]["conversation_id"],
     "stopped": text(ask(seed=5, stop=[text(plain)[3:8]])),
-    # Few tokens: side by side they are rounded otherwise than alone, and further on that may show.
-    "one": text(ask(seed=5, max_tokens=8)),
-    "several": [one.message.content for one in ask(n=3, seed=5, max_tokens=8).choices],
+    "several": [one.message.content for one in several.choices],
+    "several_ids": several.model_extra["hone"]["reply_ids"],
     "logprobs": [[one.logprob, len(one.top_logprobs)] for one in logprobs],
     "shaped": text(shaped(COLOUR)),
     "wrong_schema": refusal(partial(shaped, {"type": "nothing"})),
