@@ -265,8 +265,9 @@ def _shared_out(launch: Launch, recipe: Recipe) -> str:
     """Who computes what, and what of our own is switched off for it."""
     batch, accumulation = share_of(recipe, launch.processes)
     step = f"{recipe.batch} x {recipe.accumulation}"
+    most = "at most " * (batch * accumulation * launch.processes > recipe.batch * recipe.accumulation)
     said = f"{launch.processes} processes ({launch.name}): of each step of {step} examples, one takes"
-    said += f" {batch} x {accumulation}."
+    said += f" {most}{batch} x {accumulation}."
     if launch.sharded:
         said += (
             " Each holds a part of the weights, so prompts are not shared, LoRA is computed by PEFT, and the"

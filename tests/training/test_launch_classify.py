@@ -180,19 +180,24 @@ def ranks(worker: int | None) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("adapt", ["lora", "full"])
+@pytest.mark.parametrize(("adapt", "batch", "takes"), [("lora", 5, "at most 3 x 1"), ("full", 8, "4 x 1")])
 def test_a_run_of_two_processes_makes_the_classifier_of_one(
-    on: Ground, adapt: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    on: Ground,
+    adapt: str,
+    batch: int,
+    takes: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(device, "choose", lambda: ("cpu", "float32", "Chosen by the test."))
     alone, together = (
-        done(on, queued(on, launch, adapt=adapt, called=called))
+        done(on, queued(on, launch, adapt=adapt, batch=batch, called=called))
         for launch, called in ((None, "alone"), ("cpu-2", "together"))
     )
     log = capfd.readouterr().out.partition(together.id)[2]
     assert (alone.state, together.state) == ("done", "done"), log
     assert (together.processes, together.launch, together.step) == (2, "cpu-2", alone.step)
-    assert "2 processes (cpu-2): of each step of 8 x 1 examples, one takes 4 x 1." in log
+    assert f"2 processes (cpu-2): of each step of {batch} x 1 examples, one takes {takes}." in log
     assert log.count("Trained: ") == log.count("Memory: peak") == 1
     points = [
         {

@@ -128,7 +128,8 @@ def _follow(
             case _:
                 sys.stdout.write(line)
                 sys.stdout.flush()
-    if process.wait() or trained is None:
+    process.wait()
+    if trained is None:  # once it is told, all is written: how they ended then does not matter
         raise HoneError(
             f"One of the {launch.processes} processes ended before the training did.",
             "It was killed, or it failed, and the others were ended with it.",
