@@ -5,6 +5,8 @@ import shutil
 import time
 from dataclasses import dataclass
 
+import psutil
+
 from assistant import base as bases
 from assistant import registry
 from assistant.base import Base, BaseChoice
@@ -118,3 +120,10 @@ def wait(on: Ground, run: Run, ready: object) -> Run:
             return now
         time.sleep(0.05)
     raise AssertionError(f"run {run.id} is still {now.state}:\n{runs.log_text(on.home, run.id)}")
+
+
+def ranks(worker: int | None) -> list[psutil.Process]:
+    """The processes that compute, in the order in which they were started."""
+    under = psutil.Process(worker).children(recursive=True)
+    found = [one for one in under if "training.launch.rank" in one.cmdline() and "-u" in one.cmdline()]
+    return sorted(found, key=lambda one: one.pid)

@@ -71,11 +71,11 @@ def in_order(hands: Sequence[Sequence[T]]) -> list[T]:
     return [hands[place % len(hands)][place // len(hands)] for place in range(sum(map(len, hands)))]
 
 
-def wait_for_all(args: Any) -> None:
-    """Until every process has come here. `args`: the trainer's."""
+def wait_for_all(crew: Crew) -> None:
+    """Until every process has come here."""
     import torch
 
-    if args.world_size > 1:
+    if crew.processes > 1:
         torch.distributed.barrier()
 
 

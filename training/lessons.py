@@ -41,6 +41,8 @@ from training.task import Task, Trained
 
 if TYPE_CHECKING:
     from assistant.engines.reply import Vocabulary
+    from training.classify import tuning
+    from training.classify.probe import Head
     from training.classify.train import Job as ClassifierJob
     from training.classify.train import Together
     from training.trainers import Hooks
@@ -155,10 +157,9 @@ def train_classifier(lesson: Lesson, hooks: "Hooks") -> HeadInfo:
 
 def _tuned_by(crew: Launch, lesson: Lesson, job: "ClassifierJob", hooks: "Hooks") -> "Together":
     """How several processes tune a classifier; the peak is the first one's."""
-    from training.classify import together, tuning
-    from training.classify.probe import Head
+    from training.classify import together
 
-    def tune(rows: tuning.Rows, start: Head, watched: tuning.Hooks) -> None:
+    def tune(rows: "tuning.Rows", start: "Head", watched: "tuning.Hooks") -> None:
         lesson.say(_shared_out(crew, lesson.run.recipe))
         counting = replace(hooks, on_size=watched.on_size)
         trained = launcher.train(together.handed(job, rows, start), crew, counting, lesson.say)

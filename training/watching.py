@@ -114,7 +114,7 @@ def watch(trainer: Any, job: Job, hooks: Hooks) -> Any:
             control.should_training_stop, control.should_save = True, False
 
         def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            wait_for_all(args)  # each process has its own part of a checkpoint
+            wait_for_all(job.crew)  # each process has its own part of a checkpoint
             if args.process_index == 0:
                 (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
             self.saved = state.global_step

@@ -23,7 +23,7 @@ from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.message import Turn
 from tests import training_ground
-from tests.training_ground import Ground, finished, wait
+from tests.training_ground import Ground, finished, ranks, wait
 from training import answering, data, order, repeats, runs, task
 from training.crew import ALONE, Crew, in_order
 from training.launch import configs, launcher
@@ -238,40 +238,33 @@ def test_a_killed_process_fails_the_run_in_words_and_it_goes_on_from_its_checkpo
     recipe = dataclasses.replace(on.recipe, method="sft", epochs=400.0)
     made = runs.create(on.store, LOCAL_USER, recipe, on.snapshot.id, Beside(configs.load("cpu-2")))
     at = wait(on, runs.start(on.home, made.id), lambda run: run.step >= 5 or run.is_over)
-    ranks = _ranks(at.pid)
-    assert len(ranks) == 2, runs.log_text(on.home, made.id)
-    os.kill(ranks[1].pid, signal.SIGKILL)
+    computing = ranks(at.pid)
+    assert len(computing) == 2, runs.log_text(on.home, made.id)
+    os.kill(computing[1].pid, signal.SIGKILL)
     failed = finished(on, made)
     assert failed.state == "failed"
     assert "One of the 2 processes ended" in str(failed.error)
     assert "resumed from its last checkpoint" in str(failed.error)
-    _, alive = psutil.wait_procs(ranks, timeout=20)
+    _, alive = psutil.wait_procs(computing, timeout=20)
     assert alive == []
 
     runs.resume(on.home, on.store, LOCAL_USER, made.id)
     again = wait(on, made, lambda run: run.is_over or run.step > failed.step)
     assert again.state == "running", runs.log_text(on.home, made.id)
     assert "Going on from checkpoint" in runs.log_text(on.home, made.id)
-    ranks = _ranks(again.pid)
+    computing = ranks(again.pid)
     os.kill(again.pid, signal.SIGKILL)  # nobody is left to end them: they end by themselves
-    _, alive = psutil.wait_procs(ranks, timeout=20)
+    _, alive = psutil.wait_procs(computing, timeout=20)
     assert alive == []
     assert finished(on, made).state == "interrupted"
 
     runs.resume(on.home, on.store, LOCAL_USER, made.id)
     third = wait(on, made, lambda run: run.is_over or run.step > again.step)
-    ranks = _ranks(third.pid)
+    computing = ranks(third.pid)
     runs.cancel(on.store, LOCAL_USER, made.id)
     assert finished(on, made).state == "cancelled", runs.log_text(on.home, made.id)
-    _, alive = psutil.wait_procs(ranks, timeout=20)
+    _, alive = psutil.wait_procs(computing, timeout=20)
     assert alive == []
-
-
-def _ranks(worker: int | None) -> list[psutil.Process]:
-    """The processes that compute, in the order in which they were started."""
-    under = psutil.Process(worker).children(recursive=True)
-    found = [one for one in under if "training.launch.rank" in one.cmdline() and "-u" in one.cmdline()]
-    return sorted(found, key=lambda one: one.pid)
 
 
 RLHF = ["reward=rule:concise", "answers=4", "answer_tokens=6", "judge_every=2", "max_steps=2"]

@@ -21,7 +21,7 @@ from feedback.errors import HoneError
 from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from tests import training_ground
-from tests.training_ground import Ground, finished, wait
+from tests.training_ground import Ground, finished, ranks, wait
 from training import crew as crews
 from training import recipes, repeats, runs, task, trainers, worker
 from training.classify import begin, heads, tuning
@@ -170,13 +170,6 @@ def made(on: Ground, run: Run) -> tuple[heads.HeadInfo, dict[str, torch.Tensor]]
         for file in sorted(folder.rglob("*.safetensors"))
         for name, part in load_file(file).items()
     }
-
-
-def ranks(worker: int | None) -> list[psutil.Process]:
-    """The processes that compute, in the order in which they were started."""
-    under = psutil.Process(worker).children(recursive=True)
-    found = [one for one in under if "training.launch.rank" in one.cmdline() and "-u" in one.cmdline()]
-    return sorted(found, key=lambda one: one.pid)
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from feedback.errors import HoneError
 from training import adaptations, trainers
 from training.classify import model as trunks
 from training.classify.probe import Head, Labelled, loss_of
-from training.crew import ALONE, Crew, add_up
+from training.crew import ALONE, Crew, add_up, collected
 from training.divergence import check_finite
 from training.order import LengthOrder
 from training.recipes import Recipe
@@ -194,17 +194,13 @@ def _epoch_ended(state: _State) -> dict[str, float]:
 
 
 def _calibration_states(state: _State) -> Tensor:
-    """(N, width) on the CPU, in the order of the part. Each process reads some; the others' rows are 0 there,
-    so that the sum is exact, and all judge an epoch by the same numbers.
+    """(N, width) on the CPU, in the order of the part. Each process reads some, and is told the others', so
+    that all judge an epoch by the same numbers.
     """
     import torch
 
     texts, crew = state.task.rows.calibration, state.task.crew
-    own = crew.part(range(len(texts)))
-    found = torch.zeros(len(texts), trunks.width(state.model), device=state.weight.device)
-    found[own] = trunks.all_states(state.model, [texts[at] for at in own]).to(found.device)
-    add_up([found], crew)
-    return found.cpu()
+    return torch.stack(collected(crew, list(trunks.all_states(state.model, crew.part(texts)))))
 
 
 def calibration_figures(head: Head, found: Labelled) -> dict[str, float]:

@@ -15,7 +15,7 @@ from typing import Any
 from feedback import full_disc
 from feedback.errors import HoneError
 from training import task as tasks
-from training.crew import Crew
+from training.crew import Crew, wait_for_all
 from training.launch.messages import WATCHED, line
 
 
@@ -61,7 +61,7 @@ def _train(file: Path, rank: int, sharded: bool, tell: Callable[..., None]) -> N
     crew = Crew(int(os.environ["WORLD_SIZE"]), rank, sharded)
     trained = tasks.train(task, hooks, lambda text: tell("say", text), crew)
     tell("trained", trained.folder, trained.peak_bytes)
-    torch.distributed.barrier()  # a process that failed in ending would take along those that still write
+    wait_for_all(crew)  # a process that failed in ending would take along those that still write
     torch.distributed.destroy_process_group()
 
 
