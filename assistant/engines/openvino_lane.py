@@ -150,7 +150,7 @@ class Lane:
             end = _piece_end(start, len(sequence.tokens), room)
             wanted = sequence.wanted(start, end)
             guessed = list[int]()
-            if guessing and wanted and end == len(sequence.tokens):
+            if guessing and wanted and end - start == 1:  # a prompt's first token comes sooner without
                 costs = self._guess_cost.costs(end, len(self._active), given)
                 guessed = sequence.guess(costs)[: len(held.blocks) * BLOCK - end]
                 given += len(guessed)

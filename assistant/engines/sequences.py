@@ -71,7 +71,7 @@ class Writing:
         self._untold: list[str] = []
         self._told_at = 0.0
         self._error: HoneError | None = None
-        self._guesses = Guesses(self.tokens)
+        self._guesses = Guesses()
 
     def begin(self, held: Held) -> None:
         self.held, self.reply.cached_tokens = held, held.found
@@ -103,7 +103,6 @@ class Writing:
             if self.reply.over():
                 break
             self.tokens.append(token)
-            self._guesses.learn(self.tokens)
             if right >= len(guessed) or guessed[right] != token:
                 break
             right += 1

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,6 +120,24 @@ def test_guessing_changes_no_reply(engine_case: EngineCase, monkeypatch: pytest.
     monkeypatch.setattr(openvino_lane, "GUESSING_ROWS", 0)
     assert [whole(engine_case.engine, request)[1].text for request in requests] == guessed
     assert with_guesses < len(steps) - with_guesses, "no guess was ever right"
+
+
+def test_the_first_token_waits_for_no_guess(engine_case: EngineCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[tuple[int, int]] = []  # tokens computed, tokens guessed
+    forward = Lane._forward
+
+    def noted(lane: Lane, parts: list[Any]) -> Any:
+        steps.append((parts[0].end - parts[0].start, len(parts[0].guessed)))
+        return forward(lane, parts)
+
+    monkeypatch.setattr(Lane, "_forward", noted)
+    greedy = Sampling(0.0, 1.0, 60, 3)
+    request = Request(long_prompt(engine_case, ""), greedy, tiny_models.base_version(engine_case.base))
+    whole(engine_case.engine, request)
+    read = [guessed for tokens, guessed in steps if tokens > 1]
+    assert read
+    assert not any(read)
+    assert any(guessed for _, guessed in steps)
 
 
 def test_guessing_changes_no_reply_that_is_held_to_a_schema_and_forced_tokens_cost_no_step(

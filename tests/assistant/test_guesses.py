@@ -32,7 +32,7 @@ def test_no_other_number_of_guesses_would_be_faster(chance: float, costs: list[f
 
 
 def test_what_is_always_right_is_guessed_as_far_as_it_goes() -> None:
-    guesses = Guesses(SEEN)
+    guesses = Guesses()
     assert guesses.after(SEEN, DEAR) == [4, 5, 6, 7, 8, 9, 10][: worthwhile(0.8, DEAR)]
     for _ in range(20):
         guesses.judge(3, 3)
@@ -41,17 +41,17 @@ def test_what_is_always_right_is_guessed_as_far_as_it_goes() -> None:
 
 def test_two_tokens_seen_before_are_guessed_from_when_four_were_not() -> None:
     tokens = [*range(20), 50, 51, 2, 3]
-    assert Guesses(tokens).after(tokens, CHEAP) == [4, 5, 6, 7]  # 40 in 100 such guesses are held to be right
-    assert Guesses([*range(20), 50, 51, 52, 3]).after([*range(20), 50, 51, 52, 3], CHEAP) == []
+    assert Guesses().after(tokens, CHEAP) == [4, 5, 6, 7]  # 40 in 100 such guesses are held to be right
+    assert Guesses().after([*range(20), 50, 51, 52, 3], CHEAP) == []
 
 
 def test_the_latest_place_is_guessed_from() -> None:
     tokens = [1, 2, 3, 4, 5, 1, 2, 3, 4, 6, 1, 2, 3, 4]
-    assert Guesses(tokens).after(tokens, CHEAP)[0] == 6
+    assert Guesses().after(tokens, CHEAP)[0] == 6
 
 
 def test_what_is_always_wrong_is_soon_left_but_tried_again() -> None:
-    guesses = Guesses(SEEN)
+    guesses = Guesses()
     tried = []
     for _ in range(200):
         guessed = guesses.after(SEEN, DEAR)
