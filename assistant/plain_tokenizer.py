@@ -5,8 +5,9 @@ None and transformers is asked. A test holds both readings against each other.
 """
 
 import json
+import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 READ_AS_IT_STANDS = ("TokenizersBackend", "PreTrainedTokenizerFast")
+LOOK_AT_THEIR_PART_ALONE = frozenset(("ByteLevel", "Digits", "Split", "Sequence", "NFC", "NFKC"))
+"""Steps before the model's own that do the same to a part of a text wherever it stands."""
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
@@ -30,6 +33,24 @@ class PlainTokenizer:
     def ids(self, text: str) -> list[int]:
         """Token ids of `text`, none added."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def parts(self, text: str) -> list[str]:
+        """`text`, cut so that the ids of the whole are those of its parts: at the tokens that a chat template
+        puts around each message. Whole where this tokenizer does not promise that.
+        """
+        return [text] if self._marks is None else [part for part in self._marks.split(text) if part]
+
+    @cached_property
+    def _marks(self) -> "re.Pattern[str] | None":
+        """The added tokens, the longest of those that begin alike first, as the tokenizer finds them."""
+        added = list(self.tokenizer.get_added_tokens_decoder().values())
+        steps = [one for one in (self.tokenizer.normalizer, self.tokenizer.pre_tokenizer) if one is not None]
+        kinds = {kind for one in steps for kind in _kinds(json.loads(one.__getstate__()))}
+        wide = any(one.lstrip or one.rstrip or one.single_word or one.normalized for one in added)
+        if not added or wide or not kinds <= LOOK_AT_THEIR_PART_ALONE:
+            return None
+        contents = sorted((one.content for one in added), key=len, reverse=True)
+        return re.compile(f"({'|'.join(map(re.escape, contents))})")
 
 
 @lru_cache(maxsize=8)
@@ -64,6 +85,12 @@ def read(folder: Path) -> PlainTokenizer | None:
     control |= {token for token in special.values() if token}
     template = ChatTemplate(source, special["bos_token"] or "", special["eos_token"], tuple(sorted(control)))
     return PlainTokenizer(tokenizer, template, eos_id)
+
+
+def _kinds(step: dict[str, Any]) -> set[str]:
+    """What kinds of step are in a normaliser or a pre-tokeniser, as `tokenizer.json` has it."""
+    parts = step.get("normalizers") or step.get("pretokenizers") or []
+    return {step["type"]}.union(*(_kinds(part) for part in parts))
 
 
 def _chat_template(folder: Path, config: dict[str, Any]) -> str | None:

@@ -1,9 +1,11 @@
 """One reply being written: its draws, its text, and whether and why it is over. Knows logits, no model."""
 
+from array import array
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,8 +28,8 @@ from prompts.chat import ChatMessage, ChatTemplate
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-REMEMBERED = 32
-"""Texts: as many as replies are written at once."""
+REMEMBERED, LONGEST_REMEMBERED = 1024, 8192
+"""Parts of texts, of so many characters at most: the messages of all chats that are written at once."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def vocabulary(
     control_ids = frozenset(_ids_of(tokenizer, template.control_tokens))
     eos_id = int(tokenizer.eos_token_id)
     end_id, end_ids = _ends(ids, control_ids, eos_id, listed_end_ids, template)
-    return Vocabulary(_remembered(ids), text, control_ids, end_id, end_ids, definition)
+    return Vocabulary(_remembered(ids, lambda text: [text]), text, control_ids, end_id, end_ids, definition)
 
 
 def plain_vocabulary(plain: PlainTokenizer, listed_end_ids: list[int]) -> Vocabulary:
@@ -97,19 +99,26 @@ def plain_vocabulary(plain: PlainTokenizer, listed_end_ids: list[int]) -> Vocabu
     known = [plain.tokenizer.token_to_id(token) for token in plain.template.control_tokens]
     control_ids = frozenset(token for token in known if token is not None)
     end_id, end_ids = _ends(plain.ids, control_ids, plain.eos_id, listed_end_ids, plain.template)
-    return Vocabulary(_remembered(plain.ids), text, control_ids, end_id, end_ids, plain.tokenizer.to_str)
+    ids = _remembered(plain.ids, plain.parts)
+    return Vocabulary(ids, text, control_ids, end_id, end_ids, plain.tokenizer.to_str)
 
 
-def _remembered(ids: Callable[[str], list[int]]) -> Callable[[str], list[int]]:
-    """The same, lately asked texts at no cost: a prompt is counted before it is put to the model, and may
-    stand before several answers. 1,500 tokens take 3 ms.
+def _remembered(
+    ids: Callable[[str], list[int]], parts: Callable[[str], list[str]]
+) -> Callable[[str], list[int]]:
+    """The same, lately asked parts at no cost: a prompt is counted before it is put to the model, and is the
+    last turn's and some messages more. 1,500 tokens take 3 ms.
     """
 
     @lru_cache(maxsize=REMEMBERED)
-    def found(text: str) -> tuple[int, ...]:
-        return tuple(ids(text))
+    def kept(part: str) -> "array[int]":
+        return array("i", ids(part))
 
-    return lambda text: list(found(text))
+    def found(text: str) -> list[int]:
+        known = (kept(part) if len(part) <= LONGEST_REMEMBERED else ids(part) for part in parts(text))
+        return list(chain.from_iterable(known))
+
+    return found
 
 
 def _ends(

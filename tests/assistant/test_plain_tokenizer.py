@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Metaspace
 
 from assistant import base as bases
 from assistant import plain_tokenizer
@@ -48,6 +51,28 @@ def test_the_embedded_model_s_words_are_cut_alike(real_base: Base, text: str) ->
 @given(text=some.text(max_size=30))
 def test_a_small_model_s_words_are_cut_alike(tiny_base: Base, text: str) -> None:
     check_alike(tiny_base, text)
+
+
+@pytest.mark.model
+@settings(deadline=None, max_examples=50)
+@given(
+    parts=some.lists(
+        some.sampled_from(["<|im_start|>", "<|im_end|>", "<|im_", "|>", "<repo_name>", " ", "\n", "12 "])
+        | some.text(max_size=8)
+    )
+)
+def test_a_text_s_words_are_those_of_its_parts(real_base: Base, parts: list[str]) -> None:
+    check_alike(real_base, "".join(parts))
+
+
+def test_a_tokenizer_to_which_the_first_word_is_another_cuts_nothing() -> None:
+    words = {"<s>": 0, "\u2581Hi": 1, "Hi": 2, "?": 3}
+    inner = Tokenizer(WordLevel(words, unk_token="?"))
+    inner.pre_tokenizer = Metaspace(prepend_scheme="first")
+    inner.add_special_tokens(["<s>"])
+    plain = plain_tokenizer.PlainTokenizer(inner, ChatTemplate("", "", "<s>", ("<s>",)), 0)
+    assert plain.ids("Hi<s>Hi") == [1, 0, 2]
+    assert plain_vocabulary(plain, []).ids("Hi<s>Hi") == [1, 0, 2]
 
 
 @pytest.mark.model
