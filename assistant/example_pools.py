@@ -102,7 +102,7 @@ class ExamplePools:
         except Exception:  # the thread's edge: the pool that is there goes on being used
             log.exception("the pool of examples could not be made anew")
         finally:
-            self._store.close()
+            self._store.release()
             with self._lock:
                 self._refreshing = None
 

@@ -47,7 +47,7 @@ class Partials:
                 log.exception("what is written so far could not be saved")
             else:
                 self._saved = now
-        self._store.close()
+        self._store.release()
 
 
 def _partial(state: ReplyState) -> Partial:

@@ -138,7 +138,7 @@ class ReplyWriters:
                     self._line.done(job.live.reply_id)
                     job = self._next()
         finally:
-            self._store.close()
+            self._store.release()
             with self._lock:
                 self._threads.discard(threading.current_thread())
 

@@ -1,7 +1,7 @@
 """The store: one SQLite file under the home folder.
 
 Knows connections, transactions and migrations; no table by name. WAL, foreign keys on, a busy timeout, one
-connection a thread. Every multi-step write goes through `transaction()`.
+connection a thread at a time. Every multi-step write goes through `transaction()`.
 """
 
 import sqlite3
@@ -20,6 +20,8 @@ from feedback.errors import HoneError
 from feedback.schema import migrations
 
 BUSY_TIMEOUT_S = 30.0
+SPARE = 8
+"""Connections kept for threads to come: to open one takes a millisecond, and a reply would begin later."""
 
 
 def now() -> str:
@@ -28,7 +30,7 @@ def now() -> str:
 
 
 class Store:
-    """Rows in, rows out. Thread-safe: each thread has its own connection.
+    """Rows in, rows out. Thread-safe: each thread has a connection of its own.
 
     `path` is the SQLite file; its folder is made. Raises HoneError when the file is not a store, and
     FullDiscError from whatever finds no room to write.
@@ -39,6 +41,7 @@ class Store:
         # SQLite lets writers sleep and try again; among our own threads the next one is woken at once.
         self._writing = threading.Lock()
         self._local = threading.local()
+        self._spare: list[sqlite3.Connection] = []
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             # SQLite lets two change tables at once, each by half. Whoever comes second finds them changed.
@@ -62,13 +65,23 @@ class Store:
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            # Autocommit: transactions are begun by `transaction()` alone, never by the driver.
-            connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")  # an acknowledged vote survives a power cut
-            connection.execute("PRAGMA foreign_keys=ON")
+            try:
+                connection = self._spare.pop()
+            except IndexError:
+                connection = self._opened()
             self._local.connection = connection
+        return connection
+
+    def _opened(self) -> sqlite3.Connection:
+        # Autocommit: transactions are begun by `transaction()` alone, never by the driver. That need not look
+        # after the threads either: one at a time has a connection.
+        connection = sqlite3.connect(
+            self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")  # an acknowledged vote survives a power cut
+        connection.execute("PRAGMA foreign_keys=ON")
         return connection
 
     def rows(self, sql: str, *args: Any) -> list[sqlite3.Row]:
@@ -106,12 +119,21 @@ class Store:
                 full_disc.check(error)
                 raise
 
-    def close(self) -> None:
-        """Close this thread's connection."""
+    def release(self) -> None:
+        """This thread needs the store no more, and the next one may have its connection."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is not None:
-            connection.close()
             self._local.connection = None
+            if len(self._spare) < SPARE:
+                self._spare.append(connection)
+            else:
+                connection.close()
+
+    def close(self) -> None:
+        """Close this thread's connection, and those that no thread has."""
+        self.release()
+        while self._spare:
+            self._spare.pop().close()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,41 @@ def test_after_a_commit_that_was_refused_what_is_written_next_is_kept(store: Sto
         write(store, 2)
     write(store, 3)
     assert written(store) == ["somebody 2", "somebody 3"]
+
+
+def test_threads_that_come_and_go_share_connections_and_see_what_was_written(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *args, **more: (opened.append(1), connect(*args, **more))[1]
+    )
+    seen: list[int] = []
+
+    def work(number: int) -> None:
+        with store.transaction():
+            write(store, number)
+        seen.append(store.row("SELECT COUNT(*) FROM users WHERE id LIKE 'person-%'")[0])
+        store.release()
+
+    for number in range(5):
+        thread = threading.Thread(target=work, args=(number,))
+        thread.start()
+        thread.join()
+    assert (seen, len(opened)) == ([1, 2, 3, 4, 5], 1)
+
+
+def test_a_closed_store_is_one_whole_file(tmp_path: Path) -> None:
+    store = Store(tmp_path / "hone.db")
+
+    def work() -> None:
+        write(store, 1)
+        store.release()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert Path(f"{store.path}-wal").stat().st_size > 0
+    store.close()
+    assert not Path(f"{store.path}-wal").exists()
