@@ -6,6 +6,7 @@ scheduled for each token, so that many streams at once cost little.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -31,19 +32,24 @@ class Bell:
     """Rung by writers' threads, waited for on the loop; rings before the wait are not lost, and are one."""
 
     def __init__(self, replies: Sequence[LiveReply], matters: Callable[[], bool] = lambda: True) -> None:
-        self._loop, self._event, self._matters = asyncio.get_running_loop(), asyncio.Event(), matters
-        self._rung = False
+        self._replies, self._matters, self._loop = replies, matters, asyncio.get_running_loop()
+        self._event, self._end = asyncio.Event(), asyncio.Event()
+        self._rung, self._ended = False, 0
         for reply in replies:
             reply.told = self._ring
 
     def _ring(self) -> None:
-        if self._rung or not self._matters():
-            return
-        self._rung = True
-        try:
-            self._loop.call_soon_threadsafe(self._event.set)
-        except RuntimeError:  # the loop ended before the reply did: nobody listens any more
-            return
+        ended = sum(reply.state.finished for reply in self._replies)
+        if ended > self._ended:
+            self._ended = ended
+            self._set(self._end)
+        if not self._rung and self._matters():
+            self._rung = True
+            self._set(self._event)
+
+    def _set(self, event: asyncio.Event) -> None:
+        with suppress(RuntimeError):  # the loop ended before the reply did: nobody listens any more
+            self._loop.call_soon_threadsafe(event.set)
 
     async def wait(self, timeout_s: float) -> bool:
         """True once it has rung since the last wait; False after `timeout_s`."""
@@ -54,6 +60,12 @@ class Bell:
         self._event.clear()
         self._rung = False
         return True
+
+    async def rest(self, pace_s: float) -> None:
+        """Let so much time pass, less where a reply ends: its end is told at once."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._end.wait(), pace_s)
+        self._end.clear()
 
 
 async def pieces(replies: Sequence[LiveReply]) -> AsyncIterator[Piece | None]:
@@ -71,7 +83,7 @@ async def pieces(replies: Sequence[LiveReply]) -> AsyncIterator[Piece | None]:
                 yield Piece(index, text, state.finished)
         if not writing:
             return
-        await asyncio.sleep(PACE_S)
+        await bell.rest(PACE_S)
         while not await bell.wait(KEEP_ALIVE_S):
             yield None
 

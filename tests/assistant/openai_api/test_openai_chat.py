@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from assistant.openai_api import following
 from feedback import conversations, pairs, snapshots
 from feedback.ids import LOCAL_USER, MessageId
 from feedback.store import Store
@@ -148,6 +149,19 @@ def test_several_replies_stream_side_by_side(api: httpx.Client) -> None:
         mine = [one["choices"][0] for one in got if one["choices"][0]["index"] == index]
         assert "".join(one["delta"].get("content", "") for one in mine).endswith(seed)
         assert mine[-1]["finish_reason"] == "stop"
+
+
+def test_the_end_of_each_reply_is_told_at_once_however_slow_the_pace(
+    api: httpx.Client, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PACE_S", 3600)
+    engine.hold()
+    body = ASKED | {"n": 2, "seed": 1, "stream": True}
+    with api.stream("POST", CHAT, json=body) as stream:
+        lines = stream.iter_lines()
+        assert any("Light " in line for line in lines)
+        engine.go_on()
+        assert list(lines)[-2:] == ["data: [DONE]", ""]
 
 
 def test_a_stop_text_ends_the_reply_and_teaches_no_end(api: httpx.Client, store: Store) -> None:
