@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Metaspace
+from tokenizers.pre_tokenizers import ByteLevel, Metaspace
 
 from assistant import base as bases
 from assistant import plain_tokenizer
@@ -73,6 +73,15 @@ def test_a_tokenizer_to_which_the_first_word_is_another_cuts_nothing() -> None:
     plain = plain_tokenizer.PlainTokenizer(inner, ChatTemplate("", "", "<s>", ("<s>",)), 0)
     assert plain.ids("Hi<s>Hi") == [1, 0, 2]
     assert plain_vocabulary(plain, []).ids("Hi<s>Hi") == [1, 0, 2]
+
+
+def test_of_marks_that_begin_alike_the_longest_is_found() -> None:
+    inner = Tokenizer(WordLevel({"<s>": 0, "<s>x": 1, "Hi": 2, "x": 3, "?": 4}, unk_token="?"))
+    inner.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    inner.add_special_tokens(["<s>", "<s>x"])
+    plain = plain_tokenizer.PlainTokenizer(inner, ChatTemplate("", "", "<s>", ("<s>",)), 0)
+    assert plain.parts("Hi<s>xHi<s>") == ["Hi", "<s>x", "Hi", "<s>"]
+    assert plain_vocabulary(plain, []).ids("Hi<s>xHi<s>") == plain.ids("Hi<s>xHi<s>") == [2, 1, 2, 0]
 
 
 @pytest.mark.model
