@@ -132,7 +132,7 @@ def test_the_first_token_waits_for_no_guess(engine_case: EngineCase, monkeypatch
 
     monkeypatch.setattr(Lane, "_forward", noted)
     greedy = Sampling(0.0, 1.0, 60, 3)
-    told = "the dog looked at the cat " * 20  # its last words had a successor
+    told = " ".join(["the dog looked at the cat"] * 20)  # its last words had a successor
     whole(engine_case.engine, Request(told, greedy, tiny_models.base_version(engine_case.base)))
     read = [guessed for tokens, guessed in steps if tokens > 1]
     assert read
