@@ -105,6 +105,10 @@ class Lane:
             held = part.sequence.held
             if held is not None:
                 self._blocks.computed(held, part.sequence.tokens, part.end + right)
+        # Who reads is woken after all have taken theirs: numpy lets go of Python's lock for each row, which
+        # whoever is awake would have first.
+        for part in parts:
+            part.sequence.tell()
         self._clear()
 
     def abort(self, error: BaseException | None) -> None:

@@ -51,6 +51,10 @@ class Computed(Protocol):
         """Take the logits of `places` and of `guessed`; returns how many guesses were right."""
         ...
 
+    def tell(self) -> None:
+        """What it has written since goes to whoever reads it, if that is due."""
+        ...
+
     def finish(self, error: BaseException | None = None) -> None:
         """It is over, or cannot go on."""
         ...
@@ -107,9 +111,11 @@ class Writing:
                 break
             right += 1
         self._guesses.judge(right, 0 if certain else len(guessed))
+        return right
+
+    def tell(self) -> None:
         if self._untold and time.monotonic() - self._told_at >= self.quiet_s:
             self._tell()
-        return right
 
     def _tell(self) -> None:
         self.pieces.put("".join(self._untold))
@@ -192,6 +198,9 @@ class Drawing:
             self.tokens.append(self.answer[-1])
         return 0
 
+    def tell(self) -> None:
+        return
+
     def finish(self, error: BaseException | None = None) -> None:
         self.error = error
 
@@ -235,6 +244,9 @@ class Scoring:
             nats = [self._nats + float(logits[-1, one] - logsums[-1]) for one in self._last]
             self._found = [AnswerLogprob(one, count) for one in nats]
         return 0
+
+    def tell(self) -> None:
+        return
 
     def finish(self, error: BaseException | None = None) -> None:
         self.done.put(error or self._found)

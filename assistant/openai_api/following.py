@@ -54,7 +54,8 @@ class Bell:
     async def wait(self, timeout_s: float) -> bool:
         """True once it has rung since the last wait; False after `timeout_s`."""
         try:
-            await asyncio.wait_for(self._event.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):  # wait_for would make a task for each piece of text
+                await self._event.wait()
         except TimeoutError:
             return False
         self._event.clear()
@@ -64,7 +65,8 @@ class Bell:
     async def rest(self, pace_s: float) -> None:
         """Let so much time pass, less where a reply ends: its end is told at once."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._end.wait(), pace_s)
+            async with asyncio.timeout(pace_s):
+                await self._end.wait()
         self._end.clear()
 
 
