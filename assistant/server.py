@@ -84,7 +84,8 @@ def make_app(
     app.state.rooms = Rooms(turns.store, turns, access, site.device, site.secure, bench)
     _tell_errors(app)
     app.include_router(login.router(LoginLimit()))
-    # Routes are tried in this order, which takes a millisecond for the last: what counts each of them is first.
+    # Routes are tried in this order, which takes a millisecond for the last: programs count them, so theirs
+    # are first.
     for router in (openai_api(), api, *routers):
         app.include_router(router, dependencies=[Depends(check_text)])
     app.include_router(static_files.router)
