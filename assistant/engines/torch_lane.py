@@ -216,6 +216,8 @@ def _take(group: _Group, logits: torch.Tensor) -> None:
         except Exception as error:  # noqa: BLE001 - a reply that cannot go on is no other's concern
             row.finish(error)
             group.rows[at] = None
+        else:
+            row.tell()
     _let_go(group)
 
 
