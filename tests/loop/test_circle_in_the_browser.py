@@ -39,7 +39,7 @@ def test_a_reply_is_streamed_stopped_written_again_compared_and_voted_on(address
         page.wait_for_function("document.querySelector('[data-testid=reply-text]')?.innerText.length > 20")
         page.get_by_test_id("stop").click()
         page.get_by_test_id("stopped").wait_for()
-        partial = page.get_by_test_id("reply-text").text_content() or ""
+        partial = page.get_by_test_id("reply-text").inner_text()
         assert len(partial) > 20
         page.get_by_test_id("composer").fill("Say hello in one short sentence.")
         page.keyboard.press("Enter")
@@ -55,8 +55,9 @@ def test_a_reply_is_streamed_stopped_written_again_compared_and_voted_on(address
         assert panel.get_by_test_id("record-version").count() == 2
         page.reload()
         page.get_by_test_id("thumbs-up").first.wait_for()
-        # What lies out of sight is not drawn, and has no inner text.
-        assert page.get_by_test_id("reply-text").first.text_content() == partial
+        stopped = page.get_by_test_id("reply-text").first
+        stopped.scroll_into_view_if_needed()  # what lies out of sight is not drawn, and has no inner text
+        assert stopped.inner_text() == partial
 
 
 def test_votes_on_the_label_page_become_a_model_that_answers_and_can_be_taken_back(address: str) -> None:
