@@ -8,6 +8,7 @@ export class Sidebar {
     this.listed = listed;
     this.current = null;
     this.items = [];
+    this.asked = 0;
     this.search = h("input", {
       type: "search", placeholder: "Search", "aria-label": "Search conversations", testid: "search", maxlength: "200",
       oninput: () => { clearTimeout(this.timer); this.timer = setTimeout(() => this.refresh(), 180); },
@@ -53,9 +54,11 @@ export class Sidebar {
 
   async refresh() {
     const asked = this.search.value;
+    const number = ++this.asked;
     await attempt(async () => {
       const { conversations } = await api("GET", `/conversations?search=${encodeURIComponent(asked)}`);
-      if (asked !== this.search.value || this.renaming) return; // a later search is on its way, or a title is being written
+      // A newer list or a later search is on its way, or a title is being written.
+      if (number !== this.asked || asked !== this.search.value || this.renaming) return;
       this.items = conversations;
       const empty = asked.trim() ? "Nothing found." : "Your conversations will be listed here.";
       this.draw(conversations.length ? conversations.map((one) => this.row(one)) : [h("li.hc-none", {}, empty)]);

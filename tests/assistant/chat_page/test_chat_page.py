@@ -157,6 +157,27 @@ def test_conversations_are_listed_searched_renamed_and_deleted(page: Any) -> Non
     rows.get_by_text("Fire").wait_for(state="detached")
 
 
+def test_a_list_that_comes_late_does_not_take_the_place_of_a_newer_one(page: Any) -> None:
+    late: list[Any] = []
+
+    def hold_the_first(route: Any) -> None:
+        if late:
+            route.continue_()
+        else:
+            late.extend((route, route.fetch()))
+
+    page.get_by_text("Your conversations will be listed here.").wait_for()
+    page.route("**/api/conversations?*", hold_the_first)
+    page.evaluate("() => { window.hone.sidebar.refresh(); }")
+    ask(page, "Tell me of tea")
+    answered(page)
+    page.get_by_test_id("conversation").get_by_text("tea").wait_for()
+    with page.expect_response("**/api/conversations?*"):
+        late[0].fulfill(response=late[1])
+    page.wait_for_timeout(300)
+    assert page.get_by_test_id("conversation").count() == 1
+
+
 def test_an_edit_asks_again_beside_the_old_question(page: Any) -> None:
     ask(page)
     answered(page)
