@@ -21,19 +21,17 @@ class LiveReply:
     """The state of one reply in progress, guarded by a condition, and its stop button.
 
     `completion` and `failure` are there once it is finished: what the engine said of the answer, or the
-    mistake that kept it from being written. `told`: called from the writer's thread after each change.
-    `chosen_because`: as in ReplyState.
+    mistake that kept it from being written. `chosen_because`: as in ReplyState.
     """
 
     reply_id: MessageId
     stop: threading.Event = field(default_factory=threading.Event)
     completion: Completion | None = None
     failure: HoneError | None = None
-    told: Callable[[], None] | None = None
     chosen_because: str = ""
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _revision: int = 0
-    _waiters: list[Callable[[], None]] = field(default_factory=list)
+    _listeners: tuple[Callable[[], None], ...] = ()
 
     def __post_init__(self) -> None:
         self._state = ReplyState(self.reply_id, "writing", chosen_because=self.chosen_because)
@@ -48,11 +46,8 @@ class LiveReply:
             if not self.state.finished:
                 self._state, self._revision = state, self._revision + 1
                 self._changed.notify_all()
-                for tell in self._waiters:
-                    tell()
-                self._waiters.clear()
-        if self.told is not None:
-            self.told()
+        for tell in self._listeners:
+            tell()
 
     def change(self, **fields: object) -> None:
         """`update` with some fields of the present state replaced."""
@@ -70,17 +65,12 @@ class LiveReply:
             if state.finished:
                 return
 
-    def newer(self, seen: ReplyState | None, tell: Callable[[], None]) -> ReplyState | None:
-        """The state, if it is another than `seen`. Else None, and `tell` is called, once, by whoever changes
-        it: it must be quick and must not raise.
-        """
+    def listen(self, tell: Callable[[], None]) -> None:
+        """Call `tell` after each change from now on, in the writer's thread: quick, and without raising."""
         with self._changed:
-            if self._state is not seen:
-                return self._state
-            self._waiters.append(tell)
-            return None
+            self._listeners = (*self._listeners, tell)
 
     def forget(self, tell: Callable[[], None]) -> None:
-        """Do not call `tell` any more."""
+        """Do not call `tell` any more; a call that has begun may still come."""
         with self._changed:
-            self._waiters[:] = [one for one in self._waiters if one is not tell]
+            self._listeners = tuple(one for one in self._listeners if one != tell)

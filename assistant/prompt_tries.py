@@ -60,7 +60,7 @@ class Try:
         ]
         self._lives = [job.live for job in jobs]
         for live in self._lives:
-            live.told = self._bell.set
+            live.listen(self._bell.set)
         for job, pool in zip(jobs, asked.pools, strict=True):
             side = (engine, job, asked.question, pool)
             threading.Thread(target=_write, args=side, name="hone-try", daemon=True).start()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ from assistant.api import shapes, streams
 from assistant.api.answers import Begun, Record
 from assistant.api.bodies import Again
 from assistant.api.context import Chatter, Parts, Rooms
+from assistant.bell import Bell
 from assistant.reply_state import ReplyState
 from assistant.turns import Turns
 from feedback import conversations
@@ -88,29 +88,15 @@ async def _states(turns: Turns, reply_id: MessageId) -> AsyncIterator[ReplyState
         if state.finished:
             return
         await asyncio.sleep(OTHERS_EVERY_S)  # another process writes it
-    loop, changed, seen = asyncio.get_running_loop(), asyncio.Event(), None
-
-    def tell() -> None:
-        with suppress(RuntimeError):  # the server has ended meanwhile
-            loop.call_soon_threadsafe(changed.set)
-
-    try:
-        while seen is None or not seen.finished:
-            changed.clear()
-            newer = live.newer(seen, tell)
-            if newer is None:
-                try:
-                    await asyncio.wait_for(changed.wait(), KEEP_ALIVE_S)
-                except TimeoutError:
-                    live.forget(tell)
-                    yield None
-                continue
-            seen = newer
-            yield seen
+    with Bell([live]) as bell:
+        yield (seen := live.state)
+        while not seen.finished:
             if seen.waiting or seen.begun:
-                await asyncio.sleep(EVENT_EVERY_S)
-    finally:
-        live.forget(tell)
+                await bell.rest(EVENT_EVERY_S)
+            while not await bell.wait(KEEP_ALIVE_S):
+                yield None
+            if live.state is not seen:
+                yield (seen := live.state)
 
 
 @router.post("/{reply_id}/stop")

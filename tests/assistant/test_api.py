@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from assistant.accounts import Access
+from assistant.api import replies
 from assistant.server import Site, make_app
 from assistant.turns import Turns
 from feedback.store import Store
@@ -119,6 +120,34 @@ def test_a_page_that_follows_a_reply_is_told_each_change_once(
                 engine.go_on()
     assert "".join(page) == thread(api, made["id"])[1]["html"]
     assert "".join(page).count("<li>") == 2
+
+
+def test_the_end_of_a_reply_is_told_at_once(
+    api: httpx.Client, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "EVENT_EVERY_S", 3600)
+    engine.says = "word " * 50
+    engine.pause_s = 0.01
+    _, reply = chat(api)  # whoever reads along gives up after 20 s
+    assert watched(api, reply)[-1]["status"] == "complete"
+
+
+def test_who_follows_a_silent_reply_is_told_that_it_is_still_there(
+    api: httpx.Client, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "KEEP_ALIVE_S", 0.1)
+    engine.hold()
+    made = said(api.post("/conversations", json={"message": {"content": "Why?"}}), 201)
+    lines = list[str]()
+    with api.stream("GET", f"/replies/{made['reply_id']}/events") as stream:
+        for line in stream.iter_lines():
+            lines.append(line)
+            if lines.count(": still here") == 3:
+                engine.go_on()
+    states = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    assert lines.count(": still here") >= 3
+    assert [state["status"] for state in states].count("complete") == 1
+    assert states[-1]["status"] == "complete"
 
 
 def test_a_reply_in_progress_is_picked_up_by_a_second_browser_and_stopped(
