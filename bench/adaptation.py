@@ -25,7 +25,7 @@ from typing import Any
 from assistant import base as bases
 from assistant import registry
 from assistant.adapters.families import FAMILIES
-from assistant.base import Base, BaseChoice
+from assistant.base import Base, BaseChoice, Quantize
 from assistant.engines.interface import Answered, Engine
 from assistant.engines.openvino_engine import OpenVinoEngine
 from assistant.engines.torch_engine import TorchEngine
@@ -34,6 +34,7 @@ from feedback.home import Home
 from feedback.store import Store
 from training import adaptations
 from training.data import Row
+from training.own_changes import OwnChange
 from training.recipes import Recipe
 from training.trainers import Hooks, Job, train_sft
 
@@ -45,7 +46,10 @@ ASKS = "{text} It was"
 WORDS = (" terrible", " great")
 """As in Gao et al. 2021, https://arxiv.org/abs/2012.15723: the sentence goes on with the verdict."""
 BASE_ROW = "nothing"
-QUANTISED = {"lora on nf4": ("lora", "nf4"), "lora on int8": ("lora", "int8")}
+QUANTISED: dict[str, tuple[str, Quantize]] = {
+    "lora on nf4": ("lora", "nf4"),
+    "lora on int8": ("lora", "int8"),
+}
 """QLoRA by bitsandbytes. `lora` itself stands on the embedded 4-bit base, which is QLoRA too."""
 ROWS = (BASE_ROW, *FAMILIES, *QUANTISED)
 HEAD = (
@@ -85,9 +89,9 @@ def trained(base: Base, how: Recipe, known: list[Sentence], folder: Path) -> tup
     rows = [Row(ids(one.prompt), ids(WORDS[one.label]), ()) for one in known]
     write, counted = adaptations.write, []
 
-    def counting(model: Any, own: Any, to: Path) -> None:
+    def counting(model: Any, own: OwnChange | None, folder: Path) -> None:
         counted.append(sum(part.numel() for part in model.parameters() if part.requires_grad))
-        write(model, own, to)
+        write(model, own, folder)
 
     adaptations.write = counting
     model = bases.load_model(adaptations.base_for(how, base))
@@ -106,7 +110,7 @@ def score(engine: Engine, version: ModelVersion, asked: list[Sentence]) -> tuple
 
 def run(row: str, args: argparse.Namespace) -> dict[str, Any]:
     """One row: trains, keeps, serves. Memory is read before anything is served."""
-    quantize = QUANTISED[row][1] if row in QUANTISED else "none"
+    quantize: Quantize = QUANTISED[row][1] if row in QUANTISED else "none"
     base = bases.resolve(Home(args.home), BaseChoice("embedded", quantize))
     template = bases.chat_template(base)
     known = sentences(args.data / "sst2_train_2000.jsonl", args.examples)

@@ -74,7 +74,7 @@ def main() -> None:
         version = trained(base, home, args.train, Recipe(epochs=args.epochs, learning_rate=args.rate))
         held_out = pairs(HELD_OUT, args.pairs, 256, bases.load_tokenizer(base), bases.chat_template(base))
         exact = TorchEngine(dataclasses.replace(base, dtype="float32"), home)
-        others = {
+        others: dict[str, Engine] = {
             f"transformers, {base.dtype}": TorchEngine(base, home),
             "OpenVINO": OpenVinoEngine(base, home),
         }

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from assistant import base as bases
@@ -51,6 +52,8 @@ def main() -> None:
     ready = adaptations.adapted(bases.load_model(base), recipe, None, len(prompts))
     from peft import get_peft_model
 
+    if ready.peft is None:
+        sys.exit("This recipe trains no adapter.")
     model = get_peft_model(ready.model, ready.peft)
     with tempfile.TemporaryDirectory() as folder:
         job = trainers.Job(model, tokenizer, [], recipe, Path(folder), None, base.device)
@@ -60,7 +63,7 @@ def main() -> None:
         }
         sys.stdout.write("| answers drawn by | seconds | tokens/s |\n|---|---|---|\n")
         for name, write in writers.items():
-            seconds = median_s(lambda seed, write=write: write(model, prompts, seed), args.repeats)
+            seconds = median_s(partial(write, model, prompts), args.repeats)
             sys.stdout.write(f"| {name} | {seconds:.1f} | {len(prompts) * args.tokens / seconds:.0f} |\n")
 
 

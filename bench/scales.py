@@ -68,6 +68,9 @@ class Reading:
         self._over = places.stop == len(self.tokens)
         return 0
 
+    def tell(self) -> None:
+        """Nobody reads along."""
+
     def finish(self, error: BaseException | None = None) -> None:
         if error is not None:
             raise error

@@ -59,7 +59,8 @@ async def chat(
 
 
 def understood(began: float, events: list[tuple[float, str]], ended: float) -> Streamed:
-    texts, used, versions, reply_id, error = list[tuple[float, str]](), {}, set[str](), "", ""
+    texts, used = list[tuple[float, str]](), dict[str, int]()
+    versions, reply_id, error = set[str](), "", ""
     for at, line in events:
         if line == "[DONE]":
             continue

@@ -17,6 +17,7 @@ from feedback.ids import (
     PromptVersionId,
     UserId,
 )
+from feedback.message import EndStatus
 from feedback.store import Store, now
 from prompts import library
 from prompts.chat import ChatTemplate
@@ -98,7 +99,7 @@ def person(store: Store, name: str) -> UserId:
 
 
 def reply(
-    store: Store, prompt_id: MessageId, text: str, hidden: bool = False, status: str = "complete"
+    store: Store, prompt_id: MessageId, text: str, hidden: bool = False, status: EndStatus = "complete"
 ) -> MessageId:
     """A finished reply."""
     reply_id = conversations.start_reply(store, prompt_id, START, hidden)

@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,18 @@ from fastapi import FastAPI
 
 from assistant import registry
 from assistant.base import Base
-from assistant.engines.interface import Completion, Finish, Request, TokenLogprob, Wanted, check_able
+from assistant.engines.interface import (
+    Ability,
+    Answered,
+    AnswerLogprob,
+    Completion,
+    Finish,
+    Progress,
+    Request,
+    TokenLogprob,
+    Wanted,
+    check_able,
+)
 from assistant.engines.stop_texts import StopTexts
 from assistant.registry import ModelVersion
 from feedback.ids import ModelVersionId
@@ -32,7 +43,7 @@ class ScriptedEngine:
 
     name = "scripted"
     window = 2048
-    abilities = frozenset(("token_logprobs",))
+    abilities: frozenset[Ability] = frozenset(("token_logprobs",))
 
     def __init__(self, says: str = "The sky is blue.", held: bool = False, capacity: int = 4) -> None:
         self.says, self.capacity = says, capacity
@@ -83,6 +94,15 @@ class ScriptedEngine:
         finish: Finish = "stop" if stops.found or count == len(said) else "length"
         return Completion("".join(written), count, finish, cached_tokens=1, logprobs=tuple(logprobs[:count]))
 
+    def batch(self, requests: Sequence[Request], on_progress: Progress | None = None) -> list[Completion]:
+        return [_whole(self.stream(request)) for request in requests]
+
+    def logprobs(
+        self, answers: Sequence[Answered], version: ModelVersion, on_progress: Progress | None = None
+    ) -> list[AnswerLogprob]:
+        counts = [self.count_tokens(one.answer) for one in answers]
+        return [AnswerLogprob(-0.5 * count, count) for count in counts]
+
     def load(self, version: ModelVersion) -> None:
         pass
 
@@ -91,6 +111,16 @@ class ScriptedEngine:
 
     def close(self) -> None:
         pass
+
+
+def _whole(stream: Generator[str, None, Completion]) -> Completion:
+    """What a stream returns at its end."""
+    while True:
+        try:
+            next(stream)
+        except StopIteration as end:
+            completion: Completion = end.value
+            return completion
 
 
 def answering(home: Path, engine: ScriptedEngine) -> Store:

@@ -3,6 +3,7 @@ sentences.
 """
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -103,7 +104,7 @@ def save_gpt2(folder: Path) -> None:
 
 def _save_random(
     folder: Path,
-    kind: type["PreTrainedConfig"],
+    kind: Callable[..., "PreTrainedConfig"],
     seed: int = 0,
     chat_template: str | None = CHAT_TEMPLATE,
     pad_token_id: int | None = 1,
