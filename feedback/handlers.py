@@ -132,7 +132,7 @@ def confirmation(desk: Desk, opener: gr.Button, yes: str, tone: str = "primary")
         reason = gr.Textbox(label="Why? The audit log keeps it.", visible=False, max_lines=3)
         with gr.Row():
             sure = gr.Button(yes, variant="primary" if tone == "primary" else "stop", size="md")
-            no = gr.Button("No, leave it", variant="secondary", size="md")
+            no = gr.Button("No, leave it", variant="secondary", size="md", elem_classes="hone-no")
     opener.click(desk.handler(lambda person: shown(True)), None, group, **QUIET)
     no.click(desk.handler(lambda person: shown(False)), None, group, **QUIET)
     return Confirmation(group, question, reason, sure)

@@ -71,6 +71,14 @@ document.addEventListener("focusout", ({ target: box }) => setTimeout(() => {
 stands below: Escape closes it for good.
 """
 
+CLOSE_QUESTIONS = """<script>
+document.addEventListener("keydown", ({ key, isTrusted, target }) => {
+  if (key !== "Escape" || !isTrusted || target.ariaExpanded === "true") return;
+  for (const no of document.querySelectorAll(".hone-confirm .hone-no")) if (no.checkVisibility()) no.click();
+});
+</script>"""
+"""Escape answers an open question with No, as it does a browser's own."""
+
 
 @cache
 def _sheet() -> str:
@@ -89,10 +97,10 @@ def plain_css() -> str:
 
 def head() -> str:
     """For `mount_gradio_app(head=...)`: the viewport, the sheet, which `css=` would scope and so break, and
-    the script.
+    the scripts.
     """
     viewport = '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    return f"{viewport}\n<style>{css()}</style>\n{CLOSE_LISTS}"
+    return f"{viewport}\n<style>{css()}</style>\n{CLOSE_LISTS}\n{CLOSE_QUESTIONS}"
 
 
 def nav(current: Page, roles: Collection[Role], name: str = "") -> str:

@@ -274,6 +274,10 @@ def test_a_failed_candidate_is_promoted_only_with_a_typed_reason_and_can_be_roll
         page.wait_for_selector("[data-testid=verdict]")
         assert page.inner_text("[data-testid=verdict]") == "fail"
         page.click("#op-promote")
+        page.get_by_role("button", name="Yes, promote it").wait_for()
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Yes, promote it").wait_for(state="hidden")
+        page.click("#op-promote")
         page.get_by_role("button", name="Yes, promote it").click()
         page.get_by_text("cannot be promoted").wait_for()
         assert registry.champion(site.store).id == first.id
