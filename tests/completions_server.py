@@ -31,7 +31,7 @@ from tests import tiny_models
 
 Mood = Literal[
     "well", "slow", "hang", "drop", "drop_in_word", "500", "429", "429_date", "401", "garbage",
-    "garbage_midway", "close", "error_event", "error_event_midway", "given_up",
+    "garbage_midway", "close", "error_event", "error_event_midway", "given_up", "holds_on",
     "shows_control_tokens", "odd_separators",
 ]  # fmt: skip
 SLOW_S = 0.03
@@ -297,6 +297,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.owner.seen.written += 1
                 if mood == "slow":
                     time.sleep(SLOW_S)
+            if mood == "holds_on":
+                self.owner.hung.wait()
+                return
             usage = {"prompt_tokens": len(ids), "completion_tokens": number + 1}
             self._say({"choices": [], "usage": usage | {"prompt_tokens_details": {"cached_tokens": 3}}})
             self.wfile.write(b": a comment\n\ndata: [DONE]\n\n")

@@ -204,6 +204,8 @@ def _queued(store: Store, home: Home, recipe: Recipe, source: _Source) -> Run:
     crew = configs.load(source.launch) if source.launch else None
     if crew is not None:
         launcher.check_machine(crew)
+    if recipe.base != bases.BaseChoice():
+        bases.resolve(home, recipe.base)  # a model that is not there is said now, not by a run that fails
     if method.makes == "classifier":
         learnt, test = (
             begin.dataset(store, home, LOCAL_USER, one).id if one else None

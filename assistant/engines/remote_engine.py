@@ -256,8 +256,8 @@ def _written(
     """The chunks of one reply, the empty ones before its first token left out."""
     dialect, line = lease.served.dialect, lease.replica.line
     body = dialect.body(lease.model, prompt, request.sampling, request.wanted)
-    events = line.events(dialect.path, body, gone)
     begun = finished = False
+    events = line.events(dialect.path, body, gone, lambda: finished)
     try:
         for event in events:
             chunk = dialect.chunk(event)

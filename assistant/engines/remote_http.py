@@ -37,15 +37,17 @@ class Patience:
     """How long a server is waited for.
 
     connect_s: until it takes the connection. answer_s: until a small question is answered, an adapter's
-    loading included. first_token_s, between_tokens_s: while a reply is written. retry_s: how long a reply
-    looks for a server before its first token. probe_s: between two looks at a server that is well.
-    linger_s: how long an adapter that nobody asks for stays loaded.
+    loading included. first_token_s, between_tokens_s: while a reply is written. after_end_s: for its count of
+    tokens, once it is whole. retry_s: how long a reply looks for a server before its first token. probe_s:
+    between two looks at a server that is well. linger_s: how long an adapter that nobody asks for stays
+    loaded.
     """
 
     connect_s: float = 5.0
     answer_s: float = 60.0
     first_token_s: float = 180.0
     between_tokens_s: float = 60.0
+    after_end_s: float = 2.0
     retry_s: float = 30.0
     probe_s: float = 5.0
     linger_s: float = 600.0
@@ -54,8 +56,8 @@ class Patience:
 class Exchange:
     """One request under way. `cut` may be called by any thread; it ends the reading at once."""
 
-    def __init__(self, stop: Callable[[], bool], first_s: float, between_s: float) -> None:
-        self._stop, self._between_s = stop, between_s
+    def __init__(self, stop: Callable[[], bool], first_s: float, next_s: Callable[[], float]) -> None:
+        self._stop, self._next_s = stop, next_s
         self._deadline = time.monotonic() + first_s
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
@@ -66,7 +68,7 @@ class Exchange:
         """Something came. Nobody waits for the server meanwhile; then the wait for the next thing begins."""
         self._deadline = math.inf
         yield
-        self._deadline = time.monotonic() + self._between_s
+        self._deadline = time.monotonic() + self._next_s()
 
     def look(self) -> None:
         """Cut it, if somebody stopped it or it is late."""
@@ -152,13 +154,21 @@ class Line:
         """The same, with something sent. Plain text comes back as a string."""
         return self._small("POST", path, body, stop or _never)
 
-    def events(self, path: str, body: Json, stop: Callable[[], bool]) -> Generator[Json, None, None]:
+    def events(
+        self, path: str, body: Json, stop: Callable[[], bool], whole: Callable[[], bool]
+    ) -> Generator[Json, None, None]:
         """The JSON of each event that the server sends, until it says that it is done, or ends.
 
+        `whole`: whether what came is all that matters; then little is waited for what else may come.
         CutError when `stop` became true, BusyError or another ServerError when the server failed,
         RefusedError when it said no. Closing the generator ends the server's work.
         """
-        exchange = Exchange(stop, self._patience.first_token_s, self._patience.between_tokens_s)
+        patience = self._patience
+        exchange = Exchange(
+            stop,
+            patience.first_token_s,
+            lambda: patience.after_end_s if whole() else patience.between_tokens_s,
+        )
         with (
             self._asking(exchange),
             self._client.stream("POST", path, json=body, extensions={"trace": exchange.trace}) as response,
@@ -174,7 +184,7 @@ class Line:
                     yield self._parsed(data)
 
     def _small(self, method: str, path: str, body: Json, stop: Callable[[], bool]) -> Json:
-        exchange = Exchange(stop, self._patience.answer_s, self._patience.answer_s)
+        exchange = Exchange(stop, self._patience.answer_s, lambda: self._patience.answer_s)
         with (
             self._asking(exchange),
             self._client.stream(method, path, json=body, extensions={"trace": exchange.trace}) as response,

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -20,7 +21,7 @@ from feedback.ids import LOCAL_USER
 from feedback.store import Store
 from prompts import library
 from tests.assistant.engine_contract import LONG, drained, prompt, same, whole
-from tests.assistant.remote_ground import QUICK, ask, eventually, written_before_it_broke
+from tests.assistant.remote_ground import QUICK, STEADY, ask, eventually, written_before_it_broke
 from tests.completions_server import CompletionsServer, Model, Mood
 
 # What a server may do before the first token: another is asked, or the same one again.
@@ -149,6 +150,18 @@ def test_who_takes_the_text_slowly_is_not_the_server_being_late(
     next(stream)
     time.sleep(QUICK.between_tokens_s + 0.5)
     assert same(drained(stream)[1]) == same(ask(engine, plain))
+
+
+def test_a_whole_reply_does_not_wait_for_a_server_that_holds_on(
+    server: CompletionsServer, tiny_base: Base, home: Home, plain: ModelVersion
+) -> None:
+    engine = RemoteEngine(tiny_base, home, [server.url], replace(STEADY, after_end_s=0.2))
+    good = ask(engine, plain)
+    server.behave("holds_on", times=1)
+    with ThreadPoolExecutor(1) as aside:
+        held = aside.submit(ask, engine, plain).result(timeout=STEADY.between_tokens_s / 2)
+    assert (held.text, held.finish) == (good.text, good.finish)
+    engine.close()
 
 
 def test_the_pages_keep_what_a_broken_reply_had_written(

@@ -94,6 +94,7 @@ def test_a_queued_run_is_listed_shown_and_cancelled(on: Ground) -> None:
         (["kto", "--set", "liked_weight=0", "--set", "disliked_weight=0"], "nothing would be trained"),
         (["sft", "--snapshot", "s_zzz"], "no snapshot"),
         (["sft", "--epochs", "none"], "cannot be 'none'"),
+        (["sft", "--model", "/nowhere"], "There is no model folder /nowhere."),
         (["sft", "--data", "latest"], "no dataset of answers yet"),
         (["sft", "--data", "nowhere.jsonl"], "no file nowhere.jsonl"),
     ],
