@@ -8,7 +8,7 @@ Times are UTC, ISO 8601, to the microsecond. A column ending in `_json` holds JS
 import sqlite3
 from pathlib import Path
 
-from sqlite_utils import Database, Migrations
+from feedback.sqlite_tools import Database, Migrations
 
 FOLDER = Path(__file__).parent / "migrations"
 

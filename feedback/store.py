@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from sqlite_utils import Database
 
 from feedback import full_disc
 from feedback.errors import HoneError
 from feedback.schema import migrations
+from feedback.sqlite_tools import Database
 
 BUSY_TIMEOUT_S = 30.0
 SPARE = 8

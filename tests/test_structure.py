@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("feedback", "prompts", "assistant", "training", "app")
-HEAVY = ("torch", "transformers", "trl", "peft", "gradio", "bitsandbytes", "datasets")
+HEAVY = ("pandas", "torch", "transformers", "trl", "peft", "gradio", "bitsandbytes", "datasets")
 
 
 def modules() -> list[Path]:
