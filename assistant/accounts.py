@@ -23,7 +23,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from feedback import audit
-from feedback.errors import ConflictError, HoneError, NotFoundError
+from feedback.errors import ConflictError, ForbiddenError, HoneError, NotFoundError
 from feedback.ids import LOCAL_USER, UserId, new_id
 from feedback.people import ROLES, Role, allowed
 from feedback.store import Store, now
@@ -59,12 +59,15 @@ class TooManyAttemptsError(HoneError):
 
 @dataclass(frozen=True)
 class User:
-    """One person, as `feedback.people.Person` asks for. `roles` is a subset of ROLES."""
+    """One person, as `feedback.people.Person` asks for. `roles` is a subset of ROLES. `key`: the name of the
+    API key that they came with, whose roles these are; "" for a login.
+    """
 
     id: UserId
     name: str
     roles: frozenset[Role]
     disabled: bool = False
+    key: str = ""
 
 
 def _user(row: Any) -> User:
@@ -252,6 +255,13 @@ class Access:
 
         def checked(request: Any) -> User:
             user = self.current_user(request)
+            if user.key and role not in user.roles:
+                whose = "" if user.id == LOCAL_USER else f" --user {user.name}"
+                raise ForbiddenError(
+                    f"This needs the role {role}.",
+                    f"The API key {user.key} has {', '.join(sorted(user.roles)) or 'no role'}.",
+                    f"Make another with `hone keys add NAME --role {role}{whose}`.",
+                )
             allowed(user, role)
             return user
 

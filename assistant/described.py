@@ -62,14 +62,14 @@ def _bodies(paths: dict[str, Any], shapes: dict[str, Any]) -> set[str]:
 
 
 def _role(operation: dict[str, Any]) -> str:
-    """chatter, labeller, engineer or operator; "anyone" who may come in at all."""
+    """chatter, labeller, engineer or operator; "any role" where whoever may come in at all may."""
     return str(operation["tags"][0]).lower().replace("openai", "chatter")
 
 
 def _refusals(path: str, who: str, operation: dict[str, Any]) -> dict[str, Any]:
     """Status -> when, for the errors that the route of `operation` can give."""
     refusals = {"401": "The key opens nothing, or there is neither key nor login."}
-    if who != "anyone":
+    if who != "any role":
         refusals["403"] = f"The person or the key lacks the role {who}."
     if "{" in path or "404" in operation["responses"]:
         refusals["404"] = "It is not there, or not this person's."

@@ -130,14 +130,15 @@ def user_of(store: Store, key: str) -> User | None:
     person who is disabled, and for the local user's key once there are accounts.
     """
     row = store.row(
-        "SELECT user_id, roles_json FROM api_keys WHERE key_sha256 = ? AND revoked_at IS NULL", _sha256(key)
+        "SELECT user_id, name, roles_json FROM api_keys WHERE key_sha256 = ? AND revoked_at IS NULL",
+        _sha256(key),
     )
     if row is None:
         return None
     user = accounts.get(store, row["user_id"])
     if user.disabled or (user.id == LOCAL_USER and accounts.exist(store)):
         return None
-    return replace(user, roles=user.roles & frozenset(json.loads(row["roles_json"])))
+    return replace(user, roles=user.roles & frozenset(json.loads(row["roles_json"])), key=row["name"])
 
 
 def _sha256(key: str) -> str:

@@ -13,7 +13,7 @@ from feedback.ids import ConversationId, MessageId, UserId, new_id
 from feedback.message import SEEDS, Message, Partial, ReplyEnd, ReplyStart, Sampling, ThreadItem, Turn
 from feedback.on_show import reveal, select, thread
 from feedback.store import Store, now
-from feedback.titles import NEW_TITLE, containing, one_line, words_query
+from feedback.titles import NEW_TITLE, one_line, words_query
 from feedback.tree import (
     NO_LIMIT,
     add_given_reply,
@@ -159,13 +159,13 @@ def listing(store: Store, user_id: UserId, search: str = "", origin: Origin = "c
         rows = store.rows(
             f"SELECT {CONVERSATION_COLUMNS} FROM conversations c"  # noqa: S608
             " WHERE c.user_id = ? AND c.deleted_at IS NULL AND c.origin = ?"
-            " AND (c.title LIKE ? ESCAPE '\\' OR c.id IN ("
+            " AND (instr(casefold(c.title), ?) OR c.id IN ("
             "   SELECT m.conversation_id FROM messages_fts f JOIN messages m ON m.rowid = f.rowid"
             "   WHERE messages_fts MATCH ? AND m.hidden_from_chat = 0))"
             " ORDER BY c.updated_at DESC",
             user_id,
             origin,
-            containing(search),
+            search.casefold(),
             words_query(search),
         )
     return [_conversation(row) for row in rows]

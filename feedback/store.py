@@ -79,6 +79,8 @@ class Store:
             self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         connection.row_factory = sqlite3.Row
+        # SQLite's own LIKE and lower() know no letters but ASCII's.
+        connection.create_function("casefold", 1, str.casefold, deterministic=True)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")  # an acknowledged vote survives a power cut
         connection.execute("PRAGMA foreign_keys=ON")

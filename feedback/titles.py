@@ -20,9 +20,3 @@ def words_query(search: str) -> str:
     """What a person typed, as an FTS5 query that cannot be a syntax error: all words, each as a prefix."""
     words = search.split()
     return " ".join('"' + word.replace('"', '""') + '"*' for word in words)
-
-
-def containing(search: str) -> str:
-    """A LIKE pattern for `the text stands somewhere in it`, with LIKE's own signs taken literally."""
-    literal = search.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{literal}%"

@@ -78,7 +78,7 @@ def _checked(
         raise ConflictError(
             f"{candidate.name} cannot be promoted.",
             found,
-            f"Run `hone evaluate {candidate.name}`, or promote it with a typed reason.",
+            f"Run `hone evaluate {candidate.name}`, or promote it with a typed reason (`--override REASON`).",
         )
     if len(override.strip()) < MIN_REASON:
         raise HoneError(

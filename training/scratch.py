@@ -112,10 +112,15 @@ def _fresh(tokenizer: Any, size: Size) -> Any:
     return GPT2LMHeadModel(
         GPT2Config(
             vocab_size=len(tokenizer), n_positions=4 * LENGTH, n_embd=size.width, n_layer=size.layers,
-            n_head=max(1, size.width // 32), bos_token_id=tokenizer.bos_token_id,
+            n_head=_heads(size.width), bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
         )
     )  # fmt: skip
+
+
+def _heads(width: int) -> int:
+    """As many as leave each 32 numbers or more, and all the same."""
+    return next(count for count in range(max(1, width // 32), 0, -1) if width % count == 0)
 
 
 def _write(model: Any, tokenizer: Any, folder: Path) -> None:

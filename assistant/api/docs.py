@@ -36,7 +36,7 @@ td:first-child { white-space: nowrap; }
 }
 """
 
-router = APIRouter(tags=["Anyone"])
+router = APIRouter(tags=["Any role"])
 
 
 @dataclass(frozen=True)

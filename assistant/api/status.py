@@ -38,7 +38,7 @@ class Strategies:
     defaults: Settings
 
 
-@router.get("/status", tags=["Anyone"])
+@router.get("/status", tags=["Any role"])
 def status(parts: Parts, user: Anyone) -> ServerStatus:
     """The champion, the engine, how many replies are written and wait, and the person with their roles."""
     champion = registry.champion(parts.store)

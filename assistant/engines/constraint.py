@@ -96,7 +96,7 @@ class Constraint:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise _stuck(_first_line(self._matcher.get_error()))
+            raise _stuck(_reason(self._matcher.get_error()))
 
 
 class Grammars:
@@ -133,7 +133,7 @@ def _tokens(words: "Vocabulary") -> _Tokens:
     except ValueError as error:
         raise UnableError(
             "This model cannot be held to a JSON schema.",
-            f"Its tokenizer is of another kind: {_first_line(str(error))}.",
+            f"Its tokenizer is of another kind: {_reason(str(error))}.",
             "Ask without a schema.",
         ) from error
     # A model's settings may name an end token that its tokenizer does not have.
@@ -182,7 +182,7 @@ def _choices(schema: Any) -> int:
 
 def _refused(why: str) -> SchemaError:
     return SchemaError(
-        "No reply can be held to this JSON schema.", f"{_first_line(why)}.", "Change or simplify the schema."
+        "No reply can be held to this JSON schema.", f"{_reason(why)}.", "Change or simplify the schema."
     )
 
 
@@ -192,6 +192,12 @@ def _stuck(why: str) -> HoneError:
     )
 
 
-def _first_line(text: str) -> str:
-    """The first line that says something, without a full stop."""
-    return next((line for line in text.splitlines() if line.strip()), "no reason was given").strip(" .")[:300]
+def _reason(text: str) -> str:
+    """The line that gives the reason, else the first that says something; without a full stop. Of a pattern
+    the first shows the place, and a later one says what is wrong with it.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no reason was given"]
+    reasons = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    if reasons and lines[0] == "regex parse error:":
+        return f"The pattern {lines[1]} cannot be read: {reasons[0]}"[:300].rstrip(" .")
+    return lines[0].strip(" .")[:300]

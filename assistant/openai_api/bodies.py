@@ -93,7 +93,7 @@ class Asking(BaseModel):
     n: int | None = Field(default=None, ge=1, le=MOST_REPLIES)
     """how many answers to each prompt"""
     seed: int | None = None
-    """the same seed gives the same answer; with `n`, the further answers count up from it"""
+    """asked alone, the same seed gives the same answer; with `n`, the further answers count up from it"""
     stop: StopTexts | None = None
     """texts before which the answer ends; at most 4"""
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)

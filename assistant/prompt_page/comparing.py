@@ -74,7 +74,7 @@ def build(desk: Desk, picked: Picked, files: gr.State) -> Part:
     def end(person: Person) -> None:
         desk.bench.stop_try(person.id)
 
-    inputs = [picked.version, against, question, temperature, longest, unsaved, files]
+    inputs = [picked.shown, against, question, temperature, longest, unsaved, files]
     for event in (start.click, question.submit):
         event(
             desk.stream(attempt), inputs, [*sides, stop],
@@ -85,7 +85,7 @@ def build(desk: Desk, picked: Picked, files: gr.State) -> Part:
     def compare(person: Person, version_id: str | None, other_id: str | None) -> object:
         return changes_html(desk.store, version_id, other_id)
 
-    against.input(desk.handler(compare), [picked.version, against], changes, **QUIET)
+    against.input(desk.handler(compare), [picked.shown, against], changes, **QUIET)
 
     def draw(
         person: Person, name: str | None, version_id: str | None, other: str | None, was_about: str | None
@@ -95,7 +95,7 @@ def build(desk: Desk, picked: Picked, files: gr.State) -> Part:
         kept = other if fits else rival(desk.store, name, version_id, choices)
         return redrawn(choices, other, kept), version_id, changes_html(desk.store, version_id, kept)
 
-    return Part([picked.strategy, picked.version, against, about], [against, about, changes], draw)
+    return Part([picked.strategy, picked.shown, against, about], [against, about, changes], draw)
 
 
 def rival(

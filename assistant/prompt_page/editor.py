@@ -19,6 +19,7 @@ from prompts.library import NewVersion, PromptVersion
 from prompts.strategy import CHAIN_FILE
 
 Files = dict[str, str]
+Kept = dict[str, Files]
 
 QUESTION = "Why is the sky blue?"
 ONE_STEP, CHAIN, WRITTEN = "One step", "A chain of two steps", "A prompt that was written"
@@ -77,19 +78,11 @@ def build(desk: Desk, picked: Picked) -> tuple[gr.State, Any]:
                 )
             with gr.Row(elem_classes="hone-actions"):
                 save = gr.Button("Save as a draft", variant="primary", scale=0, elem_id="pp-save")
+                undo = gr.Button("Undo changes", scale=0, elem_id="pp-undo")
             with gr.Accordion("Steps and new strategies", open=False, elem_id="pp-more"):
                 fresh = _more(desk, files, parent, file, code, name)
         with gr.Column(scale=2, min_width=300):
             _tokens(desk, files, name)
-
-    opened = [files, parent, file, code, name, note, verdict]
-
-    def open_version(person: Person, version_id: str | None) -> tuple[object, ...]:
-        if version_id is None:
-            return ({}, None, *[gr.skip()] * 5)
-        version = library.get(desk.store, PromptVersionId(version_id))
-        found = dict(version.strategy.files)
-        return (found, version_id, *_shown(found), version.name, "", "")
 
     def write(person: Person, text: str, at: str | None, found: Files, said: str) -> tuple[object, object]:
         # The editor leaves out a file's last line end; without it, no change would be a change.
@@ -105,15 +98,48 @@ def build(desk: Desk, picked: Picked) -> tuple[gr.State, Any]:
         kept = save_draft(desk, person, new)
         say(f"{kept.id} is the draft of {kept.name}. Try it under Compare, then put it in production.")
         names = gr.update(value=kept.name, choices=[kept.name])
-        return names, gr.update(choices=version_choices(desk.store, kept.name), value=kept.id)
+        versions = gr.update(choices=version_choices(desk.store, kept.name), value=kept.id)
+        return names, versions, kept.id, dict(kept.strategy.files), kept.id
 
-    picked.shown.change(desk.handler(open_version), picked.shown, opened, **QUIET)
+    _opens(desk, picked, undo, [files, parent, file, code, name, note, verdict])
     typed: dict[str, Any] = {"trigger_mode": "always_last", **QUIET}
     code.input(desk.handler(write), [code, file, files, name], [files, verdict], **typed)
     file.input(desk.handler(choose), [file, files], code, **QUIET)
-    saved = save.click(desk.handler(keep), [files, name, note, parent], [picked.strategy, picked.version])
+    saved = save.click(
+        desk.handler(keep),
+        [files, name, note, parent],
+        [picked.strategy, picked.version, picked.shown, files, parent],
+    )
     fresh.then(lambda: "", None, verdict, **QUIET)
     return files, saved
+
+
+def _opens(desk: Desk, picked: Picked, undo: gr.Button, editor: list[Any]) -> None:
+    """The editor shows the version that is picked, with what was changed in it before and not saved; `undo`
+    drops that. `editor`: files, parent, file, code, name, note, verdict.
+    """
+    aside = gr.State({})  # by the version's id
+    files, parent = editor[:2]
+
+    def open_version(
+        person: Person, version_id: str | None, under_work: Files, made_from: str | None, kept: Kept
+    ) -> tuple[object, ...]:
+        left = put_aside(desk, kept, made_from, under_work)
+        if version_id is None:
+            return ({}, None, *[gr.skip()] * 5, left)
+        version = library.get(desk.store, PromptVersionId(version_id))
+        found = left.get(version_id, dict(version.strategy.files))
+        told = parts.note("What you changed here and did not save.") if version_id in left else ""
+        return (found, version_id, *_shown(found), version.name, "", told, left)
+
+    def forget(person: Person, version_id: str | None, kept: Kept) -> tuple[object, ...]:
+        left = {one: found for one, found in kept.items() if one != version_id}
+        return open_version(person, version_id, {}, None, left)
+
+    picked.shown.change(
+        desk.handler(open_version), [picked.shown, files, parent, aside], [*editor, aside], **QUIET
+    )
+    undo.click(desk.handler(forget), [picked.shown, aside], [*editor, aside], **QUIET)
 
 
 def _tokens(desk: Desk, files: gr.State, name: gr.Textbox) -> None:
@@ -206,6 +232,15 @@ def _shown(files: Files, at: str | None = None) -> tuple[object, object]:
 
 def language(file: str | None) -> str:
     return "yaml" if file == CHAIN_FILE else "jinja2"
+
+
+def put_aside(desk: Desk, kept: Kept, made_from: str | None, under_work: Files) -> Kept:
+    """What is kept of changes once another version is opened: those of the one that was open too."""
+    if made_from is None:
+        return kept
+    left = {one: found for one, found in kept.items() if one != made_from}
+    saved = dict(library.get(desk.store, PromptVersionId(made_from)).strategy.files)
+    return left if under_work in ({}, saved) else left | {made_from: under_work}
 
 
 def parent_of(made_from: str | None) -> PromptVersionId | None:

@@ -10,7 +10,7 @@ from assistant.prompt_page import html
 from assistant.prompt_page.desk import Desk, described, first_version, strategy_choices, version_choices
 from feedback import parts
 from feedback.errors import HoneError
-from feedback.handlers import QUIET, Part, button, chosen, confirmation, say, shown
+from feedback.handlers import QUIET, TELLS, Part, button, chosen, confirmation, say, shown
 from feedback.ids import PromptVersionId
 from feedback.people import Person
 from feedback.store import Store
@@ -26,8 +26,9 @@ from prompts.standings import People, Standing
 class Picked:
     """What the whole page is about: a strategy, and one of its versions.
 
-    `shown`: that version's id, once the page is about it. Its change is what other parts follow: a dropdown's
-    own comes whenever its choices are drawn anew.
+    `shown`: that version's id. Its change is what other parts follow, for a dropdown's own comes whenever its
+    choices are drawn anew; and it is what they ask for, for Gradio refuses a dropdown's value that a browser
+    sent before it knew of other choices. Whoever sets `version` sets `shown` too.
     """
 
     strategy: gr.Dropdown
@@ -60,9 +61,7 @@ def build(desk: Desk, page: gr.Blocks) -> tuple[Picked, Part]:
         return shown(False), ""
 
     acts = [
-        put_asked.yes.click(
-            desk.handler(put), [version, put_asked.reason], [put_asked.group, put_asked.reason]
-        ),
+        put_asked.yes.click(desk.handler(put), [now, put_asked.reason], [put_asked.group, put_asked.reason]),
         back_asked.yes.click(
             desk.handler(go_back), [strategy, back_asked.reason], [back_asked.group, back_asked.reason]
         ),
@@ -96,8 +95,9 @@ def build(desk: Desk, page: gr.Blocks) -> tuple[Picked, Part]:
         *(strategy, version, now, headline, opener, back, why_not),
         *(put_asked.question, put_asked.reason, back_asked.question, back_asked.reason),
     ]
-    touched = [page.load, strategy.input, version.input]
-    return Picked(strategy, version, now), Part([strategy, version], outputs, draw, acts, touched, tells=True)
+    version.input(desk.handler(lambda person, version_id: version_id), version, now, **TELLS)
+    touched = [page.load, strategy.input]
+    return Picked(strategy, version, now), Part([strategy, now], outputs, draw, acts, touched, tells=True)
 
 
 def build_list(desk: Desk, picked: Picked) -> Part:

@@ -35,7 +35,7 @@ def build(desk: Desk, picked: Picked) -> Part:
         try:
             kept = keep(desk.store, person, [Path(path) for path in paths or ()])
         except HoneError as error:
-            return None, parts.note(str(error), "bad"), gr.skip(), gr.skip()
+            return None, parts.note(str(error), "bad"), *[gr.skip()] * 3
         last = kept[-1]
         say(f"{parts.plural(len(kept), 'draft')} imported.")
         return (
@@ -43,16 +43,20 @@ def build(desk: Desk, picked: Picked) -> Part:
             parts.note("; ".join(f"{one.id} is the draft of {one.name}" for one in kept) + ".", "good"),
             gr.update(value=last.name, choices=[last.name]),
             gr.update(value=last.id, choices=version_choices(desk.store, last.name)),
+            last.id,
         )
 
     done = given.upload(
-        desk.handler(take), given, [given, said, picked.strategy, picked.version], show_progress="hidden"
+        desk.handler(take),
+        given,
+        [given, said, picked.strategy, picked.version, picked.shown],
+        show_progress="hidden",
     )
 
     def draw(person: Person, version_id: str | None) -> object:
         return (export_html(version_id),)
 
-    return Part([picked.version], [export], draw, [done])
+    return Part([picked.shown], [export], draw, [done])
 
 
 def keep(store: Store, person: Person, paths: list[Path]) -> list[PromptVersion]:

@@ -24,6 +24,10 @@ class Chat {
     document.addEventListener("keydown", ({ key, target }) => {
       if (key === "Escape" && target.closest?.("#hone-settings") && target.ariaExpanded !== "true") this.toggleSettings();
     }, true);
+    // Before Gradio sets the least there is: a setting that was emptied is the usual one again.
+    document.addEventListener("blur", ({ target }) => {
+      if (target.type === "number" && !target.value) target.closest("#hone-settings .block")?.querySelector(".reset-button")?.click();
+    }, true);
     this.status();
     this.sidebar.refresh();
     this.show();
@@ -171,10 +175,11 @@ class Chat {
     if (this.id && !this.replyId && !this.thread.comparison) attempt(() => this.thread.reload());
   }
 
-  kept(what) { return localStorage.getItem(`hone.${what}.${this.id ?? "new"}`); }
+  /** What is remembered of the conversation on show, or of another. */
+  kept(what, id = this.id) { return localStorage.getItem(`hone.${what}.${id ?? "new"}`); }
 
-  keep(what, value) {
-    const key = `hone.${what}.${this.id ?? "new"}`;
+  keep(what, value, id = this.id) {
+    const key = `hone.${what}.${id ?? "new"}`;
     if (value) localStorage.setItem(key, value);
     else localStorage.removeItem(key);
   }
@@ -198,14 +203,16 @@ class Chat {
     }
     if (this.sending) return;
     this.sending = true;
-    const held = document.activeElement === this.sendButton;
+    const [held, { id }] = [document.activeElement === this.sendButton, this];
     this.sendButton.disabled = true;
     await attempt(async () => {
       const said = { content: text, parent_id: this.thread.leaf, settings: this.settings() };
-      const begun = this.id ? await api("POST", `/conversations/${this.id}/messages`, said) : await api("POST", "/conversations", { message: said });
-      if (this.field.value.trim() === text) { this.field.value = ""; this.keepDraft(); autosize(this.field); }
-      if (!this.id) this.enter(begun);
-      this.thread.begun(begun);
+      const begun = id ? await api("POST", `/conversations/${id}/messages`, said) : await api("POST", "/conversations", { message: said });
+      if (this.kept("draft", id)?.trim() === text) this.keep("draft", "", id);
+      if (this.id !== id) return this.sidebar.refresh();  // one has gone elsewhere meanwhile: the reply is found there
+      if (this.field.value.trim() === text) { this.field.value = ""; autosize(this.field); }
+      if (!id) this.enter(begun);
+      return this.thread.begun(begun);
     });
     this.sending = false;
     this.sendButton.disabled = false;

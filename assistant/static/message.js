@@ -52,6 +52,7 @@ export class ReplyNode {
   constructor(item, page) {
     this.item = item;
     this.page = page;
+    this.unsaved = new Map();
     this.steps = h("div.hc-steps");
     this.reasoning = h("details.hc-fold", { testid: "reasoning", hidden: true }, h("summary", {}, "Reasoning"), h("div.hone-md"));
     this.votes = h("details.hc-fold", { testid: "votes", hidden: true }, h("summary"), h("div"));
@@ -178,13 +179,20 @@ export class ReplyNode {
     return undefined;
   }
 
+  /** Make room for another panel. One in which somebody has typed is kept, and is what opens the next time. */
+  putAway() {
+    const open = this.panels.firstChild;
+    if (open && this.typed()) this.unsaved.set(open.dataset.panel, open);
+    this.panels.replaceChildren();
+    return open?.dataset.panel;
+  }
+
   /** Show a panel under the reply, or take it away when it is the one that is open. The focus goes into it. */
   toggle(name, make) {
-    const open = this.panels.firstChild;
     this.opener = document.activeElement.dataset.testid;
-    this.panels.replaceChildren();
-    if (open?.dataset.panel === name) return;
-    const panel = make();
+    if (this.putAway() === name) return;
+    const panel = this.unsaved.get(name) ?? make();
+    this.unsaved.delete(name);
     panel.dataset.panel = name;
     panel.setAttribute("role", "group");
     panel.setAttribute("aria-label", panel.querySelector("b").textContent);
@@ -210,9 +218,9 @@ export class ReplyNode {
       const path = `/replies/${this.item.id}/rating`;
       const { rating } = withdraw ? await api("DELETE", path) : await api("PUT", path, { value });
       this.update({ ...this.item, rating });
-      this.panels.replaceChildren();
+      this.putAway();
       if (withdraw) toast("Your thumb is withdrawn.", "good");
-      else this.toggle("rating", () => ratingPopover(this, value));
+      else this.toggle(`rating ${value}`, () => ratingPopover(this, value));
     });
   }
 }

@@ -114,7 +114,7 @@ export class Thread {
     const [id, first] = [this.id, this.items[0]];
     if (!first?.parent_id || this.loading) return;
     this.loading = true;
-    await attempt(async () => {
+    const loaded = await attempt(async () => {
       const found = await api("GET", `/conversations/${id}?last=${AT_ONCE}&before=${first.id}`);
       if (id !== this.id || this.items[0] !== first) return;
       const { stick } = this;
@@ -123,7 +123,7 @@ export class Thread {
       this.stick = stick;
     });
     this.loading = false;
-    this.watchStart();
+    if (loaded) this.watchStart();  // else once more when one asks, or comes by again: not at once
   }
 
   follow(replyId) {
@@ -164,8 +164,9 @@ export class Thread {
   actions() {
     return {
       select: (id) => attempt(async () => {
-        const held = document.activeElement.dataset.testid;
+        const [held, at] = [document.activeElement.dataset.testid, this.id];
         const { thread } = await api("POST", `/messages/${id}/select`);
+        if (at !== this.id) return;
         this.stick = false;
         this.graft(thread);
         focusOn(this.nodes.get(id).node.querySelector(".hc-branches"), held);
@@ -178,8 +179,10 @@ export class Thread {
 
   /** Start a reply, then show it. Returns whether the server took it. */
   begin(ask) {
+    const at = this.id;
     return attempt(async () => {
-      this.begun(await ask());
+      const begun = await ask();
+      if (at === this.id) this.begun(begun);
     });
   }
 
@@ -195,15 +198,17 @@ export class Thread {
   }
 
   compare(reply) {
+    const at = this.id;
     return attempt(async () => {
       const shown = await api("POST", `/replies/${reply.item.id}/compare`);
+      if (at !== this.id) return;
       this.comparison?.close();
       this.open(reply, shown);
     });
   }
 
   open(reply, shown) {
-    reply.panels.replaceChildren();
+    reply.putAway();
     this.markComparing(reply, true);
     const comparison = new Comparison(reply, shown, (voted) => {
       this.markComparing(reply, false);

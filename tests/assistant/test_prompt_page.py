@@ -137,6 +137,11 @@ def choose(page: Any, element: str, text: str) -> None:
     page.get_by_role("option", name=re.compile(re.escape(text))).first.click()
 
 
+def named(page: Any, name: str) -> None:
+    """Wait until the editor is about this strategy."""
+    page.wait_for_function(f"document.querySelector('#pp-name textarea, #pp-name input').value === '{name}'")
+
+
 def test_win_rates_stand_on_one_axis() -> None:
     rates = (Interval(0.2, 0.1, 0.3), Interval(0.9, 0.8, 1.0))
     even = {
@@ -158,6 +163,30 @@ def test_one_sees_what_serves_and_how_it_does_with_people(site: Site) -> None:
         assert "production" in page.inner_text("[data-testid=headline]")
         assert page.is_disabled("#pp-put")
         assert page.is_disabled("#pp-back")
+
+
+@pytest.mark.browser
+def test_what_one_changed_and_did_not_save_is_there_again_when_one_comes_back(site: Site) -> None:
+    with browser.page(1280, 1000) as page:
+        opened(page, site, "Edit")
+        code = page.locator("#pp-code .cm-content")
+        page.get_by_text("{{ question }}").first.wait_for()
+        text = source(said="Be brief.")[f"{NAME}.jinja"]
+        code.fill(text.rstrip("\n"))
+        page.get_by_text("It can be saved.").wait_for()
+        choose(page, "pp-strategy", "Few-shot")
+        page.get_by_text("Be brief.").wait_for(state="hidden")
+        choose(page, "pp-strategy", "Zero-shot")
+        page.get_by_text("What you changed here and did not save.").wait_for()
+        assert "Be brief." in code.inner_text()
+        page.click("#pp-undo")
+        page.get_by_text("Be brief.").wait_for(state="hidden")
+        choose(page, "pp-strategy", "Few-shot")
+        named(page, "few-shot")
+        choose(page, "pp-strategy", "Zero-shot")
+        named(page, "zero-shot")
+        assert "Be brief." not in code.inner_text()
+        assert page.get_by_text("not in the list of choices").count() == 0
 
 
 @pytest.mark.browser

@@ -219,7 +219,7 @@ def test_the_description_says_who_may_and_by_what(api: httpx.Client) -> None:
     assert (roles["/api/runs"], roles["/v1/chat/completions"], roles["/api/docs"]) == (
         {"operator"},
         {"chatter"},
-        {"anyone"},
+        {"any role"},
     )
 
 
