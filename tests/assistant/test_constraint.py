@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers
 from assistant import plain_tokenizer
 from assistant.base import Base
 from assistant.engines.constraint import Grammars
-from assistant.engines.interface import Completion, Request, UnableError, Wanted
+from assistant.engines.interface import Completion, Request, SchemaError, UnableError, Wanted
 from assistant.engines.reply import Reply, Vocabulary, plain_vocabulary
 from assistant.registry import ModelVersion
 from feedback.conversations import Sampling
@@ -149,6 +149,17 @@ def test_a_value_that_nothing_can_be_added_to_ends_the_reply_at_once(
 ) -> None:
     reply = written(*llama, '{"const": {"name": 1}}', 0, 300)
     assert (reply.text, reply.finish) == ('{"name": 1}', "stop")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"), [("([a", "unclosed character class"), ("(?=a)b", "look-around, including look-ahead")]
+)
+def test_a_pattern_that_cannot_be_met_is_refused_with_its_reason(
+    llama: tuple[Vocabulary, Grammars], pattern: str, why: str
+) -> None:
+    with pytest.raises(SchemaError) as refused:
+        llama[1].constraint(json.dumps({"type": "string", "pattern": pattern}))
+    assert f"The pattern {pattern} cannot be read: {why}" in str(refused.value)
 
 
 def test_words_without_a_definition_are_refused_in_words(llama: tuple[Vocabulary, Grammars]) -> None:

@@ -128,7 +128,11 @@ def test_with_accounts_only_a_key_or_a_login_opens(served: Served) -> None:
     with served.client(text) as client:
         assert client.post("/v1/chat/completions", json=ASKED).status_code == 200
         assert client.get("/api/status").json()["user"]["name"] == "ann"
-        assert client.get("/api/tasks/next").status_code == 403  # the key is no labeller's, though ann is
+        refused = client.get("/api/tasks/next")
+        assert refused.status_code == 403  # the key is no labeller's, though ann is
+        said = refused.json()["error"]["message"]
+        assert "The API key script has chatter." in said
+        assert "`hone keys add NAME --role labeller --user ann`" in said
     keys.revoke(served.store, "script")
     with served.client(text) as client:
         assert client.get("/v1/models").status_code == 401

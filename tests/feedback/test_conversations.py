@@ -63,6 +63,8 @@ def test_search_finds_words_of_messages_and_pieces_of_titles(store):
     build.asked(store, "What is ink?", "A liquid.")
     assert titles(store, "camel") == titles(store, "WATER hot") == titles(store, "is te") == ["What is tea?"]
     assert titles(store, "camellia ink") == []
+    build.asked(store, "Übung und Straße", "Ja.")
+    assert titles(store, "übung UND STRASSE") == titles(store, "ÜBUNG") == ["Übung und Straße"]
 
 
 @pytest.mark.parametrize(

@@ -133,3 +133,11 @@ def test_text_is_not_looked_for_in_a_snapshot(on: Ground) -> None:
     recipe = training_ground.recipe(on.base, method="clm")
     with pytest.raises(HoneError, match="plain text"):
         runs.create(on.store, LOCAL_USER, recipe, on.snapshot.id)
+
+
+@pytest.mark.parametrize("width", [65, 67, 100])
+def test_a_model_from_nothing_may_have_any_width(tiny_base: Base, tmp_path: Path, width: int) -> None:
+    tokenizer, documents = bases.load_tokenizer(tiny_base), ["the cat sat on the mat"] * 200
+    until, out = scratch.Until(60, 1), tmp_path / "new"
+    scratch.learn(documents, tokenizer, scratch.Size(1, width), until, out, lambda *_: None)
+    assert json.loads((out / "config.json").read_text("utf-8"))["n_embd"] == width
