@@ -104,10 +104,10 @@ def test_what_one_edits_is_shown_whole_beside_open_settings(page: Any) -> None:
     answered(page)
     page.get_by_test_id("settings").click()
     page.get_by_test_id("edit").click()
-    field, column = (
-        page.locator(place).bounding_box() for place in ("[data-testid=edit-field]", "[data-testid=thread]")
+    field, message = (
+        page.locator(place).bounding_box() for place in ("[data-testid=edit-field]", ".hc-message.user")
     )
-    assert field["x"] >= column["x"]
+    assert field["x"] >= message["x"]
 
 
 def exchanged(store: Store, count: int) -> str:
