@@ -24,18 +24,13 @@ sys.path.insert(0, str(ROOT))
 import httpx  # noqa: E402 - the checkout is found only now
 
 from assistant import page as chat_page  # noqa: E402
-from assistant import registry  # noqa: E402
 from assistant.accounts import Access  # noqa: E402
 from assistant.engines.interface import Completion, Request  # noqa: E402
 from assistant.server import RolePage, Site, make_app  # noqa: E402
 from assistant.turns import Turns  # noqa: E402
-from feedback import conversations  # noqa: E402
-from feedback.conversations import ReplyEnd, ReplyStart, Sampling  # noqa: E402
-from feedback.ids import LOCAL_USER, ConversationId  # noqa: E402
 from feedback.store import Store  # noqa: E402
-from prompts import library  # noqa: E402
 from tests import browser  # noqa: E402
-from tests.scripted import ScriptedEngine, answering, on_a_socket  # noqa: E402
+from tests.scripted import ScriptedEngine, answering, long_conversation, on_a_socket  # noqa: E402
 
 EXCHANGES = 500
 WORDS_A_SECOND = 100
@@ -105,19 +100,6 @@ def site(folder: Path) -> Iterator[tuple[str, Store]]:
     pages = [RolePage("/", "chatter", chat_page.build(store, access.current_user), chat_page.head())]
     with on_a_socket(make_app(Turns(store, engine), access, Site(), pages)) as address:
         yield address, store
-
-
-def long_conversation(store: Store) -> ConversationId:
-    """A conversation of 2 x EXCHANGES messages."""
-    conversation, leaf = conversations.create(store, LOCAL_USER), None
-    prompt = library.production(store, "zero-shot")
-    start = ReplyStart(registry.champion(store).id, prompt.id, "zero-shot", Sampling(), "bench")
-    with store.transaction():
-        for number in range(EXCHANGES):
-            asked = conversations.add_user_message(store, conversation, leaf, f"Question {number}?")
-            leaf = conversations.start_reply(store, asked, start)
-            conversations.finish_reply(store, leaf, ReplyEnd("complete", f"Answer {number}.\n\n{ANSWER}"))
-    return conversation
 
 
 def opened(page: Any, address: str) -> float:
@@ -205,7 +187,8 @@ def main() -> None:
         site(Path(folder)) as (address, store),
         browser.page() as page,
     ):
-        long = f"{address}/#{long_conversation(store)}"
+        answers = "Answer {}.\n\n" + ANSWER
+        long = f"{address}/#{long_conversation(store, EXCHANGES, answers)}"
         say("first paint of the page", rounds(count, lambda: opened(page, address)))
         say("until one can type", rounds(count, lambda: usable(page, address, "[data-testid=composer]")))
         last = "[data-testid=message]:nth-child(2)"

@@ -27,8 +27,11 @@ from assistant.engines.interface import (
 )
 from assistant.engines.stop_texts import StopTexts
 from assistant.registry import ModelVersion
-from feedback.ids import ModelVersionId
+from feedback import conversations
+from feedback.conversations import ReplyEnd, ReplyStart, Sampling
+from feedback.ids import LOCAL_USER, ConversationId, ModelVersionId
 from feedback.store import Store
+from prompts import library
 from tests import build
 from tests.build import chatml
 from tests.described import Described
@@ -95,7 +98,7 @@ class ScriptedEngine:
         return Completion("".join(written), count, finish, cached_tokens=1, logprobs=tuple(logprobs[:count]))
 
     def batch(self, requests: Sequence[Request], on_progress: Progress | None = None) -> list[Completion]:
-        return [_whole(self.stream(request)) for request in requests]
+        return [drained(self.stream(request))[1] for request in requests]
 
     def logprobs(
         self, answers: Sequence[Answered], version: ModelVersion, on_progress: Progress | None = None
@@ -113,14 +116,14 @@ class ScriptedEngine:
         pass
 
 
-def _whole(stream: Generator[str, None, Completion]) -> Completion:
-    """What a stream returns at its end."""
+def drained(stream: Generator[str, None, Completion]) -> tuple[list[str], Completion]:
+    """What is left of a stream, and its return value."""
+    pieces = []
     while True:
         try:
-            next(stream)
+            pieces.append(next(stream))
         except StopIteration as end:
-            completion: Completion = end.value
-            return completion
+            return pieces, end.value
 
 
 def answering(home: Path, engine: ScriptedEngine) -> Store:
@@ -130,6 +133,19 @@ def answering(home: Path, engine: ScriptedEngine) -> Store:
         made, Base("scripted", "Scripted", home, "float32", "none", "cpu", ""), engine.template
     )
     return made
+
+
+def long_conversation(store: Store, exchanges: int, answer: str = "Answer {}.") -> ConversationId:
+    """A conversation of so many numbered questions, and answers as `answer` says with the number in it."""
+    conversation, leaf = conversations.create(store, LOCAL_USER), None
+    prompt = library.production(store, "zero-shot")
+    start = ReplyStart(registry.champion(store).id, prompt.id, "zero-shot", Sampling(), "test")
+    with store.transaction():
+        for number in range(exchanges):
+            asked = conversations.add_user_message(store, conversation, leaf, f"Question {number}?")
+            leaf = conversations.start_reply(store, asked, start)
+            conversations.finish_reply(store, leaf, ReplyEnd("complete", answer.format(number)))
+    return conversation
 
 
 def version(store: Store, name: str) -> ModelVersion:

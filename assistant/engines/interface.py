@@ -179,9 +179,9 @@ class Engine(Protocol):
         """The reply piece by piece, as text that is safe to show; the generator's return value is the whole.
 
         Ends within one token of `request.stop` being set, or of the generator being closed. The same request
-        with the same seed gives the same text, whatever ran before; beside others, what they are may change
-        how it is rounded, and so the text. Raises HoneError when the prompt fills
-        the window, and for what `check` refuses.
+        with the same seed gives the same text, whatever ran before; beside others it may be rounded
+        otherwise, and so become another. Raises HoneError when the prompt fills the window, and for what
+        `check` refuses.
         """
         ...
 

@@ -203,7 +203,8 @@ class Chat {
     }
     if (this.sending) return;
     this.sending = true;
-    const [held, { id }] = [document.activeElement === this.sendButton, this];
+    const { id } = this;
+    const held = document.activeElement === this.sendButton;
     this.sendButton.disabled = true;
     await attempt(async () => {
       const said = { content: text, parent_id: this.thread.leaf, settings: this.settings() };

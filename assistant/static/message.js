@@ -207,7 +207,7 @@ export class ReplyNode {
     focusOn(this.node, this.opener);
   }
 
-  /** Whether something stands in the panel that Escape must not take away. */
+  /** Whether somebody has typed into the open panel: Escape must not take that away, nor another panel. */
   typed() {
     return [...this.panels.querySelectorAll("textarea, input")].some((field) => field.value !== field.defaultValue);
   }

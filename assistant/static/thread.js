@@ -95,6 +95,13 @@ export class Thread {
     return Object.assign(entry, { item, signature });
   }
 
+  /** What the server answers; null where one has opened another conversation meanwhile. */
+  async here(ask) {
+    const { id } = this;
+    const said = await ask();
+    return id === this.id ? said : null;
+  }
+
   async reload() {
     const id = this.id;
     if (!id) return null;
@@ -111,12 +118,12 @@ export class Thread {
 
   /** What stands before the first message shown; the one in sight stays where it is. */
   async loadEarlier() {
-    const [id, first] = [this.id, this.items[0]];
+    const first = this.items[0];
     if (!first?.parent_id || this.loading) return;
     this.loading = true;
     const loaded = await attempt(async () => {
-      const found = await api("GET", `/conversations/${id}?last=${AT_ONCE}&before=${first.id}`);
-      if (id !== this.id || this.items[0] !== first) return;
+      const found = await this.here(() => api("GET", `/conversations/${this.id}?last=${AT_ONCE}&before=${first.id}`));
+      if (!found || this.items[0] !== first) return;
       const { stick } = this;
       this.stick = false;
       this.holdStill(this.nodes.get(first.id).node, () => this.show([...found.thread, ...this.items]));
@@ -164,11 +171,11 @@ export class Thread {
   actions() {
     return {
       select: (id) => attempt(async () => {
-        const [held, at] = [document.activeElement.dataset.testid, this.id];
-        const { thread } = await api("POST", `/messages/${id}/select`);
-        if (at !== this.id) return;
+        const held = document.activeElement.dataset.testid;
+        const found = await this.here(() => api("POST", `/messages/${id}/select`));
+        if (!found) return;
         this.stick = false;
-        this.graft(thread);
+        this.graft(found.thread);
         focusOn(this.nodes.get(id).node.querySelector(".hc-branches"), held);
       }),
       edit: (id, content) => this.begin(() => api("POST", `/messages/${id}/edit`, { content, settings: this.page.settings() })),
@@ -179,10 +186,9 @@ export class Thread {
 
   /** Start a reply, then show it. Returns whether the server took it. */
   begin(ask) {
-    const at = this.id;
     return attempt(async () => {
-      const begun = await ask();
-      if (at === this.id) this.begun(begun);
+      const begun = await this.here(ask);
+      if (begun) this.begun(begun);
     });
   }
 
@@ -198,10 +204,9 @@ export class Thread {
   }
 
   compare(reply) {
-    const at = this.id;
     return attempt(async () => {
-      const shown = await api("POST", `/replies/${reply.item.id}/compare`);
-      if (at !== this.id) return;
+      const shown = await this.here(() => api("POST", `/replies/${reply.item.id}/compare`));
+      if (!shown) return;
       this.comparison?.close();
       this.open(reply, shown);
     });

@@ -3,7 +3,6 @@ class that inherits `EngineContract`; that is all.
 """
 
 import threading
-from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from feedback.home import Home
 from feedback.store import Store
 from prompts.chat import ChatMessage
 from tests import tiny_models
+from tests.scripted import drained
 
 WARM = Sampling(temperature=1.0, top_p=0.95, max_tokens=24, seed=7)
 LONG = Sampling(temperature=1.0, top_p=1.0, max_tokens=400, seed=3)
@@ -48,16 +48,6 @@ def prompt(engine: Engine, question: str) -> str:
 
 def whole(engine: Engine, request: Request) -> tuple[list[str], Completion]:
     return drained(engine.stream(request))
-
-
-def drained(stream: Generator[str, None, Completion]) -> tuple[list[str], Completion]:
-    """What is left of a stream, and its return value."""
-    pieces = []
-    while True:
-        try:
-            pieces.append(next(stream))
-        except StopIteration as end:
-            return pieces, end.value
 
 
 def same(completion: Completion) -> tuple[str, int, str]:

@@ -14,7 +14,8 @@ from assistant.registry import ModelVersion
 from feedback.conversations import Sampling
 from feedback.errors import HoneError
 from tests import schemas
-from tests.assistant.engine_contract import WARM, drained, prompt, same, whole
+from tests.assistant.engine_contract import WARM, prompt, same, whole
+from tests.scripted import drained
 
 
 class SchemaContract:

@@ -20,9 +20,10 @@ from feedback.home import Home
 from feedback.ids import LOCAL_USER
 from feedback.store import Store
 from prompts import library
-from tests.assistant.engine_contract import LONG, drained, prompt, same, whole
+from tests.assistant.engine_contract import LONG, prompt, same, whole
 from tests.assistant.remote_ground import QUICK, STEADY, ask, eventually, written_before_it_broke
 from tests.completions_server import CompletionsServer, Model, Mood
+from tests.scripted import drained
 
 # What a server may do before the first token: another is asked, or the same one again.
 

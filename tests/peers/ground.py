@@ -22,7 +22,8 @@ from assistant.registry import ModelVersion
 from feedback.conversations import Sampling
 from feedback.home import Home
 from tests import tiny_models
-from tests.assistant.engine_contract import drained, prompt, same, whole
+from tests.assistant.engine_contract import prompt, same, whole
+from tests.scripted import drained
 
 PEERS = Path(os.environ.get("HONE_PEERS", Path(__file__).parent.parent.parent / ".peers")).resolve()
 START_S = 300.0

@@ -5,16 +5,14 @@ from typing import Any
 
 import pytest
 
-from assistant import registry
-from feedback import conversations
-from feedback.conversations import ReplyEnd, ReplyStart, Sampling
-from feedback.ids import LOCAL_USER
 from feedback.store import Store
 from prompts import library
-from tests.assistant.chat_page.ground import answered, ask
-from tests.scripted import ScriptedEngine
+from tests.assistant.chat_page.ground import answered, ask, chats
+from tests.scripted import ScriptedEngine, long_conversation
 
 pytestmark = pytest.mark.browser
+
+ANSWER = "Answer **{}**.\n\n- one\n- two"
 
 
 def test_a_reply_is_written_before_ones_eyes_and_a_reload_picks_it_up(
@@ -138,11 +136,7 @@ def test_the_details_show_the_exact_prompt_and_the_chosen_settings(page: Any, en
 
 
 def test_conversations_are_listed_searched_renamed_and_deleted(page: Any) -> None:
-    ask(page, "Tell me of volcanoes")
-    answered(page)
-    page.get_by_test_id("new-chat").click()
-    ask(page, "Tell me of tea")
-    answered(page)
+    chats(page, "Tell me of volcanoes", "Tell me of tea")
     rows = page.get_by_test_id("conversation")
     page.get_by_test_id("search").fill("volcan")
     rows.get_by_text("tea").wait_for(state="detached")
@@ -190,30 +184,10 @@ def test_an_edit_asks_again_beside_the_old_question(page: Any) -> None:
     page.get_by_test_id("question-text").get_by_text("Why is the sky blue?").wait_for()
 
 
-def long_conversation(store: Store, exchanges: int) -> str:
-    """A conversation of many messages; returns its id."""
-    conversation, leaf = conversations.create(store, LOCAL_USER), None
-    start = ReplyStart(
-        registry.champion(store).id,
-        library.production(store, "zero-shot").id,
-        "zero-shot",
-        Sampling(),
-        "test",
-    )
-    with store.transaction():
-        for number in range(exchanges):
-            asked = conversations.add_user_message(store, conversation, leaf, f"Question {number}?")
-            leaf = conversations.start_reply(store, asked, start)
-            conversations.finish_reply(
-                store, leaf, ReplyEnd("complete", f"Answer **{number}**.\n\n- one\n- two")
-            )
-    return conversation
-
-
 def test_a_long_conversation_opens_at_its_end_and_earlier_messages_come_by_scrolling(
     page: Any, address: str, store: Store
 ) -> None:
-    page.goto(f"{address}/#{long_conversation(store, 200)}")
+    page.goto(f"{address}/#{long_conversation(store, 200, ANSWER)}")
     page.reload()
     page.get_by_text("Answer 199.").wait_for()
     messages = page.get_by_test_id("message")
@@ -233,7 +207,7 @@ def test_a_long_conversation_opens_at_its_end_and_earlier_messages_come_by_scrol
 def test_a_message_in_sight_stays_where_it_is_when_earlier_ones_come(
     page: Any, address: str, store: Store
 ) -> None:
-    page.goto(f"{address}/#{long_conversation(store, 100)}")
+    page.goto(f"{address}/#{long_conversation(store, 100, ANSWER)}")
     page.reload()
     page.get_by_text("Answer 99.").wait_for()
     moved = page.locator(".hc-scroll").evaluate(
@@ -258,7 +232,7 @@ def test_a_message_in_sight_stays_where_it_is_when_earlier_ones_come(
 def test_while_a_reply_grows_no_other_message_is_touched(
     page: Any, address: str, store: Store, engine: ScriptedEngine
 ) -> None:
-    page.goto(f"{address}/#{long_conversation(store, 100)}")
+    page.goto(f"{address}/#{long_conversation(store, 100, ANSWER)}")
     page.reload()
     page.get_by_text("Answer 99.").wait_for()
     asked: list[str] = []

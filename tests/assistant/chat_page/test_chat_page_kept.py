@@ -4,23 +4,15 @@ from typing import Any
 
 import pytest
 
-from assistant import registry
-from feedback import conversations
-from feedback.conversations import ReplyEnd, ReplyStart, Sampling
-from feedback.ids import LOCAL_USER
 from feedback.store import Store
-from prompts import library
-from tests.assistant.chat_page.ground import answered, ask
+from tests.assistant.chat_page.ground import answered, ask, chats
+from tests.scripted import long_conversation
 
 pytestmark = pytest.mark.browser
 
 
 def test_a_reply_that_begins_when_one_has_gone_elsewhere_is_found_where_it_was_asked_for(page: Any) -> None:
-    ask(page, "Tell me of tea")
-    answered(page)
-    page.get_by_test_id("new-chat").click()
-    ask(page, "Tell me of volcanoes")
-    answered(page)
+    chats(page, "Tell me of tea", "Tell me of volcanoes")
     late: list[Any] = []
 
     def hold(route: Any) -> None:
@@ -45,7 +37,7 @@ def test_a_reply_that_begins_when_one_has_gone_elsewhere_is_found_where_it_was_a
 def test_earlier_messages_that_do_not_come_are_not_asked_for_without_end(
     page: Any, address: str, store: Store
 ) -> None:
-    page.goto(f"{address}/#{exchanged(store, 60)}")
+    page.goto(f"{address}/#{long_conversation(store, 60)}")
     page.reload()
     page.get_by_text("Answer 59.").wait_for()
     asked: list[str] = []
@@ -108,16 +100,3 @@ def test_what_one_edits_is_shown_whole_beside_open_settings(page: Any) -> None:
         page.locator(place).bounding_box() for place in ("[data-testid=edit-field]", ".hc-message.user")
     )
     assert field["x"] >= message["x"]
-
-
-def exchanged(store: Store, count: int) -> str:
-    """A conversation of so many questions and answers; returns its id."""
-    conversation, leaf = conversations.create(store, LOCAL_USER), None
-    version = library.production(store, "zero-shot")
-    start = ReplyStart(registry.champion(store).id, version.id, "zero-shot", Sampling(), "test")
-    with store.transaction():
-        for number in range(count):
-            asked = conversations.add_user_message(store, conversation, leaf, f"Question {number}?")
-            leaf = conversations.start_reply(store, asked, start)
-            conversations.finish_reply(store, leaf, ReplyEnd("complete", f"Answer {number}."))
-    return conversation
